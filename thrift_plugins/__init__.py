@@ -1,0 +1,78 @@
+"""Cuts what a LangChain or LlamaIndex app pays for LLM calls, and proves what was saved.
+
+Importing this package loads neither framework: take what you need from `thrift_plugins.langchain` or
+`thrift_plugins.llama_index`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from thrift_plugins.config import CacheConfig, Config, LedgerConfig, RoutingConfig
+    from thrift_plugins.errors import (
+        ConfigError,
+        StoreCorrupt,
+        StoreError,
+        StoreUnavailable,
+        ThriftError,
+        TraceError,
+        UnknownModelPrice,
+        UnsupportedByTier,
+    )
+    from thrift_plugins.runtime import Runtime
+    from thrift_plugins.scope import current_scope, route, scope
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "CacheConfig": "config",
+    "Config": "config",
+    "ConfigError": "errors",
+    "LedgerConfig": "config",
+    "RoutingConfig": "config",
+    "Runtime": "runtime",
+    "StoreCorrupt": "errors",
+    "StoreError": "errors",
+    "StoreUnavailable": "errors",
+    "ThriftError": "errors",
+    "TraceError": "errors",
+    "UnknownModelPrice": "errors",
+    "UnsupportedByTier": "errors",
+    "current_scope": "scope",
+    "route": "scope",
+    "scope": "scope",
+}
+
+__all__ = [
+    "CacheConfig",
+    "Config",
+    "ConfigError",
+    "LedgerConfig",
+    "RoutingConfig",
+    "Runtime",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreUnavailable",
+    "ThriftError",
+    "TraceError",
+    "UnknownModelPrice",
+    "UnsupportedByTier",
+    "current_scope",
+    "route",
+    "scope",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

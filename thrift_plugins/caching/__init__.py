@@ -1,0 +1,7 @@
+"""Response cache: the call is not made. What may be stored, under which key, and in what form."""
+
+from thrift_plugins.caching.entry import pack, unpack
+from thrift_plugins.caching.key import address, canonical
+from thrift_plugins.caching.policy import CachePolicy
+
+__all__ = ["CachePolicy", "address", "canonical", "pack", "unpack"]

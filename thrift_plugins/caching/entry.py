@@ -1,0 +1,55 @@
+"""An answer as bytes: our own small JSON record. The store seals it; a record of another version is a miss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from thrift_plugins.types import Reply, ToolCall, Usage
+
+_VERSION = 1
+
+
+def pack(reply: Reply) -> bytes:
+    """A reply as bytes.
+
+    Raises:
+        TypeError: the reply holds something with no JSON form.
+    """
+    usage = reply.usage
+    record: dict[str, Any] = {
+        "v": _VERSION,
+        "c": reply.content,
+        "u": [usage.input_tokens, usage.output_tokens, usage.cache_read, usage.cache_write, usage.cache_write_1h,
+              usage.reasoning, usage.input_audio, usage.output_audio, usage.source],
+        "m": reply.model,
+        "n": reply.tier,
+    }  # fmt: skip
+    if reply.tool_calls:
+        record["t"] = [[call.id, call.name, call.arguments] for call in reply.tool_calls]
+    if reply.finish_reason is not None:
+        record["f"] = reply.finish_reason
+    if reply.extra:
+        record["x"] = reply.extra
+    return orjson.dumps(record)
+
+
+def unpack(data: bytes) -> Reply | None:
+    """The reply that `pack` wrote, or None where the bytes are not one."""
+    try:
+        record = orjson.loads(data)
+        if record["v"] != _VERSION:
+            return None
+        *counts, source = record["u"]
+        return Reply(
+            content=record["c"],
+            usage=Usage(*counts, source=source),
+            tool_calls=tuple(ToolCall(*call) for call in record.get("t", ())),
+            finish_reason=record.get("f"),
+            model=record["m"],
+            extra=record.get("x", {}),
+            tier=record["n"],
+        )
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,73 @@
+"""JSON forms of what decides an answer, for cache keys: a model's settings and a call's parameters.
+
+Both adapters use it. What has no JSON form that says all of it makes a call uncacheable; it is never guessed from
+`str()`, where two different objects can look alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from types import FunctionType
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+
+_IRRELEVANT = frozenset(
+    {
+        "additional_headers", "async_client", "async_http_client", "azure_ad_token", "cache", "callback_manager",
+        "callbacks", "client", "client_options", "custom_get_token_ids", "default_headers", "extra_headers", "headers",
+        "http_async_client", "http_client", "http_socket_options", "ls_structured_output_format", "max_retries",
+        "metadata", "name", "organization", "prompt_cache_key", "proxies", "rate_limiter", "request_timeout",
+        "reuse_client", "root_async_client", "root_client", "safety_identifier", "stream", "stream_chunk_timeout",
+        "stream_options", "stream_usage", "streaming", "structured_output_format", "tags", "timeout",
+        "use_previous_response_id", "user", "verbose",
+    }
+)  # fmt: skip
+"""Settings that do not change what a model answers."""
+
+
+class NoCanonicalForm(TypeError):
+    """A value that decides the answer and has no JSON form."""
+
+
+def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide an answer, as JSON. Names about transport, credentials and tracing are left out.
+
+    Raises:
+        NoCanonicalForm: a setting has no JSON form.
+    """
+    return {
+        name: plain(value)
+        for name, value in settings.items()
+        if value is not None and name not in _IRRELEVANT and not _is_secret(name, value)
+    }
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    return isinstance(value, SecretStr) or name.endswith(("api_key", "_token", "_secret", "password"))
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON: models by their fields, classes by their schema, functions of a module by name.
+
+    Raises:
+        NoCanonicalForm: it has none.
+    """
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted((plain(item) for item in value), key=repr)
+    if isinstance(value, BaseModel):
+        return [type(value).__qualname__, value.model_dump(mode="json")]
+    if isinstance(value, type) and issubclass(value, BaseModel):
+        return value.model_json_schema()
+    if isinstance(value, FunctionType) and "<" not in value.__qualname__:
+        return [value.__module__, value.__qualname__]
+    raise NoCanonicalForm(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,87 @@
+"""Every error that this package raises on purpose.
+
+    ThriftError
+    ├── ConfigError            a setting that cannot work; says which, and what would
+    ├── UnknownModelPrice      no price for a model; says how to give one
+    ├── UnsupportedByTier      no tier can serve the request; says what each one lacks
+    ├── TraceError             a line of a trace that cannot be replayed; says which line and field
+    └── StoreError             a store did not do what was asked
+        ├── StoreUnavailable   down, slow, frozen, full, or switched off by its breaker
+        └── StoreCorrupt       a store file that is not ours or is damaged
+
+A `StoreError` never reaches an app through a cache: the call is made, and the ledger shows the fallback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+
+
+class ThriftError(Exception):
+    """Base of every error that thrift-plugins raises on purpose."""
+
+
+class ConfigError(ThriftError):
+    """A setting that cannot work."""
+
+    @classmethod
+    def unknown_key(cls, key: str, known: Iterable[str], where: str) -> ConfigError:
+        """The error for a key nobody knows, with the nearest known one."""
+        choices = sorted(known)
+        near = get_close_matches(key, choices, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else f" Known keys: {', '.join(choices)}."
+        return cls(f"{where} has no setting {key!r}.{hint}")
+
+
+class UnknownModelPrice(ThriftError, LookupError):
+    """No price is known for a model.
+
+    Attributes:
+        model: the name that was looked up.
+    """
+
+    def __init__(self, model: str, source: str) -> None:
+        super().__init__(
+            f"no price for model {model!r} in {source}; give one with "
+            f"prices={{{model!r}: {{'input': USD, 'output': USD}}}} (USD per million tokens)"
+            " or in thrift.toml under [prices]"
+        )
+        self.model = model
+
+
+class UnsupportedByTier(ThriftError):
+    """No tier can serve a request.
+
+    Attributes:
+        lacking: tier name to what it lacks.
+    """
+
+    def __init__(self, lacking: Mapping[str, str]) -> None:
+        listed = "; ".join(f"{tier}: {what}" for tier, what in lacking.items())
+        super().__init__(f"no tier can serve this request ({listed}); add a tier that can, or drop the need")
+        self.lacking = dict(lacking)
+
+
+class TraceError(ThriftError, ValueError):
+    """A trace line that cannot be replayed.
+
+    Attributes:
+        line: its number, from 1.
+    """
+
+    def __init__(self, path: str, line: int, problem: str) -> None:
+        super().__init__(f"{path}, line {line}: {problem}")
+        self.line = line
+
+
+class StoreError(ThriftError):
+    """A store did not do what was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store is down, slow, frozen, full, or its breaker is open."""
+
+
+class StoreCorrupt(StoreError):
+    """A store file that is not ours or is damaged."""

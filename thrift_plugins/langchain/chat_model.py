@@ -1,0 +1,274 @@
+"""`ThriftChatModel`: the app's own chat models behind one object, with cache, routing and ledger in between.
+
+It is a `BaseChatModel` that opens no run of its own: every call is delegated with the caller's config to the tier
+that answers, so callbacks, usage, streaming, tools, structured output and events are those of the bare model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun, Callbacks
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
+from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
+from langchain_core.runnables.config import merge_configs
+from langchain_core.tools import BaseTool
+from pydantic import ConfigDict, Field, PrivateAttr
+
+from thrift_plugins import drive
+from thrift_plugins.canonical import NoCanonicalForm, plain
+from thrift_plugins.config import Config
+from thrift_plugins.engine import Flow
+from thrift_plugins.errors import ConfigError, UnsupportedByTier
+from thrift_plugins.langchain.convert import schema_in, tool_in
+from thrift_plugins.langchain.events import aevents, events
+from thrift_plugins.langchain.request import STRUCTURED, AnyTurn, begin
+from thrift_plugins.langchain.structured import TierParser, native
+from thrift_plugins.langchain.tier import Binding, BoundTools, ModelTier, common_profile
+from thrift_plugins.langchain.turn import GenerateTurn, Turn
+from thrift_plugins.lineup import lineup
+from thrift_plugins.runtime import Runtime, chosen_runtime
+
+_BELONGS_TO_TIERS = ("cache", "rate_limiter", "disable_streaming", "output_version", "custom_get_token_ids")
+
+
+class ThriftChatModel(BaseChatModel):
+    """Chat models of the app, cheapest first, that answer as one.
+
+    Args:
+        tiers: the app's own models, cheapest first; a single one is fine.
+        names: a name for each tier, by default its model name.
+        baseline: the tier that the app would use without us, by index or name; by default the last.
+        runtime: shared policies, store and ledger; by default one for the process.
+        config: settings for a runtime of its own, or the path of a `thrift.toml`.
+
+    Raises:
+        ConfigError: no tiers, two of one name, an unknown baseline, or a setting that belongs to a tier.
+
+    Example:
+        ```python
+        model = ThriftChatModel(tiers=[ChatOpenAI(model="gpt-4o-mini"), ChatOpenAI(model="gpt-4o")])
+        chain = prompt | model | StrOutputParser()
+        ```
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    tiers: list[BaseChatModel] = Field(exclude=True, repr=False)
+    runtime: Any = Field(exclude=True, repr=False)
+
+    _tiers: tuple[ModelTier, ...] = PrivateAttr()
+    _index: int = PrivateAttr()
+
+    def __init__(
+        self,
+        *,
+        tiers: Sequence[BaseChatModel],
+        names: Sequence[str] | None = None,
+        baseline: int | str = -1,
+        runtime: Runtime | None = None,
+        config: Config | str | Path | None = None,
+        **kwargs: Any,
+    ) -> None:
+        for name in _BELONGS_TO_TIERS:
+            if kwargs.get(name) is not None:
+                raise ConfigError(f"{name} belongs to a tier: set it on your own models, not on ThriftChatModel")
+        shared = chosen_runtime(runtime, config)
+        known, index = lineup(tiers, names, baseline, lambda model, name: ModelTier(model, name, shared.prices))
+        kwargs.setdefault("profile", common_profile(tiers))
+        super().__init__(tiers=list(tiers), runtime=shared, **kwargs)
+        self._tiers, self._index = known, index
+
+    # One call -----------------------------------------------------------------------------------------------------
+
+    def _begin(
+        self,
+        turn_type: type[AnyTurn],
+        given: LanguageModelInput,
+        config: RunnableConfig | None,
+        kwargs: dict[str, Any],
+        *,
+        streamed: bool = False,
+    ) -> tuple[Flow, AnyTurn]:
+        messages = self._convert_input(given).to_messages()
+        kwargs = {name: value for name, value in kwargs.items() if name != "stop" or value is not None}
+        return begin(
+            turn_type, self.runtime, self._tiers, self._index, given, messages, self._config(config), kwargs,
+            streamed=streamed,
+        )  # fmt: skip
+
+    def _config(self, config: RunnableConfig | None) -> RunnableConfig:
+        """The caller's config, with what the app set on this object."""
+        if not (self.callbacks or self.tags or self.metadata):
+            return ensure_config(config)
+        own = RunnableConfig(callbacks=self.callbacks, tags=self.tags or [], metadata=self.metadata or {})
+        return ensure_config(merge_configs(own, config))
+
+    def invoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> AIMessage:
+        flow, turn = self._begin(Turn, input, config, {"stop": stop, **kwargs})
+        drive.run(flow, self.runtime, turn)
+        return turn.answer
+
+    async def ainvoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> AIMessage:
+        flow, turn = self._begin(Turn, input, config, {"stop": stop, **kwargs})
+        await drive.arun(flow, self.runtime, turn)
+        return turn.answer
+
+    def stream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> Iterator[AIMessageChunk]:
+        flow, turn = self._begin(Turn, input, config, {"stop": stop, **kwargs}, streamed=True)
+        yield from drive.stream(flow, self.runtime, turn)
+
+    async def astream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
+    ) -> AsyncIterator[AIMessageChunk]:
+        flow, turn = self._begin(Turn, input, config, {"stop": stop, **kwargs}, streamed=True)
+        async with aclosing(drive.astream(flow, self.runtime, turn)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    def generate(
+        self, messages: list[list[BaseMessage]], stop: list[str] | None = None, callbacks: Callbacks = None, **kwargs: Any
+    ) -> LLMResult:
+        results = []
+        for conversation, config, free in _each(messages, stop, callbacks, kwargs):
+            flow, turn = self._begin(GenerateTurn, conversation, config, free)
+            drive.run(flow, self.runtime, turn)
+            results.append(turn.answer)
+        return self._joined(results)
+
+    async def agenerate(
+        self, messages: list[list[BaseMessage]], stop: list[str] | None = None, callbacks: Callbacks = None, **kwargs: Any
+    ) -> LLMResult:
+        async def one(conversation: list[BaseMessage], config: RunnableConfig, free: dict[str, Any]) -> LLMResult:
+            flow, turn = self._begin(GenerateTurn, conversation, config, free)
+            await drive.arun(flow, self.runtime, turn)
+            return turn.answer
+
+        return self._joined(await asyncio.gather(*(one(*each) for each in _each(messages, stop, callbacks, kwargs))))
+
+    def _joined(self, results: Sequence[LLMResult]) -> LLMResult:
+        """The results of several conversations as one, as the baseline joins them."""
+        told = self._tiers[self._index].model._combine_llm_outputs([result.llm_output for result in results])
+        runs = [run for result in results for run in result.run or ()]
+        return LLMResult(
+            generations=[generations for result in results for generations in result.generations],
+            llm_output=told,
+            run=runs or None,
+        )
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        """For callers below the public surface; they have opened a run of their own, so theirs is not passed on."""
+        return ChatResult(generations=[ChatGeneration(message=self.invoke(messages, {"callbacks": []}, stop=stop, **kwargs))])
+
+    # Events -------------------------------------------------------------------------------------------------------
+
+    def stream_events(
+        self, input: Any, config: RunnableConfig | None = None, *, version: str = "v2", stop: list[str] | None = None, **kwargs: Any
+    ) -> Any:
+        if version != "v3":
+            return super().stream_events(input, config, version=version, stop=stop, **kwargs)
+        flow, turn = self._begin(Turn, input, config, {"stop": stop, **kwargs}, streamed=True)
+        return events(flow, self.runtime, turn)
+
+    def astream_events(
+        self, input: Any, config: RunnableConfig | None = None, *, version: str = "v2", stop: list[str] | None = None, **kwargs: Any
+    ) -> Any:
+        if version != "v3":
+            return super().astream_events(input, config, version=version, stop=stop, **kwargs)
+        flow, turn = self._begin(Turn, input, config, {"stop": stop, **kwargs}, streamed=True)
+        return aevents(flow, self.runtime, turn)
+
+    # Binding ------------------------------------------------------------------------------------------------------
+
+    def bind_tools(
+        self, tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], *, tool_choice: Any = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Bind tools to every tier by its own method.
+
+        Raises:
+            UnsupportedByTier: no tier can be given tools.
+        """
+        options = {"tool_choice": tool_choice, **kwargs} if tool_choice is not None else kwargs
+        runnables = self._per_tier(lambda model: model.bind_tools(tools, **options), "tool calling")
+        return self.bind(tools=BoundTools(tools, _bound(runnables, tools, None, options)))
+
+    def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
+        """Structured output by each tier's own method, read by its own parser.
+
+        Raises:
+            UnsupportedByTier: no tier can give structured output.
+        """
+        pairs = self._per_tier(
+            lambda model: native(model, schema, include_raw=include_raw, options=kwargs), "structured output"
+        )
+        binding = _bound([pair and pair[0] for pair in pairs], (), schema, kwargs)
+        parsers = {tier.facts.name: pair[1] for tier, pair in zip(self._tiers, pairs, strict=True) if pair}
+        return self.bind(**{STRUCTURED: binding}) | TierParser(parsers)
+
+    def _per_tier(self, make: Callable[[BaseChatModel], Any], need: str) -> list[Any]:
+        """What each tier makes of it; None for one that cannot."""
+        made: list[Any] = []
+        for tier in self._tiers:
+            try:
+                made.append(make(tier.model))
+            except NotImplementedError:
+                made.append(None)
+        if not any(part is not None for part in made):
+            raise UnsupportedByTier({tier.facts.name: f"no {need}" for tier in self._tiers})
+        return made
+
+    # Facts --------------------------------------------------------------------------------------------------------
+
+    @property
+    def _llm_type(self) -> str:
+        return "thrift"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"tiers": [dict(tier.model._identifying_params) for tier in self._tiers], "baseline": self._index}
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return self._tiers[self._index].model._get_ls_params(stop=stop, **kwargs)
+
+    def get_token_ids(self, text: str) -> list[int]:
+        return self._tiers[self._index].model.get_token_ids(text)
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
+        return self._tiers[self._index].model.get_num_tokens_from_messages(messages, tools)
+
+
+def _bound(runnables: Sequence[Any], tools: Sequence[Any], schema: Any, options: dict[str, Any]) -> Binding:
+    try:
+        facts = tuple(tool_in(tool) for tool in tools)
+        return Binding(facts, schema_in(schema), plain(options), tuple(runnables))
+    except (NoCanonicalForm, ValueError, TypeError):
+        return Binding((), None, {}, tuple(runnables), cacheable=False)
+
+
+def _each(
+    messages: list[list[BaseMessage]], stop: list[str] | None, callbacks: Callbacks, kwargs: dict[str, Any]
+) -> Iterator[tuple[list[BaseMessage], RunnableConfig, dict[str, Any]]]:
+    """Each conversation of a `generate` with its config and its own copy of the other arguments."""
+    free = dict(kwargs)
+    told = {name: value for name in ("tags", "metadata", "run_name", "run_id") if (value := free.pop(name, None))}
+    for conversation in messages:
+        yield conversation, RunnableConfig(callbacks=callbacks, **told), {"stop": stop, **free}  # type: ignore[typeddict-item]

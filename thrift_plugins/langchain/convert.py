@@ -1,0 +1,148 @@
+"""LangChain's messages, tools and parameters in our words, and stored answers back in LangChain's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ChatMessage, ToolMessage
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from pydantic import BaseModel
+
+from thrift_plugins.types import Json, Message, Reply, Role, ToolCall, Usage
+
+_ROLES: dict[str, Role] = {
+    "human": "user",
+    "ai": "assistant",
+    "AIMessageChunk": "assistant",
+    "system": "system",
+    "tool": "tool",
+    "function": "tool",
+}
+_DERIVED = frozenset({"tool_calls", "function_call", "parsed"})
+"""Keys of `additional_kwargs` that repeat what a message says elsewhere."""
+
+
+def message_in(message: BaseMessage) -> Message:
+    """A LangChain message, without its ids and without what a provider told about it."""
+    extra: dict[str, Any] = {}
+    if message.additional_kwargs:
+        extra = {key: value for key, value in message.additional_kwargs.items() if key not in _DERIVED}
+    if isinstance(message, AIMessage):
+        calls = tuple(ToolCall(call["id"] or "", call["name"], call["args"]) for call in message.tool_calls)
+        if message.invalid_tool_calls:
+            extra["invalid_tool_calls"] = [[call["name"], call["args"]] for call in message.invalid_tool_calls]
+        return Message("assistant", message.content, calls, name=message.name, extra=extra or None)
+    if isinstance(message, ToolMessage):
+        if message.status == "error":
+            extra["status"] = "error"
+        return Message("tool", message.content, (), message.tool_call_id, message.name, extra or None)
+    if isinstance(message, ChatMessage) and message.role not in get_args(Role):
+        extra["role"] = message.role
+        return Message("user", message.content, name=message.name, extra=extra)
+    role: Role = message.role if isinstance(message, ChatMessage) else _ROLES.get(message.type, "user")  # type: ignore[assignment]
+    return Message(role, message.content, name=message.name, extra=extra or None)
+
+
+def tool_in(tool: Any) -> Mapping[str, Json]:
+    """A tool in any form that LangChain takes, as a function object: name, description, parameters."""
+    converted = tool if isinstance(tool, Mapping) and "function" in tool else _openai_tool(tool)
+    function = converted.get("function")
+    return function if isinstance(function, Mapping) else converted
+
+
+def _openai_tool(tool: Any) -> Mapping[str, Any]:
+    if isinstance(tool, Mapping) and "type" in tool and "name" not in tool:
+        return tool  # a provider's built-in tool
+    return convert_to_openai_tool(tool)
+
+
+def schema_in(response_format: Any) -> Mapping[str, Json] | None:
+    """The JSON schema of a response format, by content: two classes of one name with different fields differ."""
+    if response_format is None:
+        return None
+    if isinstance(response_format, Mapping):
+        return response_format
+    if isinstance(response_format, type) and issubclass(response_format, BaseModel):
+        return response_format.model_json_schema()
+    return convert_to_json_schema(response_format)
+
+
+def reply_in(message: AIMessage, *, complete: bool = True) -> Reply:
+    """What a model answered. Ids, headers and token counts stay out of what is stored."""
+    told = message.response_metadata
+    finish = told.get("finish_reason") or told.get("stop_reason") or told.get("done_reason")
+    extra: dict[str, Any] = {}
+    kept = {key: _plain(value) for key, value in message.additional_kwargs.items() if value is not None}
+    if kept:
+        extra["additional_kwargs"] = kept
+    told_kept = {key: told[key] for key in _TOLD if key in told}
+    if told_kept:
+        extra["response_metadata"] = told_kept
+    if message.invalid_tool_calls:
+        extra["invalid_tool_calls"] = message.invalid_tool_calls
+    if message.usage_metadata is not None:
+        extra["counted"] = True
+    return Reply(
+        content=message.content,
+        usage=usage_in(message),
+        tool_calls=tuple(ToolCall(call["id"] or "", call["name"], call["args"]) for call in message.tool_calls),
+        finish_reason=finish if isinstance(finish, str) else None,
+        model=str(told.get("model_name") or told.get("model") or ""),
+        extra=extra,
+        complete=complete,
+    )
+
+
+_TOLD = ("model_name", "model", "model_provider", "finish_reason", "stop_reason", "done_reason", "system_fingerprint")
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+
+def usage_in(message: AIMessage) -> Usage:
+    """The provider's own count, as LangChain gives it."""
+    counted = message.usage_metadata
+    if counted is None or "input_tokens" not in counted:
+        return Usage()
+    read: Mapping[str, Any] = counted.get("input_token_details") or {}
+    written: Mapping[str, Any] = counted.get("output_token_details") or {}
+    return Usage(
+        input_tokens=counted["input_tokens"],
+        output_tokens=counted["output_tokens"],
+        cache_read=read.get("cache_read") or 0,
+        cache_write=read.get("ephemeral_5m_input_tokens") or read.get("cache_creation") or 0,
+        cache_write_1h=read.get("ephemeral_1h_input_tokens") or 0,
+        reasoning=written.get("reasoning") or 0,
+        input_audio=read.get("audio") or 0,
+        output_audio=written.get("audio") or 0,
+        source="provider",
+    )
+
+
+def message_out(reply: Reply) -> AIMessage:
+    """A stored answer as a message that costs nothing."""
+    extra: Mapping[str, Any] = reply.extra
+    return AIMessage(
+        content=reply.content,  # type: ignore[arg-type]
+        additional_kwargs=dict(extra.get("additional_kwargs", {})),
+        response_metadata=dict(extra.get("response_metadata", {})),
+        tool_calls=[
+            {"id": call.id, "name": call.name, "args": call.arguments, "type": "tool_call"}  # type: ignore[typeddict-item]
+            for call in reply.tool_calls
+        ],
+        invalid_tool_calls=list(extra.get("invalid_tool_calls", ())),
+        usage_metadata=(
+            {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0} if extra.get("counted") else None
+        ),
+    )
+
+
+def merged(chunks: Sequence[BaseMessage]) -> AIMessage:
+    """The pieces of a stream as one message."""
+    first = chunks[0]
+    if not isinstance(first, AIMessageChunk):
+        assert isinstance(first, AIMessage)
+        return first
+    return first + list(chunks[1:]) if len(chunks) > 1 else first  # type: ignore[return-value]

@@ -1,0 +1,115 @@
+"""A stored answer as a model of its own, so that a hit has the callbacks, tokens and events of a miss."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.base import LangSmithParams
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+_PIECE = re.compile(r"\s*\S+|\s+")
+
+
+class ReplayChatModel(BaseChatModel):
+    """Answers with one stored message and looks, to every observer, like the model that gave it.
+
+    Attributes:
+        original: the model that it stands for.
+        message: what it says.
+    """
+
+    original: BaseChatModel
+    message: AIMessage
+
+    @property
+    def _llm_type(self) -> str:
+        return self.original._llm_type
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return dict(self.original._identifying_params)
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return self.original._get_ls_params(stop=stop, **kwargs)
+
+    def get_name(self, suffix: str | None = None, *, name: str | None = None) -> str:
+        return self.original.get_name(suffix, name=name)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=self.message.model_copy())])
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        return self._generate(messages)
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        for chunk in _pieces(self.message):
+            yield ChatGenerationChunk(message=chunk)
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        for chunk in _pieces(self.message):
+            yield ChatGenerationChunk(message=chunk)
+
+
+def _pieces(message: AIMessage) -> Iterator[AIMessageChunk]:
+    """The message as a provider would stream it: role, words, tool calls in parts, the end, the usage."""
+    yield AIMessageChunk(content="" if isinstance(message.content, str) else [])
+    if isinstance(message.content, str):
+        for piece in _PIECE.findall(message.content):
+            yield AIMessageChunk(content=piece)
+    elif message.content:
+        yield AIMessageChunk(content=message.content)
+    for index, call in enumerate([*message.tool_calls, *message.invalid_tool_calls]):
+        arguments = call["args"] if isinstance(call["args"], str) else json.dumps(call["args"], ensure_ascii=False)
+        head = {"id": call["id"], "name": call["name"], "args": "", "index": index}
+        yield AIMessageChunk(content="", tool_call_chunks=[{**head, "type": "tool_call_chunk"}])  # type: ignore[typeddict-item]
+        for piece in _PIECE.findall(arguments):
+            tail = {"id": None, "name": None, "args": piece, "index": index}
+            yield AIMessageChunk(content="", tool_call_chunks=[{**tail, "type": "tool_call_chunk"}])  # type: ignore[typeddict-item]
+    yield AIMessageChunk(
+        content="" if isinstance(message.content, str) else [],
+        additional_kwargs=message.additional_kwargs,
+        response_metadata=message.response_metadata,
+    )
+    if message.usage_metadata is not None:
+        yield AIMessageChunk(content="" if isinstance(message.content, str) else [], usage_metadata=message.usage_metadata)
+
+
+def replay(original: BaseChatModel, message: AIMessage) -> ReplayChatModel:
+    """A model that answers with `message` in the place of `original`."""
+    twin = ReplayChatModel.model_construct(original=original, message=message)
+    for name in ("tags", "metadata", "callbacks", "verbose", "disable_streaming", "output_version"):
+        twin.__dict__[name] = getattr(original, name)
+    return twin
+
+
+__all__ = ["ReplayChatModel", "replay"]

@@ -1,0 +1,135 @@
+"""From LangChain's arguments to a flow: what is asked in our words, and the native half that asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from langchain_core.messages import BaseMessage
+from langchain_core.runnables import RunnableConfig
+
+from thrift_plugins.canonical import NoCanonicalForm, decisive
+from thrift_plugins.engine import Flow
+from thrift_plugins.langchain.convert import message_in, schema_in, tool_in
+from thrift_plugins.langchain.tier import Binding, BoundTools, ModelTier
+from thrift_plugins.langchain.turn import Turn
+from thrift_plugins.runtime import Runtime
+from thrift_plugins.scope import current_scope, merged
+from thrift_plugins.types import Json, Request, Scope
+
+DIALECT = "langchain"
+STRUCTURED = "thrift_structured"
+"""Keyword argument that carries a `Binding` made by `with_structured_output`."""
+
+AnyTurn = TypeVar("AnyTurn", bound=Turn)
+
+
+def begin(
+    turn_type: type[AnyTurn],
+    runtime: Runtime,
+    tiers: Sequence[ModelTier],
+    baseline: int,
+    given: Any,
+    messages: Sequence[BaseMessage],
+    config: RunnableConfig,
+    kwargs: dict[str, Any],
+    *,
+    streamed: bool = False,
+) -> tuple[Flow, AnyTurn]:
+    """The flow of one call, and its native half.
+
+    Args:
+        given: the input as the app gave it; it goes to the tier unchanged.
+        messages: the same as messages.
+        kwargs: the call's keyword arguments; what belongs to a binding is taken out.
+    """
+    binding = _binding(kwargs)
+    request = _request(runtime, tiers, baseline, messages, config, kwargs, binding)
+    turn = turn_type(
+        tiers=tiers,
+        bindings=binding.runnables if binding else (),
+        given=given,
+        config=config,
+        kwargs=kwargs,
+        request_id=request.id,
+    )
+    able = [tier.facts for tier in tiers]
+    if binding and None in binding.runnables:
+        able = [
+            facts if bound is not None else replace(facts, tools=False, structured=False)
+            for facts, bound in zip(able, binding.runnables, strict=True)
+        ]
+    return runtime.engine.call(request, able, baseline, dialect=DIALECT, streamed=streamed), turn
+
+
+def _binding(kwargs: dict[str, Any]) -> Binding | None:
+    structured: Binding | None = kwargs.pop(STRUCTURED, None)
+    if structured is not None:
+        return structured
+    tools = kwargs.get("tools")
+    if not isinstance(tools, BoundTools):
+        return None
+    del kwargs["tools"]
+    return tools.binding
+
+
+def _request(
+    runtime: Runtime,
+    tiers: Sequence[ModelTier],
+    baseline: int,
+    messages: Sequence[BaseMessage],
+    config: RunnableConfig,
+    kwargs: Mapping[str, Any],
+    binding: Binding | None,
+) -> Request:
+    tools, schema, params, cacheable = _params(kwargs, binding)
+    return runtime.request(
+        dialect=DIALECT,
+        model=tiers[baseline].facts.model,
+        identities=[tier.identity for tier in tiers],
+        messages=[message_in(message) for message in messages],
+        tools=tools,
+        schema=schema,
+        params={**tiers[baseline].params, **params},
+        scope=_scope(config),
+        cacheable=cacheable,
+        forced=(config.get("configurable") or {}).get("thrift_route"),
+    )
+
+
+def _params(
+    kwargs: Mapping[str, Any], binding: Binding | None
+) -> tuple[tuple[Mapping[str, Json], ...], Mapping[str, Json] | None, dict[str, Json], bool]:
+    """Tools, schema and parameters of a call, and whether all of them have a canonical form."""
+    bound = dict(binding.options) if binding else {}
+    tools = binding.tools if binding else ()
+    schema = binding.schema if binding else None
+    cacheable = binding.cacheable if binding else True
+    if not kwargs:
+        return tools, schema, bound, cacheable
+    free = {name: value for name, value in kwargs.items() if name not in ("tools", "response_format")}
+    try:
+        if kwargs.get("tools"):
+            tools = tuple(tool_in(tool) for tool in kwargs["tools"])
+        if kwargs.get("response_format") is not None:
+            schema = schema_in(kwargs["response_format"])
+        return tools, schema, {**bound, **decisive(free)}, cacheable
+    except (NoCanonicalForm, ValueError, TypeError):
+        return tools, schema, bound, False
+
+
+def _scope(config: RunnableConfig) -> Scope:
+    """The scope of the block, with what the run's metadata says over it."""
+    scope = current_scope()
+    metadata = config.get("metadata")
+    if not metadata:
+        return scope
+    named = {name: metadata[key] for name, key in _SCOPE_KEYS if key in metadata}
+    named.update(metadata.get("thrift_keys") or {})
+    if not scope.session and "session" not in named and "thread_id" in metadata:
+        named["session"] = str(metadata["thread_id"])
+    return merged(scope, named) if named else scope
+
+
+_SCOPE_KEYS = tuple((name, f"thrift_{name}") for name in ("tenant", "user", "feature", "session"))

@@ -1,0 +1,8 @@
+"""The ledger: one event a call, priced and attributed exactly. It measures; it changes nothing."""
+
+from thrift_plugins.ledger.bill import Bill, bill, shapley
+from thrift_plugins.ledger.event import Cost, Event
+from thrift_plugins.ledger.ledger import Ledger
+from thrift_plugins.ledger.summary import Line, Summary, summarise
+
+__all__ = ["Bill", "Cost", "Event", "Ledger", "Line", "Summary", "bill", "shapley", "summarise"]

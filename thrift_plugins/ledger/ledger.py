@@ -1,0 +1,166 @@
+"""Takes events off the hot path: a bounded queue, and one thread that prices them and writes them in batches.
+
+Appending never blocks on the log and never fails the call. What could not be kept is counted in `dropped`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Iterator
+from hashlib import sha256
+from itertools import islice
+from typing import Any
+
+import orjson
+
+from thrift_plugins.errors import StoreError
+from thrift_plugins.ledger.bill import Priced, bill
+from thrift_plugins.ledger.event import Event, record
+from thrift_plugins.stores.base import EventLog
+
+logger = logging.getLogger("thrift_plugins")
+
+_LINGER = 0.05
+"""Seconds that the writer waits for more events, so that a busy app pays for few transactions."""
+
+_BATCH = 500
+
+
+class Ledger:
+    """Append-only book of calls.
+
+    Args:
+        log: where the events are kept.
+        prices: what a usage costs.
+        capacity: events that may wait for the log; beyond it new ones are dropped and counted.
+    """
+
+    def __init__(self, log: EventLog, prices: Priced, *, capacity: int = 20_000) -> None:
+        self._log = log
+        self._writer = _Writer(log, prices, capacity)
+        self._finalizer = weakref.finalize(self, self._writer.stop)
+
+    @property
+    def dropped(self) -> int:
+        """Events that were lost since the start, because the log was down for too long."""
+        return self._writer.dropped
+
+    @property
+    def waiting(self) -> int:
+        """Events that are not in the log yet."""
+        return len(self._writer.queue)
+
+    def append(self, event: Event) -> None:
+        """Book a call. Never blocks on the log, never raises."""
+        self._writer.put(event)
+
+    def flush(self) -> bool:
+        """Write what waits, now. Returns False, and keeps the events, if the log does not take them."""
+        return self._writer.drain()
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Every event as JSON, in the order of time, streamed; what waits is written first."""
+        self.flush()
+        for _, _, body in self._log.rows():
+            yield orjson.loads(body)
+
+    def digest(self) -> str:
+        """`ledger_sha256`: a digest of every event and bill, the adapter's name left out."""
+        hashed = sha256()
+        for entry in self.records():
+            del entry["dialect"]
+            hashed.update(orjson.dumps(entry, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
+        return hashed.hexdigest()
+
+    def close(self) -> None:
+        """Write what waits and let go of the log. Idempotent."""
+        self._finalizer()
+        self._log.close()
+
+
+class _Writer:
+    """The queue and its thread; apart from `Ledger` so that a forgotten ledger can be collected and still flushed."""
+
+    def __init__(self, log: EventLog, prices: Priced, capacity: int) -> None:
+        self.log, self.prices, self.capacity = log, prices, capacity
+        self.queue: deque[Event] = deque()
+        self.dropped = 0
+        self._draining = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._process = 0
+
+    def put(self, event: Event) -> None:
+        if len(self.queue) >= self.capacity:
+            self.dropped += 1
+            return
+        self.queue.append(event)
+        if self._process != os.getpid():
+            self._start()
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def _start(self) -> None:
+        """Start the thread, once a process: a forked child has the queue, but not the thread."""
+        self._process = os.getpid()
+        self._draining = threading.Lock()
+        self._wake = threading.Event()
+        threading.Thread(target=self._run, name="thrift-ledger", daemon=True).start()
+
+    def _run(self) -> None:
+        pause, wake = _LINGER, self._wake
+        while not self._stopping.is_set():
+            wake.wait()
+            self._stopping.wait(pause)
+            wake.clear()
+            if self.drain():
+                pause = _LINGER
+            else:
+                pause = min(pause * 2, 5.0)
+                wake.set()
+
+    def drain(self) -> bool:
+        with self._draining:
+            while self.queue:
+                batch = list(islice(self.queue, _BATCH))
+                try:
+                    self.log.extend([row for event in batch if (row := self._row(event))])
+                except StoreError as error:
+                    logger.warning("ledger: %s; %d events wait", error, len(self.queue))
+                    return False
+                for _ in batch:
+                    self.queue.popleft()
+            return True
+
+    def _row(self, event: Event) -> tuple[str, float, str] | None:
+        """The event as a row of the log. One that cannot be written must not hold up the others."""
+        try:
+            return event.id, event.at, orjson.dumps(self._body(event)).decode()
+        except Exception:
+            self.dropped += 1
+            logger.exception("ledger: event %s cannot be written and is dropped", event.id)
+            return None
+
+    def _body(self, event: Event) -> dict[str, Any]:
+        priced = bill(event, self.prices)
+        body = record(event)
+        body["bill"] = {
+            "baseline": priced.baseline,
+            "actual": priced.actual,
+            "rows": priced.rows,
+            "overheads": priced.overheads,
+            "unpriced": list(priced.unpriced),
+        }
+        body["prices"] = dict(self.prices.snapshot)
+        return body
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._wake.set()
+        if not self.drain():
+            self.dropped += len(self.queue)
+            logger.error("ledger: closed with %d events that the log did not take", len(self.queue))

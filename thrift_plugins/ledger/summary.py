@@ -1,0 +1,72 @@
+"""Adds up bills: the whole, by tactic, and by feature. Integers only, so every sum closes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from thrift_plugins.types import Nano
+
+
+@dataclass(slots=True)
+class Line:
+    """Sums over some calls. Money in nano-dollars.
+
+    Attributes:
+        by_tactic: what each tactic saved, its overheads not yet taken off.
+        overheads: what each tactic paid beside the answers; never positive.
+        outcomes: calls by how they ended.
+    """
+
+    requests: int = 0
+    baseline: Nano = 0
+    actual: Nano = 0
+    by_tactic: Counter[str] = field(default_factory=Counter)
+    overheads: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    unpriced: Counter[str] = field(default_factory=Counter)
+    estimated: int = 0
+    fallbacks: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def saved_fraction(self) -> float:
+        """Share of the baseline that was not paid."""
+        return (self.baseline - self.actual) / self.baseline if self.baseline else 0.0
+
+    def closes(self) -> bool:
+        """Rows, overheads and actual add up to the baseline."""
+        return sum(self.by_tactic.values()) + sum(self.overheads.values()) + self.actual == self.baseline
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Add one ledger record."""
+        priced = entry["bill"]
+        self.requests += 1
+        self.baseline += priced["baseline"]
+        self.actual += priced["actual"]
+        for tactic, amount in priced["rows"].items():
+            self.by_tactic[tactic] += amount
+        for tactic, amount in priced["overheads"].items():
+            self.overheads[tactic] += amount
+        self.outcomes[entry["outcome"]] += 1
+        self.unpriced.update(priced["unpriced"])
+        self.fallbacks.update(entry["fallbacks"])
+        self.estimated += entry["usage"].get("source") == "estimated"
+
+
+@dataclass(slots=True)
+class Summary:
+    """The whole bill and its parts by feature."""
+
+    total: Line = field(default_factory=Line)
+    by_feature: dict[str, Line] = field(default_factory=dict)
+
+
+def summarise(entries: Iterable[Mapping[str, Any]]) -> Summary:
+    """Add up ledger records (see `Ledger.records`) in one pass."""
+    summary = Summary()
+    for entry in entries:
+        summary.total.add(entry)
+        summary.by_feature.setdefault(entry["feature"], Line()).add(entry)
+    return summary

@@ -1,0 +1,6 @@
+"""thrift-plugins for LlamaIndex."""
+
+from thrift_plugins.llama_index.llm import ThriftLLM
+from thrift_plugins.llama_index.settings import install
+
+__all__ = ["ThriftLLM", "install"]

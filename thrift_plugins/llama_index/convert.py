@@ -1,0 +1,211 @@
+"""LlamaIndex's messages, tools and responses in our words, and stored answers back in LlamaIndex's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llama_index.core.base.llms.types import (
+    ChatMessage,
+    ChatResponse,
+    CompletionResponse,
+    MessageRole,
+    TextBlock,
+    ToolCallBlock,
+)
+from llama_index.core.tools import BaseTool
+from pydantic import BaseModel
+
+from thrift_plugins.types import Json, Message, Reply, Role, ToolCall, Usage
+
+_ROLES: dict[MessageRole, Role] = {
+    MessageRole.SYSTEM: "system",
+    MessageRole.DEVELOPER: "system",
+    MessageRole.USER: "user",
+    MessageRole.ASSISTANT: "assistant",
+    MessageRole.CHATBOT: "assistant",
+    MessageRole.MODEL: "assistant",
+    MessageRole.TOOL: "tool",
+    MessageRole.FUNCTION: "tool",
+}
+_DERIVED = frozenset({"tool_calls", "function_call", "tool_call_id", "name", "thrift"})
+"""Keys of `additional_kwargs` that repeat what a message says elsewhere."""
+
+
+def message_in(message: ChatMessage) -> Message:
+    """A LlamaIndex message, without its ids and without what a provider told about it."""
+    told = message.additional_kwargs
+    extra = {key: plain_json(value) for key, value in told.items() if key not in _DERIVED} if told else {}
+    blocks = message.blocks
+    if len(blocks) == 1 and type(blocks[0]) is TextBlock:
+        content: str | list[Json] = blocks[0].text
+        calls: tuple[ToolCall, ...] = ()
+    else:
+        calls = _calls(message)
+        content = _content([block for block in blocks if not isinstance(block, ToolCallBlock)])
+    return Message(
+        _ROLES.get(message.role, "user"),
+        content,
+        calls or _calls(message) if told else calls,
+        told.get("tool_call_id") if told else None,
+        told.get("name") if told else None,
+        extra or None,
+    )
+
+
+def _content(blocks: Sequence[Any]) -> str | list[Json]:
+    if all(type(block) is TextBlock for block in blocks):
+        return "\n".join(block.text for block in blocks)
+    return [_block(block) for block in blocks]
+
+
+def _block(block: BaseModel) -> dict[str, Json]:
+    dumped = block.model_dump(mode="json", exclude_none=True)
+    return {"type": dumped.pop("block_type", "unknown"), **dumped}
+
+
+def _calls(message: ChatMessage) -> tuple[ToolCall, ...]:
+    """The tool calls of a message, from its blocks or, for older integrations, from its extra arguments."""
+    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+    if blocks:
+        return tuple(ToolCall(b.tool_call_id or "", b.tool_name, _arguments(b.tool_kwargs)) for b in blocks)
+    calls = message.additional_kwargs.get("tool_calls") or ()
+    plain = [plain_json(call) for call in calls]
+    return tuple(
+        ToolCall(str(call.get("id") or ""), call["function"]["name"] or "", _arguments(call["function"]["arguments"]))
+        for call in plain
+        if isinstance(call, Mapping) and isinstance(call.get("function"), Mapping)
+    )
+
+
+def _arguments(given: Any) -> Json:
+    """Arguments as JSON, or as the raw text where they do not parse."""
+    if not isinstance(given, str):
+        return plain_json(given)
+    try:
+        return json.loads(given)  # type: ignore[no-any-return]
+    except ValueError:
+        return given
+
+
+def plain_json(value: Any) -> Any:
+    """Pydantic objects inside a value as JSON objects."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_none=True)
+    if isinstance(value, Mapping):
+        return {key: plain_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_json(item) for item in value]
+    return value
+
+
+def tool_in(tool: BaseTool) -> Mapping[str, Json]:
+    """A tool as a function object: name, description, parameters."""
+    function: Mapping[str, Json] = tool.metadata.to_openai_tool(skip_length_check=True)["function"]
+    return function
+
+
+def reply_in(response: ChatResponse | CompletionResponse, finish: str | None = None, *, complete: bool = True) -> Reply:
+    """What a model answered.
+
+    Args:
+        finish: why it ended, where an earlier piece of the stream said so.
+    """
+    told = as_mapping(response.raw)
+    usage = usage_in(told, response.additional_kwargs)
+    finish = finish or finish_in(told)
+    model = str(told.get("model") or "")
+    if isinstance(response, CompletionResponse):
+        return Reply(response.text, usage, (), finish, model, complete=complete)
+    message = response.message
+    calls = _calls(message)
+    text = message.content or ""
+    extra: dict[str, Json] = {}
+    if calls or not (len(message.blocks) == 1 and type(message.blocks[0]) is TextBlock):
+        extra["blocks"] = [block.model_dump(mode="json", exclude_none=True) for block in message.blocks]
+    kept = {key: plain_json(value) for key, value in message.additional_kwargs.items() if key != "thrift"}
+    if kept:
+        extra["additional_kwargs"] = kept
+    return Reply(text, usage, calls, finish, model, extra, complete=complete)
+
+
+def chat_out(reply: Reply) -> ChatResponse:
+    """A stored answer as a chat response that costs nothing."""
+    kept: Any = reply.extra.get("additional_kwargs") or {}
+    blocks: Any = reply.extra.get("blocks")
+    message = ChatMessage(
+        role=MessageRole.ASSISTANT,
+        **({"blocks": blocks} if blocks is not None else {"content": reply.content}),
+        additional_kwargs=dict(kept),
+    )
+    return ChatResponse(message=message, raw=_raw(reply), additional_kwargs=dict(_NOTHING))
+
+
+def completion_out(reply: Reply) -> CompletionResponse:
+    """A stored answer as a completion that costs nothing."""
+    return CompletionResponse(text=str(reply.content), raw=_raw(reply), additional_kwargs=dict(_NOTHING))
+
+
+_NOTHING = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+
+
+def _raw(reply: Reply) -> dict[str, Any]:
+    return {
+        "model": reply.model,
+        "choices": [{"index": 0, "finish_reason": reply.finish_reason}],
+        "usage": dict(_NOTHING),
+    }
+
+
+def as_mapping(raw: Any) -> Mapping[str, Any]:
+    """A provider's raw response as a mapping, whatever it came as; only its top is converted."""
+    if isinstance(raw, Mapping):
+        return raw
+    if isinstance(raw, BaseModel):
+        return raw.__dict__
+    return getattr(raw, "__dict__", {})
+
+
+def _part(raw: Any, name: str) -> Any:
+    return raw.get(name) if isinstance(raw, Mapping) else getattr(raw, name, None)
+
+
+def finish_in(told: Mapping[str, Any]) -> str | None:
+    """Why an answer ended, in the words of OpenAI, Anthropic, Google, Cohere, Bedrock or Ollama."""
+    choices = told.get("choices") or told.get("candidates")
+    place = choices[0] if isinstance(choices, Sequence) and choices else told
+    for name in ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason"):
+        found = _part(place, name)
+        if found is not None:
+            return str(getattr(found, "value", found))
+    return None
+
+
+def usage_in(told: Mapping[str, Any], additional: Mapping[str, Any]) -> Usage:
+    """The provider's own count, in the words of OpenAI, Anthropic, Google or Bedrock."""
+    counted = told.get("usage") or told.get("usage_metadata") or told.get("usageMetadata") or additional
+
+    def number(*names: str, of: Any = counted) -> int | None:
+        return next((found for name in names if isinstance(found := _part(of, name), int)), None)
+
+    sent = number("prompt_tokens", "input_tokens", "prompt_token_count", "promptTokenCount", "inputTokens")
+    got = number("completion_tokens", "output_tokens", "candidates_token_count", "candidatesTokenCount", "outputTokens")
+    if sent is None and got is None:
+        return Usage()
+    details = _part(counted, "prompt_tokens_details") or _part(counted, "input_tokens_details")
+    written = _part(counted, "completion_tokens_details") or _part(counted, "output_tokens_details")
+    read = number("cached_tokens", of=details) or number("cached_content_token_count") or 0
+    thoughts = number("thoughts_token_count", "thoughtsTokenCount") or 0
+    apart_read = number("cache_read_input_tokens", "cacheReadInputTokens") or 0
+    apart_write = number("cache_creation_input_tokens", "cacheWriteInputTokens") or 0
+    return Usage(
+        input_tokens=(sent or 0) + apart_read + apart_write,  # Anthropic and Bedrock count cached tokens apart
+        output_tokens=(got or 0) + thoughts,  # Google counts thoughts apart
+        cache_read=read + apart_read,
+        cache_write=apart_write,
+        reasoning=(number("reasoning_tokens", of=written) or 0) + thoughts,
+        input_audio=number("audio_tokens", of=details) or 0,
+        output_audio=number("audio_tokens", of=written) or 0,
+        source="provider",
+    )

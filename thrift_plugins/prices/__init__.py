@@ -1,0 +1,11 @@
+"""What a usage costs: of a model, at a date, in a prompt-size tier, in a processing mode, to the nano-dollar.
+
+Prices come from the snapshot inside the installed genai-prices, never from the network and never from one that the
+app updates for itself, so that an event can name the prices it was booked with. Importing this loads none of them.
+"""
+
+from thrift_plugins.prices.names import split_model
+from thrift_plugins.prices.rates import Processing, Rates
+from thrift_plugins.prices.table import Prices
+
+__all__ = ["Prices", "Processing", "Rates", "split_model"]

@@ -1,0 +1,11 @@
+"""Routing: which of the app's models answers, what may be tried after a failure, and which answers must not stand."""
+
+from __future__ import annotations
+
+from thrift_plugins.routing.base import Router
+from thrift_plugins.routing.constraints import eligible, forced
+from thrift_plugins.routing.fallback import input_billed, recoverable
+from thrift_plugins.routing.rules import RuleRouter
+from thrift_plugins.routing.verify import rejects
+
+__all__ = ["Router", "RuleRouter", "eligible", "forced", "input_billed", "recoverable", "rejects"]

@@ -1,0 +1,93 @@
+"""Whose call is it? Set for a block of code, seen by every wrapped model inside it, in threads and tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, fields, replace
+
+from thrift_plugins.errors import ConfigError
+from thrift_plugins.types import Scope, Usage
+
+_current: ContextVar[Scope] = ContextVar("thrift_scope", default=Scope())
+_NAMES = frozenset(f.name for f in fields(Scope)) - {"keys"}
+
+
+def current_scope() -> Scope:
+    """The scope in force here."""
+    return _current.get()
+
+
+@contextmanager
+def scope(**names: str) -> Iterator[Scope]:
+    """Name whose calls these are: `with scope(tenant="acme", feature="faq"): chain.invoke(...)`.
+
+    Inner blocks add to outer ones. `tenant`, `user`, `feature` and `session` are known to the ledger;
+    any other name becomes a further wall of the cache.
+
+    Args:
+        names: each a string.
+
+    Raises:
+        ConfigError: a value is not a string.
+    """
+    token = _current.set(merged(_current.get(), names))
+    try:
+        yield _current.get()
+    finally:
+        _current.reset(token)
+
+
+def merged(base: Scope, names: dict[str, str]) -> Scope:
+    """`base` with the given names set over it."""
+    for name, value in names.items():
+        if not isinstance(value, str):
+            raise ConfigError(f"scope {name!r} must be a string, not {type(value).__name__}")
+    known = {name: value for name, value in names.items() if name in _NAMES}
+    walls = {**dict(base.keys), **{name: value for name, value in names.items() if name not in _NAMES}}
+    return replace(base, **known, keys=tuple(sorted(walls.items())))
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a replay knows of the call that it makes: its id, and what the baseline used for it."""
+
+    request_id: str
+    baseline_usage: Usage | None = None
+
+
+_recording: ContextVar[Recording | None] = ContextVar("thrift_recording", default=None)
+
+
+def current_recording() -> Recording | None:
+    """The recorded call that is being replayed here, if any."""
+    return _recording.get()
+
+
+@contextmanager
+def replaying(recording: Recording) -> Iterator[None]:
+    """Calls in this block are replays of a recorded one."""
+    token = _recording.set(recording)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+_route: ContextVar[str | None] = ContextVar("thrift_route", default=None)
+
+
+def current_route() -> str | None:
+    """The tier that calls here must go to, if any."""
+    return _route.get()
+
+
+@contextmanager
+def route(tier: str) -> Iterator[None]:
+    """Send the calls of a block to one tier, by its name or its model's, whatever the router thinks."""
+    token = _route.set(tier)
+    try:
+        yield
+    finally:
+        _route.reset(token)

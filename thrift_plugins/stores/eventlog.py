@@ -1,0 +1,107 @@
+"""Where the ledger's events are kept: in memory, or in a SQLite file that may be the cache's own."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+from thrift_plugins.stores.sqlite_file import SQLiteFile
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS events(event_id TEXT PRIMARY KEY, at REAL NOT NULL, body TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS events_by_time ON events(at, event_id)",
+)
+_ADD: Final = "INSERT INTO events(event_id, at, body) VALUES (?, ?, ?) ON CONFLICT(event_id) DO NOTHING"
+_PAGE: Final = (
+    "SELECT event_id, at, body FROM events WHERE (at, event_id) > (?, ?) ORDER BY at, event_id LIMIT 1000"
+)
+# Off the hot path: losing an event is worse than waiting for it.
+_BUSY_TIMEOUT_S = 5.0
+
+Row = tuple[str, float, str]
+
+
+class SQLiteEventLog:
+    """Events in a file, for several processes at once.
+
+    Args:
+        path: the file; a `SQLiteStore` may use the same one.
+
+    Raises:
+        ConfigError: the path names no file.
+        StoreCorrupt: the file is not ours or is damaged; it is left as it is.
+        StoreUnavailable: the file cannot be made or opened.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._file = SQLiteFile(path, _SCHEMA, busy_timeout=_BUSY_TIMEOUT_S)
+
+    def __repr__(self) -> str:
+        return f"SQLiteEventLog({str(self._file.path)!r})"
+
+    def extend(self, rows: Iterable[Row]) -> int:
+        """Append rows of (event id, seconds, JSON) in one transaction; a known id is passed over.
+
+        Returns:
+            How many were new.
+
+        Raises:
+            StoreUnavailable: none of them were kept.
+        """
+
+        def append(connection: sqlite3.Connection) -> int:
+            before = connection.total_changes
+            connection.executemany(_ADD, rows)
+            return connection.total_changes - before
+
+        return self._file.transact(append)
+
+    def rows(self) -> Iterator[Row]:
+        """All rows in the order of time, then id. Rows added meanwhile are seen if they come later in that order.
+
+        Read a page at a time, each on its own: a reader that takes its time holds up neither writers nor the
+        folding of the write-ahead log into the file.
+        """
+        at, event_id = float("-inf"), ""
+        while True:
+            page = self._page(at, event_id)
+            if not page:
+                return
+            yield from page
+            event_id, at, _ = page[-1]
+
+    def close(self) -> None:
+        """Let go of the file. It is opened again when the log is used again."""
+        self._file.close()
+
+    def _page(self, at: float, event_id: str) -> list[Row]:
+        return self._file.run(lambda connection: connection.execute(_PAGE, (at, event_id)).fetchall())
+
+
+class MemoryEventLog:
+    """Events in this process, gone with it."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Row] = {}
+        self._lock = Lock()
+
+    def extend(self, rows: Iterable[Row]) -> int:
+        """Append rows of (event id, seconds, JSON); a known id is passed over. Returns how many were new."""
+        new = list(rows)
+        with self._lock:
+            before = len(self._rows)
+            for row in new:
+                self._rows.setdefault(row[0], row)
+            return len(self._rows) - before
+
+    def rows(self) -> Iterator[Row]:
+        """All rows so far, in the order of time, then id."""
+        with self._lock:
+            rows = list(self._rows.values())
+        yield from sorted(rows, key=lambda row: (row[1], row[0]))
+
+    def close(self) -> None:
+        """Nothing to let go of."""

@@ -1,0 +1,87 @@
+"""From a URL to a store."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+# By name through the package, which loads a store's module, and so its driver, only when it is asked for.
+from thrift_plugins import stores
+from thrift_plugins.errors import ConfigError
+from thrift_plugins.stores.base import Clock, EventLog, Store
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
+_REDIS = ("redis", "rediss", "valkey", "valkeys", "unix")
+_FILES = "memory:, sqlite:///path or a plain path"
+
+
+_DEFAULT = "thrift.db"
+
+
+def home() -> Path:
+    """Where files go by default: `THRIFT_HOME`, else `thrift-plugins` in the user's data directory. Not made here."""
+    chosen = os.environ.get("THRIFT_HOME")
+    if chosen:
+        return Path(chosen).expanduser()
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "thrift-plugins"
+
+
+def open_store(url: str, *, clock: Clock = time.time, secret: str | bytes | None = None) -> Store:
+    """The store that a URL names.
+
+    Args:
+        url: empty for the user's own file; `memory:`, `sqlite:///relative/path`, `sqlite:////absolute/path`, a plain path, `redis://`, `rediss://`,
+            `valkey://`, `valkeys://` or `unix://`.
+        clock: seconds since the epoch.
+        secret: what seals the entries. Redis takes it from `THRIFT_SECRET` where it is not given; a SQLite store
+            makes its own.
+
+    Raises:
+        ConfigError: an unknown scheme, or a setting that cannot work.
+        StoreCorrupt: the file is not ours or is damaged.
+        StoreUnavailable: the file cannot be made or opened.
+    """
+    scheme = _scheme(url)
+    if scheme == "memory":
+        return stores.MemoryStore(clock=clock)
+    if scheme in ("", "sqlite"):
+        return stores.SQLiteStore(_path(url), clock=clock, secret=secret)
+    if scheme in _REDIS:
+        return stores.RedisStore(url, clock=clock, secret=secret or os.environ.get("THRIFT_SECRET"))
+    raise ConfigError(f"no store has the scheme {scheme!r}; known: {_FILES}, {', '.join(f'{s}://' for s in _REDIS)}")
+
+
+def open_event_log(url: str) -> EventLog:
+    """The event log that a URL names: `memory:`, `sqlite:///path` or a plain path.
+
+    Raises:
+        ConfigError: another scheme.
+        StoreCorrupt: the file is not ours or is damaged.
+        StoreUnavailable: the file cannot be made or opened.
+    """
+    scheme = _scheme(url)
+    if scheme == "memory":
+        return stores.MemoryEventLog()
+    if scheme in ("", "sqlite"):
+        return stores.SQLiteEventLog(_path(url))
+    raise ConfigError(f"no event log has the scheme {scheme!r}; known: {_FILES}")
+
+
+def _scheme(url: str) -> str:
+    """In small letters; empty for a plain path. One letter and a colon are a drive."""
+    found = _SCHEME.match(url)
+    return found[1].lower() if found else ""
+
+
+def _path(url: str) -> str:
+    if not url:
+        return str(home() / _DEFAULT)
+    if not _scheme(url):
+        return url
+    prefix = "sqlite:///"
+    if not url.lower().startswith(prefix) or len(url) == len(prefix):
+        raise ConfigError("a SQLite URL is sqlite:/// and a path, with a fourth slash where the path is absolute")
+    return url[len(prefix) :]

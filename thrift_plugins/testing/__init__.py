@@ -1,0 +1,25 @@
+"""For tests of apps that call models: a provider on this machine, and what every LlamaIndex LLM must do.
+
+Importing this loads no framework; `LlamaIndexLLMContract` loads pytest and LlamaIndex when it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from thrift_plugins.testing.billing import BilledCall
+from thrift_plugins.testing.provider import LoopbackProvider
+from thrift_plugins.testing.script import Answer, Fault, FaultPlan, WireRequest
+
+if TYPE_CHECKING:
+    from thrift_plugins.testing.llama_index_suite import LlamaIndexLLMContract
+
+__all__ = ["Answer", "BilledCall", "Fault", "FaultPlan", "LlamaIndexLLMContract", "LoopbackProvider", "WireRequest"]
+
+
+def __getattr__(name: str) -> object:
+    if name == "LlamaIndexLLMContract":
+        from thrift_plugins.testing.llama_index_suite import LlamaIndexLLMContract  # noqa: PLC0415
+
+        return LlamaIndexLLMContract
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,212 @@
+"""What the last user turn asks for, read from a bounded part of it in some tens of microseconds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from thrift_plugins.text.lexicon import SPACED_PHRASES, STEM_LETTERS, STEMS, UNSPACED_PHRASES, WORDS, Phrases, Sign
+from thrift_plugins.text.scripts import UNSPACED, WORD, Script, Tally, tally
+from thrift_plugins.types import Message
+
+_HEAD, _TAIL = 1_400, 600  # characters read of a long text: tasks are put before or after the material
+_CHARACTERS_PER_TOKEN = 4.0  # of the text that is not read
+
+_LATIN_WORD = re.compile(r"[a-z\u00c0-\u024f]+")  # what stands between Chinese characters has no spaces around it
+_NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")
+_NUMBER = re.compile(r"\d[\d.,]*")
+_OPTION = re.compile(r"(?:^|[\s(（。；;])([A-Ea-eА-Дア-オ])[).、．）:：]")  # noqa: RUF001 - full-width and Cyrillic on purpose
+_OPTION_HINTS = ("B.", "B)", "B、", "B．", "B）", "B:", "b)", "b.", "Б)", "Б.", "イ.", "イ、", "イ）")  # noqa: RUF001
+_CIRCLED = "③"  # the third of a circled list
+_BLANKS = ("____", "( )", "（ ）", "（）", "（  ）", "……")  # noqa: RUF001
+_CODE_MARKS = ("```", "()", "){", ") {", "=>", "</", "\nimport ", "#include", "SELECT ", ";\n", "{\n", "::", "def ", "!= ", "== ")
+_MATHS_MARKS = "=^%√∑∫≤≥×÷∈π"  # noqa: RUF001
+_BULLETS = ("\n- ", "\n* ", "\n• ")
+_COMMAS = ",，、"  # noqa: RUF001
+_COMMA = re.compile(f"[{_COMMAS}]")
+_LONG_LIST = 10  # commas in a line from which it may be a list of labels
+_LABEL_LETTERS = 30  # a label is shorter than a clause
+
+_PHRASES_ONLY = (*UNSPACED, Script.HANGUL)
+_ENOUGH_WORDS = 4  # fewer Latin words can be names in any language
+_STRONG_IN_SYSTEM = (Sign.REASON, Sign.MATHS, Sign.CODE, Sign.EXPERT, Sign.CHOICE, Sign.LENGTHY)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Signs in the last user turn, and the size of the conversation up to it.
+
+    Counts are of occurrences, and mean the same in every language that `lexicon` knows.
+
+    Attributes:
+        words: length of the turn in English-equivalent words, numerals left out.
+        tokens: its approximate tokens.
+        context: approximate tokens of everything up to and including the turn.
+        turns: user turns so far, this one included.
+        asks: question marks, at least 1 for a text that opens like a question.
+        quantity: asks for a number ("how many").
+        explain: asks why, or for a comparison or description.
+        reason: asks to prove, analyse, design, weigh, or go step by step.
+        steps: words that put steps in an order.
+        maths: mathematical words and signs.
+        code: words about programs; `code_marks` tells that there is code itself.
+        technical: terms of engineering and the sciences.
+        expert: terms of medicine, law, and tax.
+        exam: it has the form of an exam question: lettered options, a blank, "which of the following".
+        names: capitalised words inside its sentences, where it is one; facts about names must be recalled.
+        constraints: demands on form ("in JSON", "at most").
+        negation: "not" and the like.
+        lengthy: demands for a long answer.
+        numbers: numerals and number words.
+        labels: entries of the longest list of labels or bullets in the turn or in the instructions.
+        instructed: kinds of hard work that the instructions speak of.
+        familiar: False where the language is none that `lexicon` knows, so that missing signs mean nothing.
+    """
+
+    words: float = 0.0
+    tokens: float = 0.0
+    context: float = 0.0
+    turns: int = 0
+    asks: int = 0
+    quantity: int = 0
+    explain: int = 0
+    reason: int = 0
+    steps: int = 0
+    maths: int = 0
+    code: int = 0
+    code_marks: bool = False
+    technical: int = 0
+    expert: int = 0
+    exam: bool = False
+    names: int = 0
+    constraints: int = 0
+    negation: int = 0
+    lengthy: int = 0
+    numbers: int = 0
+    labels: int = 0
+    instructed: int = 0
+    familiar: bool = True
+
+
+def features(messages: Sequence[Message]) -> Features:
+    """Read a conversation up to its last user turn; what follows it (tool calls and results) is left out.
+
+    So every call of one tool-calling loop has the same features. A conversation without a user turn is read to its
+    last message.
+    """
+    last = next((at for at in range(len(messages) - 1, -1, -1) if messages[at].role == "user"), len(messages) - 1)
+    if last < 0:
+        return Features()
+    turn = messages[last].text
+    window = _window(turn)
+    lowered = window.lower()
+    found = WORD.findall(lowered)
+    size = tally(window, found)
+    spaced = _is_spaced(size)
+    signs = _signs(lowered, found if spaced else _LATIN_WORD.findall(lowered), spaced=spaced)
+    scale = len(turn) / max(1, len(window))
+    before = messages[:last]
+    labels, instructed = _instructions(tuple(_window(m.text) for m in before if m.role == "system"))
+    options = _options(window)
+    exam = options > 2 or signs[Sign.CHOICE] > 0 or any(blank in window for blank in _BLANKS)
+    numerals = len(_NUMBER.findall(window))
+    return Features(
+        words=max(0.0, size.words - numerals) * scale,
+        tokens=size.tokens * scale,
+        context=size.tokens * scale + sum(len(m.text) for m in before) / _CHARACTERS_PER_TOKEN,
+        turns=1 + sum(1 for m in before if m.role == "user"),
+        asks=_asks(window, found, signs),
+        quantity=signs[Sign.QUANTITY],
+        explain=signs[Sign.EXPLAIN],
+        reason=signs[Sign.REASON],
+        steps=signs[Sign.STEPS],
+        maths=signs[Sign.MATHS] + sum(map(window.count, _MATHS_MARKS)),
+        code=signs[Sign.CODE],
+        code_marks=any(mark in window for mark in _CODE_MARKS),
+        technical=signs[Sign.TECHNICAL],
+        expert=signs[Sign.EXPERT],
+        exam=exam,
+        names=len(_NAME.findall(window)) if exam else 0,
+        constraints=signs[Sign.CONSTRAINT],
+        negation=signs[Sign.NEGATION] + lowered.count("n't"),
+        lengthy=signs[Sign.LENGTHY],
+        numbers=numerals + signs[Sign.NUMBER],
+        labels=max(labels, _labels(window)),
+        instructed=instructed,
+        familiar=_familiar(size, found, signs),
+    )
+
+
+def _window(text: str) -> str:
+    return text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]}\n{text[-_TAIL:]}"
+
+
+def _is_spaced(size: Tally) -> bool:
+    """Whether words can be told by spaces alone; Korean has spaces, but its words carry particles."""
+    return not any(size.letters[script] for script in _PHRASES_ONLY)
+
+
+def _signs(lowered: str, found: Sequence[str], *, spaced: bool) -> list[int]:
+    """How often each `Sign` occurs; a phrase counts once."""
+    counts = [0] * len(Sign)
+    for word in found:
+        sign = WORDS.get(word)
+        if sign is None and len(word) >= STEM_LETTERS:
+            sign = STEMS.get(word[:STEM_LETTERS])
+        if sign is not None:
+            counts[sign] += 1
+    _add_phrases(counts, lowered, SPACED_PHRASES, SPACED_PHRASES.keys() & set(found))
+    if not spaced:
+        _add_phrases(counts, lowered, UNSPACED_PHRASES, UNSPACED_PHRASES.keys() & set(lowered))
+    return counts
+
+
+def _add_phrases(counts: list[int], lowered: str, table: Mapping[str, Phrases], heads: Iterable[str]) -> None:
+    for head in heads:
+        for phrase, sign in table[head]:
+            if phrase in lowered:
+                counts[sign] += 1
+
+
+def _asks(window: str, found: Sequence[str], signs: Sequence[int]) -> int:
+    marks = window.count("?") + window.count("？") + window.count("؟")  # noqa: RUF001
+    opens = bool(found) and WORDS.get(found[0]) is Sign.QUESTION
+    return max(marks, int(opens or signs[Sign.QUANTITY] > 0))
+
+
+def _options(window: str) -> int:
+    """Different lettered options, 0 where there are fewer than two."""
+    if _CIRCLED in window:
+        return 3
+    if not any(hint in window for hint in _OPTION_HINTS):
+        return 0
+    return len({letter.upper() for letter in _OPTION.findall(window)})
+
+
+@lru_cache(maxsize=256)
+def _instructions(texts: tuple[str, ...]) -> tuple[int, int]:
+    """Labels and kinds of hard work in the system messages, which hardly change from call to call."""
+    text = "\n".join(texts)
+    lowered = text.lower()
+    found = WORD.findall(lowered)
+    signs = _signs(lowered, found, spaced=_is_spaced(tally(text, found)))
+    return _labels(text), sum(1 for sign in _STRONG_IN_SYSTEM if signs[sign])
+
+
+def _labels(text: str) -> int:
+    bullets = max(text.count(bullet) for bullet in _BULLETS)
+    if sum(map(text.count, _COMMAS)) < _LONG_LIST:
+        return bullets
+    lists = [pieces for line in text.splitlines() if len(pieces := _COMMA.split(line)) > _LONG_LIST]
+    short = [len(pieces) for pieces in lists if sum(map(len, pieces)) <= _LABEL_LETTERS * len(pieces)]
+    return max(bullets, *short) if short else bullets
+
+
+def _familiar(size: Tally, found: Sequence[str], signs: Sequence[int]) -> bool:
+    if size.share(Script.OTHER) > 0.3:
+        return False
+    if size.share(Script.LATIN) < 0.5 or len(found) < _ENOUGH_WORDS:
+        return True
+    return signs[Sign.COMMON] + signs[Sign.QUESTION] + signs[Sign.CODE] > 0

@@ -1,0 +1,262 @@
+"""The only currency between rooms: what is asked, what is answered, what it used, and what changed about it.
+
+Everything here is frozen, holds plain JSON values, and knows no framework. Money is integer nano-dollars
+(`Nano`, 1e-9 US dollars) wherever it is added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+Json: TypeAlias = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+"""A JSON value."""
+
+Nano: TypeAlias = int
+"""Money: integer nano-dollars."""
+
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+
+UsageSource: TypeAlias = Literal["provider", "estimated", "replayed", "none"]
+"""Who said so: the provider's own count, our tokenizer, a recording, or nobody (nothing was used)."""
+
+Provenance: TypeAlias = Literal["measured", "replayed", "counted", "modelled"]
+"""How a patch knows its baseline: seen, recorded, counted by tokenizer, or assumed from what was served."""
+
+Outcome: TypeAlias = Literal["answered", "hit", "error", "aborted", "cancelled"]
+"""How a call ended. `aborted`: the consumer closed a stream early."""
+
+
+def usd(nano: Nano) -> float:
+    """Nano-dollars as dollars, for people. Never add these up."""
+    return nano / 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One tool call that a model asked for.
+
+    Attributes:
+        id: the provider's id; never part of a cache key.
+        name: the tool.
+        arguments: the arguments as JSON, or the raw text where it does not parse.
+    """
+
+    id: str
+    name: str
+    arguments: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message, as any chat API has it.
+
+    Attributes:
+        content: text, or content blocks as JSON objects.
+        extra: what else is sent to the model (for example reasoning that must be passed back).
+    """
+
+    role: Role
+    content: str | Sequence[Json]
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    extra: Mapping[str, Json] | None = None
+
+    @property
+    def text(self) -> str:
+        """The words in it, blocks joined by newlines."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(
+            block if isinstance(block, str) else str(block.get("text", ""))
+            for block in self.content
+            if isinstance(block, str) or (isinstance(block, Mapping) and "text" in block)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Whose call it is. `tenant` is a wall for every cache; the rest is for the bill and for policies.
+
+    Attributes:
+        session: conversation or thread.
+        keys: further keys that the app wants kept apart, like `(("region", "eu"),)`.
+    """
+
+    tenant: str = ""
+    user: str = ""
+    feature: str = ""
+    session: str = ""
+    keys: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one model call.
+
+    Attributes:
+        input_tokens: all input, cached tokens included.
+        output_tokens: all output, reasoning included.
+        cache_read: input tokens that the provider read from its prompt cache.
+        cache_write: input tokens that it wrote there (5 minutes).
+        cache_write_1h: the same for an hour.
+        reasoning: output tokens that were never shown.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    cache_write_1h: int = 0
+    reasoning: int = 0
+    input_audio: int = 0
+    output_audio: int = 0
+    source: UsageSource = "none"
+
+    def __post_init__(self) -> None:
+        if self.input_tokens < 0 or self.output_tokens < 0:
+            raise ValueError(f"a usage cannot be negative: {self}")
+
+    def __add__(self, other: Usage) -> Usage:
+        names = [name for name in self.__slots__ if name != "source"]
+        sums = {name: getattr(self, name) + getattr(other, name) for name in names}
+        source = self.source if other.source in (self.source, "none") else other.source
+        return Usage(**sums, source="estimated" if "estimated" in (self.source, other.source) else source)
+
+
+NO_USAGE = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the app asks, before any tactic has touched it.
+
+    Attributes:
+        id: unique id of the call.
+        at: when, in seconds since the epoch, by the runtime's clock.
+        model: the baseline: the model that the app would have used without us.
+        tools: each an OpenAI-style function object: name, description, parameters.
+        schema: JSON schema of a structured answer.
+        params: everything else that decides the answer (temperature, max_tokens, stop, seed, ...).
+        identity: a digest of the model's own settings, in the dialect of the adapter.
+        cacheable: False where something in the request has no canonical form, so that no key may be made.
+        forced: tier that the caller insists on.
+        baseline_usage: what the baseline is known to use for it (replays know), else None.
+    """
+
+    id: str
+    at: float
+    model: str
+    messages: tuple[Message, ...]
+    tools: tuple[Mapping[str, Json], ...] = ()
+    schema: Mapping[str, Json] | None = None
+    params: Mapping[str, Json] = field(default_factory=dict)
+    identity: str = ""
+    scope: Scope = Scope()
+    cacheable: bool = True
+    forced: str | None = None
+    baseline_usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model answered.
+
+    Attributes:
+        finish_reason: "stop", "length", "tool_calls", "content_filter", another word of the provider, or None.
+        model: the name that the provider gave back.
+        extra: what the adapter needs to show the answer again, as JSON.
+        complete: False for the part of a stream that arrived before it broke.
+        storable: False where the answer has no faithful JSON form.
+        tier: name of the tier that gave it.
+    """
+
+    content: str | Sequence[Json]
+    usage: Usage
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str | None = None
+    model: str = ""
+    extra: Mapping[str, Json] = field(default_factory=dict)
+    complete: bool = True
+    storable: bool = True
+    tier: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One model of the app's own that may answer, and what it can do. Tiers are ordered, cheapest first.
+
+    Attributes:
+        name: how the app and the ledger call it; by default the model's name.
+        model: name that prices and tokenizers know.
+        window: context window in tokens, None if unknown.
+        max_output: most output tokens it gives, None if unknown.
+    """
+
+    name: str
+    model: str
+    tools: bool = True
+    vision: bool = True
+    structured: bool = True
+    window: int | None = None
+    max_output: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Which tier answers, and why.
+
+    Attributes:
+        tier: index of the tier chosen.
+        name: its name.
+        policy: who chose: "only", "forced", "rules", "fallback".
+        reasons: short phrases, most important first.
+        alternatives: indices of the tiers that could serve too, in the order of trying when the chosen one fails.
+        score: the policy's own measure of how hard the request is, 0 to 1, if it has one.
+    """
+
+    tier: int
+    name: str
+    policy: str
+    reasons: tuple[str, ...] = ()
+    alternatives: tuple[int, ...] = ()
+    score: float | None = None
+
+
+PatchField: TypeAlias = Literal["made", "model", "usage", "processing"]
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One change that a tactic made to what a call costs; never a dollar figure.
+
+    Attributes:
+        tactic: "cache", "routing", ...
+        field: what of the call it changed: whether it was made, by which model, with what usage, at what processing.
+        before: as the baseline would have had it.
+        after: as it was.
+    """
+
+    tactic: str
+    field: PatchField
+    before: Any
+    after: Any
+    provenance: Provenance = "measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """A paid model call beside the one that answered: a failed or rejected attempt, a retry, a judge.
+
+    Attributes:
+        tactic: whose bill it is on.
+        reason: a short word: "failed", "rejected", "retry".
+    """
+
+    tactic: str
+    model: str
+    usage: Usage
+    reason: str
+    processing: str = "standard"
