@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 
 class RedisServer:
@@ -30,7 +31,7 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def __enter__(self) -> RedisServer:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -41,8 +42,10 @@ class RedisServer:
         """Start, and wait until it answers something."""
         for _ in range(5):
             self._process = subprocess.Popen(
-                [_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
-                + ["--save", "", "--appendonly", "no", *self._options, *options],
+                [
+                    *(_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
+                    *("--save", "", "--appendonly", "no", *self._options, *options),
+                ],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )

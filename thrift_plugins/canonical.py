@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from math import isfinite
 from types import FunctionType
 from typing import Any
 
@@ -56,6 +57,8 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, Enum):
         return plain(value.value)
+    if isinstance(value, float) and not isfinite(value):
+        raise NoCanonicalForm(f"{value} has no JSON form")
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, Mapping):

@@ -126,7 +126,7 @@ def start(flow: Flow, runtime: Runtime) -> Call | Replay:
     while not isinstance(effect, Call | Replay):
         try:
             result = runtime.perform(effect)
-        except Exception as error:  # noqa: BLE001  as in `run`
+        except BaseException as error:  # noqa: BLE001  as in `run`
             effect = flow.throw(error)
         else:
             effect = flow.send(result)
@@ -154,7 +154,7 @@ def finish(flow: Flow, runtime: Runtime, reply: Reply | None, error: BaseExcepti
             effect = step(result)
             try:
                 step, result = flow.send, runtime.perform(effect)
-            except Exception as failed:  # noqa: BLE001  as in `run`
+            except BaseException as failed:  # noqa: BLE001  as in `run`
                 step, result = flow.throw, failed
 
 

@@ -108,13 +108,15 @@ class Engine:
         """
         booking = Booking(request, tiers[baseline], dialect)
         key = self.cache.address(request) if self.cache else None
-        found = None
-        if key is not None:
-            found = yield from _look_up(key, booking)
+        try:
+            found = None if key is None else (yield from _look_up(key, booking))
+            decision = None if found else self._route(request, tiers, baseline, booking)
+        except BaseException as error:
+            yield Append(booking.refused(error))
+            raise
         if found is not None:
             yield from _replay(found, tiers, baseline, booking)
             return
-        decision = self._route(request, tiers, baseline, booking)
         reply, tier = yield from _answer(request, tiers, decision, booking)
         try:
             if self.cache and key is not None and self.cache.keeps(reply, streamed=streamed):

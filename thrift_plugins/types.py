@@ -213,7 +213,8 @@ class Decision:
         name: its name.
         policy: who chose: "only", "forced", "rules", "fallback".
         reasons: short phrases, most important first.
-        alternatives: indices of the tiers that could serve too, in the order of trying when the chosen one fails.
+        alternatives: indices of stronger tiers, in the order of trying when the chosen one fails. Never a weaker one,
+            which would cost answers, and never one dearer than the baseline, which would cost money.
         score: the policy's own measure of how hard the request is, 0 to 1, if it has one.
     """
 

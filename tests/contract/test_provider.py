@@ -1,31 +1,25 @@
-"""The loopback provider against the real SDKs: OpenAI's wire, its bill, its faults."""
+"""The loopback provider against the real SDKs: OpenAI's wire, its bill, its scripts."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import socket
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import openai
 import pytest
-from langchain_openai import ChatOpenAI
-from langchain_tests.integration_tests import ChatModelIntegrationTests
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.llms.openai import OpenAI as LlamaOpenAI
 from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel
 
-from thrift_plugins.testing import Answer, BilledCall, Fault, LoopbackProvider, WireRequest
+from tests.provider_client import MODEL, ask, bill, client, provider, says
+from thrift_plugins.testing import Answer, LoopbackProvider, WireRequest
 from thrift_plugins.testing.billing import input_tokens, tokens_of
 from thrift_plugins.types import ToolCall
 
-MODEL = "gpt-4o-mini"
-SCALE = float(os.environ.get("THRIFT_TEST_SCALE", "1"))
+__all__ = ["client", "provider"]  # fixtures
+
 ADD: dict[str, Any] = {
     "type": "function",
     "function": {
@@ -42,46 +36,6 @@ ADD: dict[str, Any] = {
         },
     },
 }
-
-
-def says(text: str) -> list[Any]:
-    return [{"role": "user", "content": text}]
-
-
-@pytest.fixture
-def provider() -> Iterator[LoopbackProvider]:
-    with LoopbackProvider() as running:
-        yield running
-
-
-@pytest.fixture
-def client(provider: LoopbackProvider) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(
-        base_url=provider.base_url,
-        api_key=provider.api_key,
-        max_retries=0,
-        http_client=httpx.Client(verify=False),
-    ) as made:
-        yield made
-
-
-def raw_request(text: str) -> bytes:
-    body = json.dumps({"model": MODEL, "messages": says(text)}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nauthorization: Bearer k\r\ncontent-length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
-def port_of(provider: LoopbackProvider) -> int:
-    return int(provider.base_url.split(":")[2].split("/")[0])
-
-
-def ask(client: openai.OpenAI, text: str = "Hello", **kwargs: Any) -> Any:
-    return client.chat.completions.create(model=MODEL, messages=says(text), **kwargs)
-
-
-def bill(provider: LoopbackProvider) -> BilledCall:
-    assert provider.wait_idle()
-    return provider.billed[-1]
 
 
 class TestWire:
@@ -131,8 +85,8 @@ class TestWire:
         stopped = ask(client, "one two three", stop=["two", "three"]).choices[0]
         assert stopped.message.content == "You said: one "
         assert stopped.finish_reason == "stop"
-        for limit in ({"max_tokens": 4}, {"max_completion_tokens": 4}):
-            cut = ask(client, **limit)
+        for name in ("max_tokens", "max_completion_tokens"):
+            cut = ask(client, "Hello", **{name: 4})
             assert cut.choices[0].finish_reason == "length"
             assert cut.usage.completion_tokens == 4
 
@@ -182,7 +136,8 @@ class TestTools:
         whole = ask(client, asked, tools=tools).choices[0].message.tool_calls
         assert [call.function.name for call in whole] == ["add", "weather"]
         assert len(ask(client, asked, tools=tools, parallel_tool_calls=False).choices[0].message.tool_calls) == 1
-        names, arguments = {}, {0: "", 1: ""}
+        names: dict[int, str] = {}
+        arguments = {0: "", 1: ""}
         for chunk in ask(client, asked, tools=tools, stream=True):
             for call in chunk.choices[0].delta.tool_calls or ():
                 names.setdefault(call.index, call.function.name)
@@ -367,144 +322,7 @@ class TestScript:
         assert request.body["messages"] == says("Hello")
         assert request.headers["x-tenant"] == "acme"
         provider.reset()
-        assert provider.requests == provider.billed == ()
-
-
-class TestFaults:
-    def test_refuse(self, client: openai.OpenAI, provider: LoopbackProvider) -> None:
-        provider.faults.append(Fault.refuse(429, "rate_limit_exceeded", retry_after=1.5))
-        with pytest.raises(openai.RateLimitError) as caught:
-            ask(client)
-        assert caught.value.code == "rate_limit_exceeded"
-        assert caught.value.response.headers["retry-after"] == "1.5"
-        row = bill(provider)
-        assert (row.status, row.input_tokens, row.output_tokens) == (429, 0, 0)
-        assert ask(client).choices
-
-    def test_sdk_retries(self, provider: LoopbackProvider, client: openai.OpenAI) -> None:
-        provider.faults.extend([Fault.refuse(529), Fault.refuse(500, retry_after=0.01)])
-        assert ask(client.with_options(max_retries=2)).choices
-        assert [row.status for row in provider.billed] == [529, 500, 200]
-
-    def test_no_key_and_no_json(self, provider: LoopbackProvider) -> None:
-        url = f"{provider.base_url}/chat/completions"
-        assert httpx.post(url, json={"model": MODEL, "messages": says("x")}).status_code == 401
-        assert httpx.post(url, content=b"{", headers={"authorization": "Bearer k"}).status_code == 400
-        assert all(row.input_tokens == 0 for row in provider.billed)
-
-    @pytest.mark.parametrize("stream", [True, False])
-    def test_delay(self, client: openai.OpenAI, provider: LoopbackProvider, stream: bool) -> None:
-        provider.faults.append(Fault.delay(30))
-        with pytest.raises(openai.APITimeoutError):
-            ask(client, stream=stream, timeout=0.3)
-        row = bill(provider)
-        assert (row.aborted, row.input_tokens > 0, row.output_tokens) == (True, True, 0)
-
-    @pytest.mark.parametrize("stream", [True, False])
-    def test_break_before_any_byte(self, client: openai.OpenAI, provider: LoopbackProvider, stream: bool) -> None:
-        provider.faults.append(Fault.break_after(0))
-        with pytest.raises(openai.APIConnectionError):
-            ask(client, stream=stream)
-        row = bill(provider)
-        assert (row.aborted, row.input_tokens > 0, row.output_tokens) == (True, True, 0)
-
-    def test_break_in_mid_stream(self, client: openai.OpenAI, provider: LoopbackProvider) -> None:
-        provider.faults.append(Fault.break_after(5))
-        seen = []
-        with pytest.raises(httpx.RemoteProtocolError):
-            seen.extend(chunk.choices[0].delta.content for chunk in ask(client, stream=True))
-        row = bill(provider)
-        assert (row.aborted, row.output_tokens) == (True, 5)
-
-    def test_break_in_mid_body(self, client: openai.OpenAI, provider: LoopbackProvider) -> None:
-        provider.faults.append(Fault.break_after(5))
-        with pytest.raises(openai.APIConnectionError):
-            ask(client)
-        assert (bill(provider).aborted, bill(provider).output_tokens) == (True, 5)
-
-    @pytest.mark.parametrize("stream", [True, False])
-    def test_stall(self, client: openai.OpenAI, provider: LoopbackProvider, stream: bool) -> None:
-        provider.faults.append(Fault.stall_after(3))
-        with pytest.raises((openai.APITimeoutError, httpx.ReadTimeout)):
-            list(ask(client, stream=stream, timeout=0.3))
-        row = bill(provider)
-        assert (row.aborted, row.output_tokens) == (True, 3)
-
-    def test_truncate_and_content_filter(self, client: openai.OpenAI, provider: LoopbackProvider) -> None:
-        provider.faults.extend([Fault.truncate(6), Fault.content_filter(), None])
-        cut, filtered, fine = ask(client), ask(client), ask(client)
-        assert (cut.choices[0].finish_reason, cut.usage.completion_tokens) == ("length", 6)
-        assert (filtered.choices[0].finish_reason, filtered.choices[0].message.content) == ("content_filter", "")
-        assert fine.choices[0].finish_reason == "stop"
-
-    def test_garbage(self, client: openai.OpenAI, provider: LoopbackProvider) -> None:
-        provider.faults.extend([Fault.garbage(), Fault.garbage()])
-        with pytest.raises(json.JSONDecodeError):
-            ask(client)
-        with pytest.raises(json.JSONDecodeError):
-            list(ask(client, stream=True))
-
-    def test_rules(self, client: openai.OpenAI, provider: LoopbackProvider) -> None:
-        provider.faults.on("poison", Fault.refuse(500))
-        provider.faults.rule(lambda request: Fault.truncate(1) if request.headers.get("x-fault") == "cut" else None)
-        assert ask(client).choices[0].finish_reason == "stop"
-        assert ask(client, extra_headers={"X-Fault": "cut"}).choices[0].finish_reason == "length"
-        with pytest.raises(openai.InternalServerError):
-            ask(client, "some poison here")
-        provider.faults.clear()
-        assert ask(client, "some poison here").choices
-
-
-class TestServer:
-    async def test_many_at_once(self, provider: LoopbackProvider) -> None:
-        many = int(500 * SCALE)
-
-        async def one(index: int) -> bool:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port_of(provider))
-            writer.write(raw_request(f"number-{index:05d}"))
-            await reader.readuntil(b"\r\n\r\n")
-            body = await reader.readuntil(b"}}}")
-            writer.close()
-            await writer.wait_closed()
-            return f"number-{index:05d}" in body.decode()
-
-        assert all(await asyncio.gather(*(one(index) for index in range(many))))
-        assert sorted(row.number for row in provider.billed) == list(range(1, many + 1))
-
-    def test_keep_alive(self, provider: LoopbackProvider) -> None:
-        with socket.create_connection(("127.0.0.1", port_of(provider))) as connection:
-            connection.sendall(2 * raw_request("Hello"))  # pipelined
-            received = b""
-            while received.count(b"HTTP/1.1 200 OK") < 2 or not received.endswith(b"}}}"):
-                received += connection.recv(65536)
-        assert provider.wait_idle()
-        assert len(provider.billed) == 2
-
-    def test_stops_cleanly_with_a_stalled_client(self) -> None:
-        before = threading.active_count()
-        provider = LoopbackProvider()
-        provider.start()
-        provider.faults.append(Fault.stall_after(1))
-        with openai.OpenAI(base_url=provider.base_url, api_key="k", max_retries=0) as client:
-            stream = iter(ask(client, stream=True))
-            next(stream)
-            provider.stop()
-            with pytest.raises(httpx.HTTPError):
-                list(stream)
-        assert threading.active_count() == before
-        assert provider.billed[0].aborted
-        with pytest.raises(RuntimeError, match="not running"):
-            _ = provider.base_url
-
-    def test_can_be_started_again(self) -> None:
-        provider = LoopbackProvider()
-        for _ in range(2):
-            with provider, openai.OpenAI(base_url=provider.base_url, api_key="k") as client:
-                assert ask(client).choices
-                with pytest.raises(RuntimeError, match="running already"):
-                    provider.start()
-        assert len(provider.billed) == 2
-        provider.stop()
+        assert (provider.requests, provider.billed) == ((), ())
 
 
 class TestLlamaIndex:
@@ -527,39 +345,3 @@ class TestLlamaIndex:
                 assert "".join(chunk.delta or "" for chunk in llm.stream_chat(messages)) == whole
                 stream = await llm.astream_chat(messages)
                 assert "".join([chunk.delta or "" async for chunk in stream]) == whole
-
-
-@pytest.fixture(scope="module", autouse=True)
-def shared() -> Iterator[LoopbackProvider]:
-    """One provider for the suite below, whose parameters are a property and so cannot take a fixture."""
-    with TestChatOpenAI.provider:
-        yield TestChatOpenAI.provider
-
-
-# ChatOpenAI never closes its HTTP clients, and pydantic warns of the SDK's own parsed answers.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings", "ignore:Received a Pydantic BaseModel V1 schema")
-class TestChatOpenAI(ChatModelIntegrationTests):
-    """LangChain's own suite passes on the provider, so what fails on a wrapper is the wrapper's fault."""
-
-    provider = LoopbackProvider()
-
-    @property
-    def chat_model_class(self) -> type[ChatOpenAI]:
-        return ChatOpenAI
-
-    @property
-    def chat_model_params(self) -> dict[str, Any]:
-        return {"model": MODEL, "base_url": self.provider.base_url, "api_key": "k", "stream_usage": True}
-
-    @property
-    def supports_json_mode(self) -> bool:
-        return True
-
-    @property
-    def supports_anthropic_inputs(self) -> bool:
-        return True
-
-    @property
-    def model_override_value(self) -> str:
-        return "gpt-4o"

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import sqlite3
-import stat
 import subprocess
 import sys
 import threading
@@ -16,15 +13,13 @@ from pathlib import Path
 
 import pytest
 import redis
-from tests.redis_server import RedisServer
 
-from thrift_plugins.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from tests.redis_server import RedisServer
+from thrift_plugins.errors import ConfigError, StoreUnavailable
 from thrift_plugins.stores import (
-    EventLog,
     MemoryEventLog,
     MemoryStore,
     RedisStore,
-    SQLiteEventLog,
     SQLiteStore,
     Store,
     home,
@@ -52,8 +47,10 @@ class Calls:
 
     def _call(self, name: str, *values: object) -> bytes | None:
         if self._runner is None:
-            return getattr(self.store, name)(*values)
-        return self._runner.run(getattr(self.store, f"a{name}")(*values))
+            found: bytes | None = getattr(self.store, name)(*values)
+        else:
+            found = self._runner.run(getattr(self.store, f"a{name}")(*values))
+        return found
 
     def get(self, key: str) -> bytes | None:
         return self._call("get", key)
@@ -212,37 +209,6 @@ def test_threads_share_a_store(store: Store) -> None:
 # Damage
 
 
-def _alter(path: Path, change: str) -> None:
-    connection = sqlite3.connect(path)
-    with connection:
-        connection.execute(change)
-    connection.close()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE entries SET value = x'00' || value",
-        "UPDATE entries SET value = substr(value, 1, 20)",
-        "UPDATE entries SET value = x''",
-        "UPDATE entries SET value = 'text'",
-        "UPDATE entries SET value = 7",
-        "UPDATE entries SET value = (SELECT value FROM entries WHERE key = 'other')",
-    ],
-)
-def test_damage_in_sqlite_is_a_miss(tmp_path: Path, change: str) -> None:
-    store = SQLiteStore(tmp_path / "c.db")
-    store.put(K, b"x")
-    store.put("other", b"y")
-    _alter(tmp_path / "c.db", change + f" WHERE key = '{K}'")
-    assert store.get(K) is None
-    assert store.damaged == 1
-    assert store.get(K) is None
-    assert store.damaged == 1, "it was dropped"
-    assert store.get("other") == b"y"
-    store.close()
-
-
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize("how", ["garbage", "moved", "list", "hash", "other secret"])
 def test_damage_in_redis_is_a_miss(server: RedisServer, how: str, mode: str) -> None:
@@ -285,234 +251,6 @@ def test_memory_is_bounded_and_forgets_the_least_recently_used() -> None:
     store.put("huge", b"x" * 20_000)
     assert store.get("huge") is None
     assert store.get("0") is not None
-
-
-# SQLite
-
-
-def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
-    path = tmp_path / "made" / "here" / "c.db"
-    store = SQLiteStore(path)
-    store.put(K, b"x")
-    files = list(path.parent.iterdir())
-    assert {file.name for file in files} == {"c.db", "c.db-wal", "c.db-shm", "c.db.key"}
-    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
-    assert {stat.S_IMODE(folder.stat().st_mode) for folder in (path.parent, path.parent.parent)} == {0o700}
-    store.close()
-
-
-def test_two_stores_over_one_file(tmp_path: Path) -> None:
-    one, two = SQLiteStore(tmp_path / "c.db"), SQLiteStore(tmp_path / "c.db")
-    one.put(K, b"x")
-    assert two.get(K) == b"x"
-    two.delete(K)
-    assert one.get(K) is None
-    one.close()
-    two.put(K, b"y")
-    assert one.get(K) == b"y", "a closed store opens again"
-    one.close()
-    two.close()
-
-
-@pytest.mark.parametrize("name", ["", ":memory:", "."])
-def test_no_file_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="MemoryStore"):
-        SQLiteStore(name)
-
-
-def _foreign(path: Path, kind: str) -> None:
-    match kind:
-        case "text":
-            path.write_text("not a database, but somebody's notes\n" * 100)
-        case "another application":
-            _alter(path, "CREATE TABLE theirs(x)")
-        case "damaged":
-            SQLiteStore(path).close()
-            raw = bytearray(path.read_bytes())
-            raw[100:] = b"\x5a" * (len(raw) - 100)
-            path.write_bytes(raw)
-        case _:
-            SQLiteStore(path).close()
-            _alter(path, "PRAGMA user_version = 99")
-
-
-@pytest.mark.parametrize("kind", ["text", "another application", "damaged", "later version"])
-@pytest.mark.parametrize("opener", [SQLiteStore, SQLiteEventLog])
-def test_a_foreign_file_is_refused_and_left_alone(tmp_path: Path, kind: str, opener: Callable[[Path], object]) -> None:
-    path = tmp_path / "c.db"
-    _foreign(path, kind)
-    before = path.read_bytes()
-    with pytest.raises(StoreCorrupt, match=r"c\.db .*left untouched; choose another path"):
-        opener(path)
-    assert path.read_bytes() == before
-
-
-def test_an_empty_file_is_taken(tmp_path: Path) -> None:
-    (tmp_path / "c.db").touch()
-    store = SQLiteStore(tmp_path / "c.db")
-    store.put(K, b"x")
-    assert store.get(K) == b"x"
-    store.close()
-
-
-def test_a_folder_is_unavailable(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable):
-        SQLiteStore(tmp_path)
-
-
-def test_a_bad_key_file_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "c.db.key").write_text("short")
-    with pytest.raises(StoreCorrupt, match=r"c\.db\.key"):
-        SQLiteStore(tmp_path / "c.db")
-
-
-def test_size_is_bounded_and_the_oldest_go_first(tmp_path: Path) -> None:
-    bound = 1024 * 1024
-    store = SQLiteStore(tmp_path / "c.db", max_bytes=bound)
-    for number in range(3_000):
-        store.put(f"{number:06}", b"x" * 1_200)
-    store.close()
-    assert (tmp_path / "c.db").stat().st_size < 1.3 * bound
-    assert store.get("002999") is not None
-    assert store.get("000000") is None
-    store.close()
-
-
-def test_the_expired_are_swept(tmp_path: Path, clock: Clock) -> None:
-    store = SQLiteStore(tmp_path / "c.db", clock=clock)
-    for number in range(200):
-        store.put(f"old{number}", b"x", 10)
-    clock.now += 20
-    for number in range(400):
-        store.put(f"new{number}", b"x")
-    store.close()
-    connection = sqlite3.connect(tmp_path / "c.db")
-    assert connection.execute("SELECT count(*) FROM entries WHERE key LIKE 'old%'").fetchone() == (0,)
-    connection.close()
-
-
-def test_a_busy_file_refuses_writes_and_serves_reads(tmp_path: Path) -> None:
-    store = SQLiteStore(tmp_path / "c.db")
-    store.put(K, b"x")
-    other = sqlite3.connect(tmp_path / "c.db", isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    for _ in range(6):
-        with pytest.raises(StoreUnavailable):
-            store.put(K, b"y")
-        assert store.get(K) == b"x"
-    other.execute("ROLLBACK")
-    other.close()
-    store.close()
-
-
-def test_damage_that_comes_later_is_unavailable(tmp_path: Path) -> None:
-    store = SQLiteStore(tmp_path / "c.db")
-    for number in range(200):
-        store.put(str(number), os.urandom(1_200))
-    store.close()
-    raw = bytearray((tmp_path / "c.db").read_bytes())
-    raw[8192:] = os.urandom(len(raw) - 8192)
-    (tmp_path / "c.db").write_bytes(raw)
-    outcomes = {_outcome(store, str(number)) for number in range(200)}
-    assert outcomes <= {None, "unavailable"}
-    assert "unavailable" in outcomes
-    with pytest.raises(StoreUnavailable):
-        store.put("new", b"x")
-
-
-def test_a_file_that_is_taken_away_is_unavailable(tmp_path: Path) -> None:
-    store = SQLiteStore(tmp_path / "c.db")
-    store.close()
-    (tmp_path / "c.db").unlink()
-    with pytest.raises(StoreUnavailable):
-        store.get(K)
-    assert not (tmp_path / "c.db").exists()
-
-
-def _outcome(store: Store, key: str) -> bytes | str | None:
-    try:
-        return store.get(key)
-    except StoreUnavailable:
-        return "unavailable"
-
-
-_WRITER = """
-import sys
-from thrift_plugins.errors import StoreUnavailable
-from thrift_plugins.stores import SQLiteEventLog, SQLiteStore
-path, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
-store, log = SQLiteStore(path), SQLiteEventLog(path)
-number = 0
-while number != count:
-    try:
-        store.put(f"{{{name}}}:{number}", f"{name} {number}".encode() * 20)
-    except StoreUnavailable:
-        pass
-    log.extend([(f"{name}-{number}", float(number), "{}")])
-    number += 1
-    print(number, flush=True)
-"""
-
-
-def _writer(path: Path, name: str, count: int) -> subprocess.Popen[bytes]:
-    root = Path(__file__).parents[2]
-    return subprocess.Popen(
-        [sys.executable, "-c", _WRITER, str(path), name, str(count)],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(root)},
-    )
-
-
-def test_several_processes_share_a_new_file(tmp_path: Path) -> None:
-    writers = [_writer(tmp_path / "c.db", f"w{name}", 60) for name in range(4)]
-    for writer in writers:
-        writer.communicate(timeout=60)
-    assert [writer.returncode for writer in writers] == [0] * 4
-    store, log = SQLiteStore(tmp_path / "c.db"), SQLiteEventLog(tmp_path / "c.db")
-    assert len(list(log.rows())) == 240
-    found = [store.get(f"{{w{name}}}:{number}") for name in range(4) for number in range(60)]
-    assert store.damaged == 0, "they agree on the secret"
-    assert sum(value is not None for value in found) > 120
-    store.close()
-    log.close()
-
-
-def test_kill_9_of_a_writer_leaves_a_readable_file(tmp_path: Path) -> None:
-    for attempt in range(3):
-        writer = _writer(tmp_path / "c.db", f"w{attempt}", -1)
-        assert writer.stdout is not None
-        acknowledged = 0
-        while acknowledged < 50:
-            acknowledged = int(writer.stdout.readline())
-        writer.send_signal(signal.SIGKILL)
-        writer.communicate()
-        store, log = SQLiteStore(tmp_path / "c.db"), SQLiteEventLog(tmp_path / "c.db")
-        kept = {event_id for event_id, _, _ in log.rows()}
-        assert {f"w{attempt}-{number}" for number in range(acknowledged)} <= kept
-        for number in range(acknowledged):
-            assert store.get(f"{{w{attempt}}}:{number}") == f"w{attempt} {number}".encode() * 20
-        assert store.damaged == 0
-        store.close()
-        log.close()
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_has_its_own_connections(tmp_path: Path) -> None:
-    store = SQLiteStore(tmp_path / "c.db")
-    store.put("before", b"x")
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            store.put("child", b"from the child")
-            status = 0 if store.get("before") == b"x" else 2
-        finally:
-            os._exit(status)
-    store.put("parent", b"from the parent")
-    store.close()
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert [store.get(key) for key in ("before", "child", "parent")] == [b"x", b"from the child", b"from the parent"]
-    store.close()
 
 
 # Redis
@@ -571,47 +309,6 @@ def _connections_at_once(server: RedisServer, tasks: int) -> int:
         return clients
 
     return asyncio.run(use()).count(b" addr=")
-
-
-# Event logs
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
-    opened: EventLog = MemoryEventLog() if request.param == "memory" else SQLiteEventLog(tmp_path / "events.db")
-    yield opened
-    opened.close()
-
-
-def test_events_come_back_once_in_order(log: EventLog) -> None:
-    assert log.extend([("b", 2.0, "{}"), ("a", 2.0, "{}"), ("c", 1.0, '{"n":1}')]) == 3
-    assert log.extend([("a", 9.0, "other"), ("d", 3.0, "{}"), ("d", 4.0, "{}")]) == 1
-    assert list(log.rows()) == [("c", 1.0, '{"n":1}'), ("a", 2.0, "{}"), ("b", 2.0, "{}"), ("d", 3.0, "{}")]
-    assert log.extend([]) == 0
-
-
-def test_a_batch_that_breaks_is_not_kept(log: EventLog) -> None:
-    def breaking() -> Iterator[tuple[str, float, str]]:
-        yield ("a", 1.0, "{}")
-        raise RuntimeError("half way")
-
-    with pytest.raises(RuntimeError):
-        log.extend(breaking())
-    assert list(log.rows()) == []
-    assert log.extend([("a", 1.0, "{}")]) == 1
-
-
-def test_rows_stream_while_others_write(tmp_path: Path) -> None:
-    log = SQLiteEventLog(tmp_path / "events.db")
-    log.extend((f"{number:05}", float(number // 7), "{}") for number in range(2_500))
-    seen = []
-    for event_id, _, _ in log.rows():
-        if len(seen) % 500 == 0:
-            log.extend([(f"late{len(seen)}", 1e9 + len(seen), "{}")])
-        seen.append(event_id)
-    assert seen[:2_500] == [f"{number:05}" for number in range(2_500)]
-    assert len(seen) == len(set(seen)) == 2_500 + len([name for name in seen if name.startswith("late")])
-    log.close()
 
 
 # Opening

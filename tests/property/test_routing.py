@@ -44,7 +44,7 @@ def test_every_request_gets_a_lawful_and_repeatable_tier(
     assert decision.tier <= baseline
     assert decision.name == tiers[decision.tier].name
     if len(tiers) > 1:
-        assert sorted((decision.tier, *decision.alternatives)) == list(range(len(tiers)))
+        assert (decision.tier, *decision.alternatives) == tuple(range(decision.tier, baseline + 1))
         assert decision.score is not None
         assert 0 <= decision.score <= 1
 
@@ -52,7 +52,8 @@ def test_every_request_gets_a_lawful_and_repeatable_tier(
 @EXAMPLES
 @given(st.text(st.characters(codec="ascii", exclude_characters="\x00"), max_size=300), st.sampled_from(HARDER))
 def test_a_further_sign_never_lowers_the_score(text: str, sign: str) -> None:
-    assert difficulty(ask(Message("user", f"{text}\n{sign}")))[0] >= difficulty(ask(Message("user", text)))[0] - 1e-9
+    known = f"Please tell me: {text}"  # a sign cannot add to the doubt about a language that it makes familiar
+    assert difficulty(ask(Message("user", f"{known}\n{sign}")))[0] >= difficulty(ask(Message("user", known)))[0]
 
 
 @EXAMPLES

@@ -150,7 +150,7 @@ def test_the_same_request_gets_the_same_tier(pairs: list[tuple[str, str]]) -> No
 
 def test_the_decision_says_why() -> None:
     decision = RuleRouter().decide(ask("Prove it step by step in Python"), TIERS, 1)
-    assert (decision.policy, decision.tier, decision.alternatives) == ("rules", 1, (0,))
+    assert (decision.policy, decision.tier, decision.alternatives) == ("rules", 1, ())
     assert decision.reasons[:2] == ("reasoning", "code")
     assert decision.score is not None
     assert 0.5 < decision.score < 1
@@ -173,10 +173,10 @@ def test_long_label_lists_go_to_the_baseline() -> None:
 def test_more_tiers_share_the_scale_below_the_baseline() -> None:
     tiers = (Tier("nano", "n"), Tier("mini", "m"), Tier("pro", "p"), Tier("ultra", "u"))
     router = RuleRouter()
-    texts = ("Hi", "Why is the sky blue? Describe and compare it with water.", HARD[0][0])
+    texts = ("Hi", "Why is the sky blue? Describe it.", HARD[0][0])
     assert [router.decide(ask(text), tiers, 2).name for text in texts] == ["nano", "mini", "pro"]
-    assert router.decide(ask("Hi"), tiers, 2).alternatives == (1, 2, 3)
-    assert router.decide(ask(HARD[0][0]), tiers, 2).alternatives == (1, 0, 3)
+    assert router.decide(ask("Hi"), tiers, 2).alternatives == (1, 2)
+    assert router.decide(ask(HARD[0][0]), tiers, 2).alternatives == ()
 
 
 def test_full_caution_never_leaves_the_baseline() -> None:
@@ -316,11 +316,11 @@ def wrapped(inner: BaseException, cause: BaseException) -> BaseException:
     return inner
 
 
-class ResourceExhausted(Exception):
+class ResourceExhausted(Exception):  # noqa: N818
     code = 429
 
 
-class DeadlineExceeded(Exception):
+class DeadlineExceeded(Exception):  # noqa: N818
     """As google's client names it, without a number."""
 
 
@@ -329,7 +329,7 @@ def transport_errors() -> Iterator[tuple[BaseException, str | None, bool]]:
     yield openai.APIConnectionError(request=HTTP), "connection", True
     yield wrapped(openai.APIConnectionError(request=HTTP), httpx.ConnectError("refused")), "connection", False
     yield wrapped(openai.APITimeoutError(HTTP), httpx.ConnectTimeout("late")), "timeout", False
-    yield openai.LengthFinishReasonError(completion=None), None, False  # type: ignore[arg-type]
+    yield openai.ContentFilterFinishReasonError(), "content filter", False
     yield openai.APIError("died", HTTP, body={"type": "server_error"}), "server error", False
     yield httpx.ReadTimeout("late"), "timeout", True
     yield httpx.ConnectTimeout("late"), "timeout", False
@@ -364,12 +364,9 @@ def test_errors_without_a_status(error: BaseException, reason: str | None, bille
 
 
 def test_a_bug_while_handling_an_outage_is_a_bug() -> None:
-    with pytest.raises(KeyError) as caught:
-        try:
-            raise TimeoutError
-        except TimeoutError:
-            {}["missing"]
-    assert recoverable(caught.value) is None
+    bug = KeyError("missing")
+    bug.__context__ = TimeoutError()
+    assert recoverable(bug) is None
 
 
 def test_a_loop_of_causes_ends() -> None:

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001, RUF003
+# ruff: noqa: RUF001
 """Lengths and signs in any script."""
 
 from __future__ import annotations

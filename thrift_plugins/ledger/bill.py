@@ -73,15 +73,34 @@ def _bill(event: Event, prices: Priced) -> Bill:
 
 
 def patched(cost: Cost, patches: Sequence[Patch]) -> Cost:
-    """A call with some of its patches applied."""
-    return replace(cost, **{patch.field: patch.after for patch in patches}) if patches else cost
+    """A call with some of its patches applied.
+
+    Usages are changed by the difference that a patch made, so that two tactics may both change them, each is counted
+    alone, and their order is nothing to the bill. The other fields are set, by the last patch that has them.
+    """
+    if not patches:
+        return cost
+    changes: dict[str, Any] = {patch.field: patch.after for patch in patches if patch.field != "usage"}
+    steps = [(patch.before, patch.after) for patch in patches if patch.field == "usage"]
+    if steps:
+        changes["usage"] = steps[0][1] if len(steps) == 1 and steps[0][0] == cost.usage else _moved(cost.usage, steps)
+    return replace(cost, **changes)
+
+
+def _moved(usage: Usage, steps: Sequence[tuple[Usage, Usage]]) -> Usage:
+    counts = {
+        name: max(0, getattr(usage, name) + sum(getattr(after, name) - getattr(before, name) for before, after in steps))
+        for name in Usage.__slots__
+        if name != "source"
+    }
+    return Usage(**counts, source=usage.source)
 
 
 def shapley(baseline: Cost, patches: Sequence[Patch], price: Callable[[Cost], Nano]) -> dict[str, Nano]:
     """Each tactic's exact share of `price(baseline) - price(all patches)`, in whole nano-dollars.
 
     Shares are fractions of n!; what rounding down leaves over goes, a nano-dollar each, to the largest remainders
-    (ties by name), so the rows add up exactly and do not depend on the order of the patches.
+    (ties by name), so the rows add up exactly and do not depend on the order of the tactics.
     """
     tactics = sorted({patch.tactic for patch in patches})
     if not tactics:

@@ -65,6 +65,10 @@ class Booking:
         """The event of an answer that was paid for."""
         return self._made("answered", tier, reply.usage, finish_reason=reply.finish_reason)
 
+    def refused(self, error: BaseException) -> Event:
+        """The event of a call that ended before any model was asked."""
+        return self._event(_outcome(error), Cost(self._baseline.model, NO_USAGE), (), error=type(error).__name__)
+
     def ended(self, error: BaseException, tier: Tier, usage: Usage) -> Event:
         """The event of a call that ended without a whole answer."""
         return self._made(_outcome(error), tier, usage, error=type(error).__name__)
@@ -76,7 +80,7 @@ class Booking:
         if tier.model != self._baseline.model:
             source = "replayed" if known else "modelled"
             patches.append(Patch("routing", "model", self._baseline.model, tier.model, source))
-            if before != usage:
+            if replace(before, source=usage.source) != usage:
                 patches.append(Patch("routing", "usage", before, usage, source))
         else:
             before = usage

@@ -11,13 +11,13 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import sha256
 from itertools import islice
 from typing import Any
 
 import orjson
 
-from thrift_plugins.errors import StoreError
 from thrift_plugins.ledger.bill import Priced, bill
 from thrift_plugins.ledger.event import Event, record
 from thrift_plugins.stores.base import EventLog
@@ -89,51 +89,60 @@ class _Writer:
         self.log, self.prices, self.capacity = log, prices, capacity
         self.queue: deque[Event] = deque()
         self.dropped = 0
+        self._stopped = False
+        self.renew()
+        _writers.add(self)
+
+    def renew(self) -> None:
+        """Locks of this process's own: a forked child has the queue, but not the thread, and locks as it found them."""
         self._draining = threading.Lock()
+        self._starting = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._process = 0
+        self._thread: threading.Thread | None = None
 
     def put(self, event: Event) -> None:
-        if len(self.queue) >= self.capacity:
+        if self._stopped or len(self.queue) >= self.capacity:
             self.dropped += 1
             return
         self.queue.append(event)
-        if self._process != os.getpid():
+        if self._thread is None:
             self._start()
         if not self._wake.is_set():
             self._wake.set()
 
     def _start(self) -> None:
-        """Start the thread, once a process: a forked child has the queue, but not the thread."""
-        self._process = os.getpid()
-        self._draining = threading.Lock()
-        self._wake = threading.Event()
-        threading.Thread(target=self._run, name="thrift-ledger", daemon=True).start()
+        with self._starting, suppress(RuntimeError):  # no thread can be had while the interpreter ends; `stop` writes
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="thrift-ledger", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def _run(self) -> None:
-        pause, wake = _LINGER, self._wake
+        pause = _LINGER
         while not self._stopping.is_set():
-            wake.wait()
+            self._wake.wait()
             self._stopping.wait(pause)
-            wake.clear()
+            self._wake.clear()
             if self.drain():
                 pause = _LINGER
             else:
                 pause = min(pause * 2, 5.0)
-                wake.set()
+                self._wake.set()
 
     def drain(self) -> bool:
         with self._draining:
             while self.queue:
                 batch = list(islice(self.queue, _BATCH))
+                rows = [row for event in batch if (row := self._row(event))]
                 try:
-                    self.log.extend([row for event in batch if (row := self._row(event))])
-                except StoreError as error:
+                    self.log.extend(rows)
+                except Exception as error:  # noqa: BLE001  a log may be the app's own; the events wait, whatever it raises
                     logger.warning("ledger: %s; %d events wait", error, len(self.queue))
                     return False
                 for _ in batch:
                     self.queue.popleft()
+                self.dropped += len(batch) - len(rows)
             return True
 
     def _row(self, event: Event) -> tuple[str, float, str] | None:
@@ -141,7 +150,6 @@ class _Writer:
         try:
             return event.id, event.at, orjson.dumps(self._body(event)).decode()
         except Exception:
-            self.dropped += 1
             logger.exception("ledger: event %s cannot be written and is dropped", event.id)
             return None
 
@@ -159,8 +167,23 @@ class _Writer:
         return body
 
     def stop(self) -> None:
+        self._stopped = True
         self._stopping.set()
         self._wake.set()
         if not self.drain():
-            self.dropped += len(self.queue)
-            logger.error("ledger: closed with %d events that the log did not take", len(self.queue))
+            lost = len(self.queue)
+            self.queue.clear()
+            self.dropped += lost
+            logger.error("ledger: closed with %d events that the log did not take", lost)
+
+
+_writers: weakref.WeakSet[_Writer] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for writer in list(_writers):
+        writer.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -134,6 +134,11 @@ def chat_out(reply: Reply) -> ChatResponse:
     """A stored answer as a chat response that costs nothing."""
     kept: Any = reply.extra.get("additional_kwargs") or {}
     blocks: Any = reply.extra.get("blocks")
+    if blocks is None and reply.tool_calls:
+        blocks = [
+            ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=call.arguments)  # type: ignore[arg-type]
+            for call in reply.tool_calls
+        ]
     message = ChatMessage(
         role=MessageRole.ASSISTANT,
         **({"blocks": blocks} if blocks is not None else {"content": reply.content}),

@@ -51,7 +51,7 @@ class RuleRouter:
         score, reasons = difficulty(request)
         step = self._step(score, len(ladder))
         chosen = ladder[step]
-        return Decision(chosen, tiers[chosen].name, "rules", reasons, _alternatives(able, ladder, step), score)
+        return Decision(chosen, tiers[chosen].name, "rules", reasons, ladder[step + 1 :], score)
 
     def _step(self, score: float, steps: int) -> int:
         """Position on a ladder of `steps` tiers; the last one is the baseline."""
@@ -93,7 +93,7 @@ def _of_text(found: Features) -> Points:
         yield from _of_sums(found)
     if found.code_marks or found.code:
         yield "code", (1.0 if found.code_marks else 0.5) + 0.3 * min(3, found.code)
-    yield "reasoning", min(2.0, 0.7 * found.reason)
+    yield "reasoning", min(2.5, 1.0 * found.reason)
     yield "explanation", min(0.9, 0.3 * found.explain)
     yield "several steps", min(0.9, 0.2 * found.steps)
     yield "specialist terms", min(1.2, 0.3 * found.technical)
@@ -148,9 +148,3 @@ def _ladder(able: Sequence[int], baseline: int) -> tuple[int, ...]:
     above = [index for index in able if index >= baseline]
     below = [index for index in able if index < baseline]
     return (*below, *above[:1])
-
-
-def _alternatives(able: Sequence[int], ladder: Sequence[int], step: int) -> tuple[int, ...]:
-    """Stronger tiers first, up to the baseline; then weaker ones; those that cost more than the baseline last."""
-    dearer = (index for index in able if index not in ladder)
-    return (*ladder[step + 1 :], *reversed(ladder[:step]), *dearer)

@@ -86,7 +86,7 @@ def _call_problem(call: ToolCall, declared: Mapping[str, Mapping[str, Json]]) ->
 def _missing(schema: Mapping[str, Json], value: Mapping[str, Json]) -> str | None:
     required = schema.get("required")
     names = required if isinstance(required, Sequence) and not isinstance(required, str) else ()
-    absent = next((name for name in names if name not in value), None)
+    absent = next((name for name in names if isinstance(name, str) and name not in value), None)
     return None if absent is None else f"missing argument {absent!r}"
 
 

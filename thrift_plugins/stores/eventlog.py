@@ -15,9 +15,7 @@ _SCHEMA = (
     "CREATE INDEX IF NOT EXISTS events_by_time ON events(at, event_id)",
 )
 _ADD: Final = "INSERT INTO events(event_id, at, body) VALUES (?, ?, ?) ON CONFLICT(event_id) DO NOTHING"
-_PAGE: Final = (
-    "SELECT event_id, at, body FROM events WHERE (at, event_id) > (?, ?) ORDER BY at, event_id LIMIT 1000"
-)
+_PAGE: Final = "SELECT event_id, at, body FROM events WHERE (at, event_id) > (?, ?) ORDER BY at, event_id LIMIT 1000"
 # Off the hot path: losing an event is worse than waiting for it.
 _BUSY_TIMEOUT_S = 5.0
 

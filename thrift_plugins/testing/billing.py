@@ -59,12 +59,13 @@ _loading = threading.Lock()
 @lru_cache(maxsize=1)
 def encoding() -> tiktoken.Encoding:
     """`o200k_base`, from the copy that llama-index-core ships, so that no network is needed."""
-    spec = find_spec("llama_index.core")
-    locations = spec.submodule_search_locations if spec else None
+    llama_index = find_spec("llama_index")
+    roots = llama_index.submodule_search_locations if llama_index else None
+    shipped = [path for root in roots or () if (path := Path(root) / "core" / "_static" / "tiktoken_cache").is_dir()]
     with _loading:
         before = os.environ.get("TIKTOKEN_CACHE_DIR")
-        if before is None and locations:
-            os.environ["TIKTOKEN_CACHE_DIR"] = str(Path(locations[0]) / "_static" / "tiktoken_cache")
+        if before is None and shipped:
+            os.environ["TIKTOKEN_CACHE_DIR"] = str(shipped[0])
         try:
             return tiktoken.get_encoding("o200k_base")
         finally:

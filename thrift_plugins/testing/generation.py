@@ -10,6 +10,7 @@ from typing import Literal
 
 from thrift_plugins.testing.billing import CALL_TOKENS, encoding, tokens_of
 from thrift_plugins.testing.script import Answer, WireRequest
+from thrift_plugins.types import ToolCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,15 @@ def _pieces(answer: Answer, request: WireRequest) -> Iterator[Piece]:
     for index, call in enumerate(answer.tool_calls):
         call_id = call.id or f"call_{request.number}_{index}"
         yield Piece("call", call.name, CALL_TOKENS + tokens_of(call.name), index, call_id)
-        # Text is passed on as it is, so that a script can send arguments that do not parse.
-        arguments = (
-            call.arguments if isinstance(call.arguments, str) else json.dumps(call.arguments, ensure_ascii=False)
-        )
-        for text, tokens in _split(arguments):
+        for text, tokens in _split(_arguments(call)):
             yield Piece("arguments", text, tokens, index)
+
+
+def _arguments(call: ToolCall) -> str:
+    """The arguments as OpenAI writes them; text passes as it is, so that a script can send what does not parse."""
+    if isinstance(call.arguments, str):
+        return call.arguments
+    return json.dumps(call.arguments, ensure_ascii=False, separators=(",", ":"))
 
 
 def _stopped(text: str, request: WireRequest) -> str:

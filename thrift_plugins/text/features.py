@@ -110,7 +110,7 @@ def features(messages: Sequence[Message]) -> Features:
     before = messages[:last]
     labels, instructed = _instructions(tuple(_window(m.text) for m in before if m.role == "system"))
     options = _options(window)
-    exam = options > 2 or signs[Sign.CHOICE] > 0 or any(blank in window for blank in _BLANKS)
+    exam = options > 2 or signs[Sign.CHOICE] > 0 or any(map(window.__contains__, _BLANKS))
     numerals = len(_NUMBER.findall(window))
     return Features(
         words=max(0.0, size.words - numerals) * scale,
@@ -124,7 +124,7 @@ def features(messages: Sequence[Message]) -> Features:
         steps=signs[Sign.STEPS],
         maths=signs[Sign.MATHS] + sum(map(window.count, _MATHS_MARKS)),
         code=signs[Sign.CODE],
-        code_marks=any(mark in window for mark in _CODE_MARKS),
+        code_marks=any(map(window.__contains__, _CODE_MARKS)),
         technical=signs[Sign.TECHNICAL],
         expert=signs[Sign.EXPERT],
         exam=exam,
@@ -152,11 +152,10 @@ def _signs(lowered: str, found: Sequence[str], *, spaced: bool) -> list[int]:
     """How often each `Sign` occurs; a phrase counts once."""
     counts = [0] * len(Sign)
     for word in found:
-        sign = WORDS.get(word)
-        if sign is None and len(word) >= STEM_LETTERS:
-            sign = STEMS.get(word[:STEM_LETTERS])
-        if sign is not None:
-            counts[sign] += 1
+        if word in WORDS:
+            counts[WORDS[word]] += 1
+        elif (stem := word[:STEM_LETTERS]) in STEMS:
+            counts[STEMS[stem]] += 1
     _add_phrases(counts, lowered, SPACED_PHRASES, SPACED_PHRASES.keys() & set(found))
     if not spaced:
         _add_phrases(counts, lowered, UNSPACED_PHRASES, UNSPACED_PHRASES.keys() & set(lowered))
@@ -180,7 +179,7 @@ def _options(window: str) -> int:
     """Different lettered options, 0 where there are fewer than two."""
     if _CIRCLED in window:
         return 3
-    if not any(hint in window for hint in _OPTION_HINTS):
+    if not any(map(window.__contains__, _OPTION_HINTS)):
         return 0
     return len({letter.upper() for letter in _OPTION.findall(window)})
 
@@ -207,6 +206,6 @@ def _labels(text: str) -> int:
 def _familiar(size: Tally, found: Sequence[str], signs: Sequence[int]) -> bool:
     if size.share(Script.OTHER) > 0.3:
         return False
-    if size.share(Script.LATIN) < 0.5 or len(found) < _ENOUGH_WORDS:
+    if size.share(Script.LATIN) < 0.9 or sum(map(str.isalpha, found)) < _ENOUGH_WORDS:
         return True
     return signs[Sign.COMMON] + signs[Sign.QUESTION] + signs[Sign.CODE] > 0

@@ -56,7 +56,7 @@ _WORDS: Mapping[Sign, str] = MappingProxyType({
         почему зачем объясн* опишит* сравни* разниц* отлича* لماذا اشرح قارن الفرق صف क्यों समझाइए समझाओ तुलना अंतर वर्णन""",
     Sign.REASON: """
         prove proof proofs derive derivation analyze analyse analysis evalua* assess critiq* justif* optimi* archit* strate*
-        tradeoff tradeoffs design diagno* infer deduce refact* hypoth* implic* reconc* synthe* troubl* recomm*
+        tradeoff tradeoffs design diagno* infer deduce refact* hypoth* implic* reconc* synthe* troubl*
         beweis* beweise beweisen analys* bewert* begrün* entwir* entwer* entwurf herlei* strate* abwäge*
         prouve prouver prouvez démont* analys* évalue* justif* conçois concev* concevoir conception optimi* straté* raison*
         demues* demost* demuestra analiz* analic* analis* análisis análise evalúa* avalie avaliar justif* diseña* diseñe diseño

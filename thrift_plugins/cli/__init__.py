@@ -1,0 +1,34 @@
+"""The command line: `thrift-plugins replay`, `demo` and `doctor`. `--help` loads neither framework."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from thrift_plugins.cli.replay import replay
+from thrift_plugins.errors import ThriftError
+
+app = typer.Typer(
+    name="thrift-plugins",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Cuts what a LangChain or LlamaIndex app pays for LLM calls, and proves what was saved."""
+
+
+app.command()(replay)
+
+
+def main() -> None:
+    """Run the command line. What goes wrong on purpose is one sentence on stderr and exit code 2."""
+    try:
+        app()
+    except ThriftError as error:
+        sys.stderr.write(f"thrift-plugins: {error}\n")
+        sys.exit(2)

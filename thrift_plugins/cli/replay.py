@@ -1,0 +1,72 @@
+"""`thrift-plugins replay`: a recorded month through the real adapters, as a bill before and after."""
+
+from __future__ import annotations
+
+import tempfile
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from thrift_plugins.errors import ConfigError
+
+if TYPE_CHECKING:
+    from thrift_plugins.config import Config
+    from thrift_plugins.replay import Outcome, Trace
+
+
+class Framework(str, Enum):
+    """Whose adapter the requests go through."""
+
+    langchain = "langchain"
+    llama_index = "llama_index"
+
+
+def replay(
+    trace: Annotated[Path, typer.Argument(help="A trace: JSON lines, .jsonl or .jsonl.gz.")],
+    framework: Annotated[Framework, typer.Option(help="Whose adapter the requests go through.")] = Framework.langchain,
+    config: Annotated[str, typer.Option(help="'all', 'none', or a thrift.toml.")] = "all",
+    warm: Annotated[Path | None, typer.Option(help="Folder with what the app has from the month before.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+) -> None:
+    """Replay a recorded month: every request through the real adapter over recorded models, on the trace's clock.
+
+    Prints the bill before and after, by tactic and by feature, with quality beside the money.
+    """
+    import orjson
+
+    from thrift_plugins.replay import Trace
+    from thrift_plugins.report.terminal import print_outcome
+
+    settings = _settings(config)
+    if warm is not None and not warm.is_dir():
+        raise ConfigError(f"--warm {warm}: no such folder")
+    outcome = _run(Trace(trace), framework.value, settings)
+    print_outcome(outcome, learnt=warm is None)
+    if json_file is not None:
+        json_file.write_bytes(orjson.dumps(outcome.figures(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def _settings(config: str) -> Config:
+    from thrift_plugins.config import Config
+
+    if config == "all":
+        return Config()
+    return Config.none() if config == "none" else Config.load(config)
+
+
+def _run(trace: Trace, framework: str, settings: Config) -> Outcome:
+    """Check the whole trace first, so that a broken line costs nothing, then replay it with a progress bar."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from thrift_plugins.replay import replay as run
+    from thrift_plugins.report.terminal import stderr
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr(), transient=True) as bar, tempfile.TemporaryDirectory() as folder:
+        reading = bar.add_task("reading", total=None)
+        rows = sum(1 for _ in trace)
+        bar.remove_task(reading)
+        task = bar.add_task(f"replaying through {framework}", total=rows)
+        return run(trace, framework, settings, Path(folder), progress=lambda: bar.advance(task))

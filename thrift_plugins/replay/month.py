@@ -1,0 +1,163 @@
+"""A replay, start to end: every row through an app, on the trace's clock, judged as it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from thrift_plugins.config import Config
+from thrift_plugins.ledger import Line, Summary, summarise
+from thrift_plugins.prices import Prices
+from thrift_plugins.replay.apps import APPS, App, replies
+from thrift_plugins.replay.check import score
+from thrift_plugins.replay.trace import Row, Trace
+from thrift_plugins.runtime import Runtime
+from thrift_plugins.scope import Recording, replaying, scope
+from thrift_plugins.stores import open_event_log, open_store
+from thrift_plugins.tape import Tape
+from thrift_plugins.types import usd
+
+Framework: TypeAlias = Literal["langchain", "llama_index"]
+
+
+@dataclass(slots=True)
+class Quality:
+    """Mean correctness, of the baseline and of what was served."""
+
+    requests: int = 0
+    before: float = 0.0
+    after: float = 0.0
+
+    def add(self, before: float, after: float) -> None:
+        """Judge one more request."""
+        self.requests += 1
+        self.before += before
+        self.after += after
+
+    @property
+    def baseline(self) -> float:
+        """Mean score of the baseline's own answers."""
+        return self.before / self.requests if self.requests else 0.0
+
+    @property
+    def actual(self) -> float:
+        """Mean score of the answers that were served."""
+        return self.after / self.requests if self.requests else 0.0
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a replay found.
+
+    Attributes:
+        summary: the bill, whole and by feature.
+        quality: correctness by feature.
+        ledger_sha256: digest of every event and bill; the same for both frameworks.
+    """
+
+    name: str
+    summary: Summary
+    ledger_sha256: str
+    quality: Quality = field(default_factory=Quality)
+    quality_by_feature: dict[str, Quality] = field(default_factory=dict)
+
+    def figures(self) -> dict[str, Any]:
+        """All figures as JSON: money in US dollars, quality from 0 to 1."""
+        by_feature = {
+            feature: _figures(line, self.quality_by_feature[feature])
+            for feature, line in sorted(self.summary.by_feature.items())
+        }
+        whole = _figures(self.summary.total, self.quality)
+        return {**whole, "by_feature": by_feature, "ledger_sha256": self.ledger_sha256}
+
+
+def _figures(line: Line, quality: Quality) -> dict[str, Any]:
+    return {
+        "requests": line.requests,
+        "baseline_usd": usd(line.baseline),
+        "actual_usd": usd(line.actual),
+        "saved_fraction": line.saved_fraction,
+        "quality_baseline": quality.baseline,
+        "quality_actual": quality.actual,
+        "by_tactic": {tactic: usd(amount) for tactic, amount in sorted(line.by_tactic.items())},
+        "overheads_usd": usd(sum(line.overheads.values())),
+    }
+
+
+def replay(
+    trace: Trace,
+    framework: Framework,
+    config: Config,
+    folder: Path,
+    *,
+    progress: Callable[[], None] = lambda: None,
+) -> Outcome:
+    """Run every row of a trace through the real adapter over recorded models.
+
+    Args:
+        trace: the recorded month.
+        framework: whose adapter.
+        config: what is on. Its store and ledger are made anew in `folder`, unless they are named.
+        folder: an empty folder for them.
+        progress: called after each row.
+
+    Raises:
+        TraceError: a row cannot be replayed; says which.
+    """
+    clock = _Clock(trace.start)
+    prices = {**trace.prices, **config.prices}
+    file = str(folder / "replay.db")
+    runtime = Runtime(
+        config,
+        store=open_store(config.store or file, clock=clock),
+        event_log=open_event_log(config.ledger.url or file),
+        prices=prices,
+        clock=clock,
+    )
+    try:
+        return _run(trace, framework, runtime, clock, progress)
+    finally:
+        runtime.close()
+
+
+class _Clock:
+    """The trace's clock: seconds since the epoch, set by the row that is asked."""
+
+    def __init__(self, start: float) -> None:
+        self.start = self.now = start
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _run(
+    trace: Trace, framework: Framework, runtime: Runtime, clock: _Clock, progress: Callable[[], None]
+) -> Outcome:
+    assert runtime.ledger is not None
+    tape = Tape()
+    app = APPS[framework](tape, cheapness(runtime.prices), runtime)
+    quality, by_feature = Quality(), dict[str, Quality]()
+    for row in trace:
+        clock.now = clock.start + row.t
+        tape.load(replies(row))
+        before, after = row.arms[row.baseline].score, _ask(app, row)
+        quality.add(before, after)
+        by_feature.setdefault(row.feature, Quality()).add(before, after)
+        progress()
+    summary = summarise(runtime.ledger.records())
+    return Outcome(trace.name, summary, runtime.ledger.digest(), quality, by_feature)
+
+
+def _ask(app: App, row: Row) -> float:
+    """The score of the app's answer to a row."""
+    known = Recording(row.id, row.arms[row.baseline].usage)
+    with scope(tenant=row.tenant, user=row.user, feature=row.feature), replaying(known):
+        return score(row, app.ask(row))
+
+
+def cheapness(prices: Prices) -> Callable[[str], float]:
+    """A model's price for a thousand tokens in and a hundred out, for putting the cheapest first."""
+    return lambda model: 10 * prices.rates(model).input + prices.rates(model).output
+
