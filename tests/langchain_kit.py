@@ -15,7 +15,9 @@ CHEAP, STRONG = "gpt-4o-mini", "gpt-4o"
 
 NO_POOL: Any = {
     "http_client": httpx.Client(verify=False, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)),
-    "http_async_client": httpx.AsyncClient(verify=False, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)),
+    "http_async_client": httpx.AsyncClient(
+        verify=False, trust_env=False, limits=httpx.Limits(max_keepalive_connections=0)
+    ),
 }
 """Clients that keep no connection: a kept one outlives the event loop of the test that opened it."""
 
@@ -26,7 +28,18 @@ def chat(provider: LoopbackProvider, model: str = CHEAP, **settings: Any) -> Cha
     return ChatOpenAI(model=model, base_url=provider.base_url, api_key="k", **told)
 
 
-def thrift(provider: LoopbackProvider, runtime: Runtime | None = None, *, tiers: int = 2, **settings: Any) -> ThriftChatModel:
+def thrift(
+    provider: LoopbackProvider, runtime: Runtime | None = None, *, tiers: int = 2, **settings: Any
+) -> ThriftChatModel:
     """A wrapped model over the strong tier, or over both."""
     models = [chat(provider, name, **settings) for name in (CHEAP, STRONG)[-tiers:]]
     return ThriftChatModel(tiers=models, runtime=runtime or Runtime(Config(store="memory:")))
+
+
+def records(model: Any) -> list[dict[str, Any]]:
+    """What the ledger of a wrapped model holds, also through what was bound to it."""
+    while not isinstance(model, ThriftChatModel):
+        model = model.bound
+    ledger = model.runtime.ledger
+    assert ledger is not None
+    return list(ledger.records())

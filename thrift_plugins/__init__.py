@@ -9,6 +9,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# Not lazily: whoever imports the module `scope` first would leave it here under the name of the function.
+from thrift_plugins.scope import current_scope, route, scope
+
 if TYPE_CHECKING:
     from thrift_plugins.config import CacheConfig, Config, LedgerConfig, RoutingConfig
     from thrift_plugins.errors import (
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
         UnsupportedByTier,
     )
     from thrift_plugins.runtime import Runtime
-    from thrift_plugins.scope import current_scope, route, scope
 
 __version__ = "0.1.0"
 
@@ -40,9 +42,6 @@ _HOMES = {
     "TraceError": "errors",
     "UnknownModelPrice": "errors",
     "UnsupportedByTier": "errors",
-    "current_scope": "scope",
-    "route": "scope",
-    "scope": "scope",
 }
 
 __all__ = [

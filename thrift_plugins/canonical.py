@@ -63,10 +63,13 @@ def plain(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return sorted((plain(item) for item in value), key=repr)
+    if isinstance(value, list | tuple | set | frozenset):
+        items = [plain(item) for item in value]
+        return sorted(items, key=repr) if isinstance(value, set | frozenset) else items
+    return _described(value)
+
+
+def _described(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return [type(value).__qualname__, value.model_dump(mode="json")]
     if isinstance(value, type) and issubclass(value, BaseModel):

@@ -67,7 +67,7 @@ class LedgerConfig:
     """Settings of the ledger.
 
     Attributes:
-        url: where events are kept: "sqlite:///path", "memory:", or "" for the store's own file.
+        url: where events are kept: "sqlite:///path", "memory:", or "" for a file of its own beside the store's.
         capacity: events that may wait while that is down.
     """
 

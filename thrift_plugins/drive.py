@@ -12,10 +12,12 @@ from contextlib import aclosing, suppress
 from typing import Any, Protocol, TypeVar
 
 from thrift_plugins.engine import Call, Flow, Replay
+from thrift_plugins.errors import StreamClosed
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.types import Reply
 
 Chunk = TypeVar("Chunk")
+Piece = TypeVar("Piece", covariant=True)  # noqa: PLC0105  what a protocol gives, beside what a function passes on
 
 
 class Caller(Protocol):
@@ -30,16 +32,16 @@ class AsyncCaller(Protocol):
     async def acall(self, effect: Call | Replay) -> Reply: ...
 
 
-class Streamer(Protocol[Chunk]):
+class Streamer(Protocol[Piece]):
     """Delivers the answer in pieces; returns the whole as a `Reply` after the last."""
 
-    def pieces(self, effect: Call | Replay) -> Generator[Chunk, None, Reply]: ...
+    def pieces(self, effect: Call | Replay) -> Generator[Piece, None, Reply]: ...
 
 
-class AsyncStreamer(Protocol[Chunk]):
+class AsyncStreamer(Protocol[Piece]):
     """The same, without blocking the event loop; `reply` is asked after the last piece."""
 
-    def apieces(self, effect: Call | Replay) -> AsyncGenerator[Chunk, None]: ...
+    def apieces(self, effect: Call | Replay) -> AsyncGenerator[Piece, None]: ...
 
     def reply(self) -> Reply: ...
 
@@ -79,6 +81,10 @@ async def arun(flow: Flow, runtime: Runtime, caller: AsyncCaller) -> None:
         return
 
 
+def _told(error: BaseException) -> BaseException:
+    return StreamClosed() if isinstance(error, GeneratorExit) else error
+
+
 def stream(flow: Flow, runtime: Runtime, streamer: Streamer[Chunk]) -> Generator[Chunk, None, None]:
     """Run a flow and yield the answer's pieces. Closing the generator closes the model's stream and books the abort."""
     step: Any = flow.send
@@ -93,8 +99,8 @@ def stream(flow: Flow, runtime: Runtime, streamer: Streamer[Chunk]) -> Generator
                     result = runtime.perform(effect)
                 step = flow.send
             except BaseException as error:  # noqa: BLE001  as in `run`
-                step, result = flow.throw, error
-    except StopIteration:
+                step, result = flow.throw, _told(error)
+    except (StopIteration, StreamClosed):
         return
 
 
@@ -115,8 +121,8 @@ async def astream(flow: Flow, runtime: Runtime, streamer: AsyncStreamer[Chunk]) 
                     result = await runtime.aperform(effect)
                 step = flow.send
             except BaseException as error:  # noqa: BLE001  as in `run`
-                step, result = flow.throw, error
-    except StopIteration:
+                step, result = flow.throw, _told(error)
+    except (StopIteration, StreamClosed):
         return
 
 
@@ -148,8 +154,9 @@ async def astart(flow: Flow, runtime: Runtime) -> Call | Replay:
 
 def finish(flow: Flow, runtime: Runtime, reply: Reply | None, error: BaseException | None) -> None:
     """Run a flow that `start` left at its call to its end; the error has been shown to the app already."""
-    step, result = (flow.send, reply) if error is None else (flow.throw, error)
-    with suppress(StopIteration, type(error) if error is not None else StopIteration):
+    step: Any = flow.send if error is None else flow.throw
+    result: Any = reply if error is None else _told(error)
+    with suppress(StopIteration, StreamClosed, type(error) if error is not None else StopIteration):
         while True:
             effect = step(result)
             try:
@@ -160,8 +167,9 @@ def finish(flow: Flow, runtime: Runtime, reply: Reply | None, error: BaseExcepti
 
 async def afinish(flow: Flow, runtime: Runtime, reply: Reply | None, error: BaseException | None) -> None:
     """`finish` without blocking the event loop."""
-    step, result = (flow.send, reply) if error is None else (flow.throw, error)
-    with suppress(StopIteration, type(error) if error is not None else StopIteration):
+    step: Any = flow.send if error is None else flow.throw
+    result: Any = reply if error is None else _told(error)
+    with suppress(StopIteration, StreamClosed, type(error) if error is not None else StopIteration):
         while True:
             effect = step(result)
             try:

@@ -13,7 +13,7 @@ asynchronously, whole or streamed. Whatever ends a call, the generator books it 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -55,6 +55,7 @@ class Call:
     Whoever performs it fills in, for a call that fails, how far it came.
 
     Attributes:
+        form: gives the request in the form in which it is sent, where whoever performs it knows a better one.
         delivered: whether the caller has seen any of the answer, so that nobody else may answer now.
         partial: what arrived before the failure, None if nothing.
     """
@@ -64,6 +65,11 @@ class Call:
     decision: Decision
     delivered: bool = False
     partial: Reply | None = None
+    form: Callable[[Request], Request] | None = None
+
+    def as_sent(self) -> Request:
+        """What to count, where the provider has not."""
+        return self.form(self.request) if self.form else self.request
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +116,16 @@ class Engine:
         key = self.cache.address(request) if self.cache else None
         try:
             found = None if key is None else (yield from _look_up(key, booking))
-            decision = None if found else self._route(request, tiers, baseline, booking)
+            if found is None:
+                decision = self._route(request, tiers, baseline, booking)
+            else:
+                decision = _stood_for(found, tiers, baseline)
         except BaseException as error:
             yield Append(booking.refused(error))
             raise
+        booking.routed(decision)
         if found is not None:
-            yield from _replay(found, tiers, baseline, booking)
+            yield from _replay(found, decision, booking)
             return
         reply, tier = yield from _answer(request, tiers, decision, booking)
         try:
@@ -135,7 +145,6 @@ class Engine:
                 booking.fallback(f"routing: policy failed ({type(error).__name__}), baseline asked")
         if decision is None:
             decision = Decision(baseline, tiers[baseline].name, "baseline")
-        booking.routed(decision)
         return decision
 
 
@@ -153,11 +162,13 @@ def _look_up(key: str, booking: Booking) -> Generator[Effect, Any, Reply | None]
     return found
 
 
-def _replay(reply: Reply, tiers: Sequence[Tier], baseline: int, booking: Booking) -> Flow:
-    """Show a stored answer as the tier that gave it, whose parsers know its form."""
+def _stood_for(reply: Reply, tiers: Sequence[Tier], baseline: int) -> Decision:
+    """A stored answer is shown as the tier that gave it, whose parsers know its form."""
     index = next((place for place, tier in enumerate(tiers) if tier.name == reply.tier), baseline)
-    decision = Decision(index, tiers[index].name, "cache", ("exact hit",))
-    booking.routed(decision)
+    return Decision(index, tiers[index].name, "cache", ("exact hit",))
+
+
+def _replay(reply: Reply, decision: Decision, booking: Booking) -> Flow:
     try:
         yield Replay(reply, decision)
     finally:
@@ -195,7 +206,7 @@ def _answer(
                 raise
             booking.gave_up(tier, usage, "failed", why)
         else:
-            reply = replace(reply, usage=booking.measured(reply, tier), tier=tier.name)
+            reply = replace(reply, usage=booking.measured(reply, tier, call.as_sent), tier=tier.name)
             why = rejects(request, reply) if left and not call.delivered else None
             if why is None:
                 return reply, tier
@@ -210,5 +221,5 @@ def _answer(
 def _used(call: Call, error: BaseException, tier: Tier, booking: Booking) -> Usage:
     """What a call that did not end well has cost, as far as anybody on this side can know."""
     if call.partial is not None:
-        return booking.measured(call.partial, tier)
-    return booking.sent(tier) if input_billed(error) else NO_USAGE
+        return booking.measured(call.partial, tier, call.as_sent)
+    return booking.sent(tier, call.as_sent) if input_billed(error) else NO_USAGE

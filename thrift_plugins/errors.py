@@ -85,3 +85,7 @@ class StoreUnavailable(StoreError):
 
 class StoreCorrupt(StoreError):
     """A store file that is not ours or is damaged."""
+
+
+class StreamClosed(BaseException):
+    """The app closed a stream early. Stands in a flow for `GeneratorExit`, after which a generator may not yield again."""

@@ -39,7 +39,8 @@ def lineup(
         raise ConfigError("at least one tier is needed: tiers=[your_model]")
     if names is not None and len(names) != len(models):
         raise ConfigError(f"{len(models)} tiers but {len(names)} names: give a name for each tier, or none")
-    tiers = tuple(make(model, name) for model, name in zip(models, names or [None] * len(models), strict=True))
+    given: Sequence[str | None] = names if names is not None else [None] * len(models)
+    tiers = tuple(make(model, name) for model, name in zip(models, given, strict=True))
     called = [tier.facts.name for tier in tiers]
     for name in called:
         if called.count(name) > 1:

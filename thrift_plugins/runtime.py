@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import threading
 import time
@@ -17,13 +19,9 @@ from thrift_plugins.ledger import Ledger
 from thrift_plugins.prices import Prices
 from thrift_plugins.routing import Router, RuleRouter
 from thrift_plugins.scope import current_recording, current_route
-from thrift_plugins.stores import open_event_log, open_store
+from thrift_plugins.stores import ledger_beside, open_event_log, open_store
 from thrift_plugins.stores.base import Clock, EventLog, Store
 from thrift_plugins.types import Json, Message, Request, Scope
-
-
-_SHARED = ("redis:", "rediss:", "valkey:", "unix:")
-"""Stores that hold no ledger; the user's own file does."""
 
 
 class Runtime:
@@ -67,8 +65,8 @@ class Runtime:
     def _open_ledger(self, event_log: EventLog | None) -> Ledger | None:
         if not self.config.ledger.enabled:
             return None
-        beside = self.config.store if not self.config.store.startswith(_SHARED) else ""
-        log = event_log if event_log is not None else open_event_log(self.config.ledger.url or beside)
+        url = self.config.ledger.url or ledger_beside(self.config.store)
+        log = event_log if event_log is not None else open_event_log(url)
         return Ledger(log, self.prices, capacity=self.config.ledger.capacity)
 
     def request(
@@ -94,7 +92,7 @@ class Runtime:
         recording = current_recording()
         now = self.clock()
         return Request(
-            id=recording.request_id if recording else f"{int(now * 1_000_000):014x}{os.urandom(8).hex()}",
+            id=recording.request_id if recording else f"{int(now * 1_000_000):014x}{_process_tag()}{next(_calls):08x}",
             at=now,
             model=model,
             messages=tuple(messages),
@@ -135,6 +133,19 @@ class Runtime:
         if self.ledger:
             self.ledger.close()
         self.store.close()
+
+
+_calls = itertools.count()
+
+
+@functools.lru_cache(maxsize=1)
+def _tag_of(process: int) -> str:
+    return f"{process:06x}{os.urandom(4).hex()}"
+
+
+def _process_tag() -> str:
+    """Tells apart the calls of this process from those of any other, forked ones included."""
+    return _tag_of(os.getpid())
 
 
 _default: Runtime | None = None

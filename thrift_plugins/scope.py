@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields, replace
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.types import Scope, Usage
 
-_current: ContextVar[Scope] = ContextVar("thrift_scope", default=Scope())
+_NOBODY = Scope()
+_current: ContextVar[Scope] = ContextVar("thrift_scope", default=_NOBODY)
 _NAMES = frozenset(f.name for f in fields(Scope)) - {"keys"}
 
 
@@ -21,7 +22,9 @@ def current_scope() -> Scope:
 
 @contextmanager
 def scope(**names: str) -> Iterator[Scope]:
-    """Name whose calls these are: `with scope(tenant="acme", feature="faq"): chain.invoke(...)`.
+    """Name whose calls a block makes.
+
+    For example `with scope(tenant="acme", feature="faq"):` around a chain, an agent or a query.
 
     Inner blocks add to outer ones. `tenant`, `user`, `feature` and `session` are known to the ledger;
     any other name becomes a further wall of the cache.

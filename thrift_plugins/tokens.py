@@ -6,7 +6,7 @@ and a lone surrogate as the replacement character that would be sent for it.
 
 What a prompt counts is OpenAI's published formula; with t(x) the tokens of a text:
 
-* each message: 3 + t(role), + t(name) + 1 where it has one, and t(content), or for content in blocks the sum of t(text)
+* each message: 3 + 1 for the role, + t(name) + 1 where it has one, and t(content), or for content in blocks the sum of t(text)
   over those with text and 85 for each other one (the base price of an image);
 * each tool call in it: 3 + t(name) + t(arguments), in compact JSON;
 * once: 3, which prime the answer;
@@ -234,6 +234,7 @@ def _load(name: str) -> Encoding | None:
 # ---- prompts and answers ----
 
 _MESSAGE, _NAME, _PRIMING, _CALL, _BLOCK = 3, 1, 3, 3, 85
+_ROLE = 1  # each of our four is one token in every encoding
 _FUNCTION, _FUNCTION_CL100K, _FUNCTIONS_END = 7, 10, 12
 _PROPERTIES, _PROPERTY, _ENUM, _ENUM_ITEM = 3, 3, -3, 3
 
@@ -268,7 +269,7 @@ def count_reply(reply: Reply, model: str) -> int:
 
 
 def _message(message: Message, measure: Measure) -> int:
-    total = _MESSAGE + measure(message.role) + _content(message.content, measure)
+    total = _MESSAGE + _ROLE + _content(message.content, measure)
     if message.name:
         total += _NAME + measure(message.name)
     return total + sum(_call(call, measure) for call in message.tool_calls)

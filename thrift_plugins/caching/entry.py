@@ -41,10 +41,9 @@ def unpack(data: bytes) -> Reply | None:
         record = orjson.loads(data)
         if record["v"] != _VERSION:
             return None
-        *counts, source = record["u"]
         return Reply(
             content=record["c"],
-            usage=Usage(*counts, source=source),
+            usage=Usage(*record["u"]),
             tool_calls=tuple(ToolCall(*call) for call in record.get("t", ())),
             finish_reason=record.get("f"),
             model=record["m"],

@@ -6,6 +6,8 @@ import sys
 
 import typer
 
+from thrift_plugins.cli.demo import demo
+from thrift_plugins.cli.doctor import doctor
 from thrift_plugins.cli.replay import replay
 from thrift_plugins.errors import ThriftError
 
@@ -23,6 +25,8 @@ def _group() -> None:
 
 
 app.command()(replay)
+app.command()(demo)
+app.command()(doctor)
 
 
 def main() -> None:

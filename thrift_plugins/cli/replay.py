@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from thrift_plugins.replay import Outcome, Trace
 
 
-class Framework(str, Enum):
+class Framework(StrEnum):
     """Whose adapter the requests go through."""
 
     langchain = "langchain"
@@ -42,7 +42,7 @@ def replay(
     settings = _settings(config)
     if warm is not None and not warm.is_dir():
         raise ConfigError(f"--warm {warm}: no such folder")
-    outcome = _run(Trace(trace), framework.value, settings)
+    outcome = _run(Trace(trace), framework, settings)
     print_outcome(outcome, learnt=warm is None)
     if json_file is not None:
         json_file.write_bytes(orjson.dumps(outcome.figures(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
@@ -56,7 +56,7 @@ def _settings(config: str) -> Config:
     return Config.none() if config == "none" else Config.load(config)
 
 
-def _run(trace: Trace, framework: str, settings: Config) -> Outcome:
+def _run(trace: Trace, framework: Framework, settings: Config) -> Outcome:
     """Check the whole trace first, so that a broken line costs nothing, then replay it with a progress bar."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -68,5 +68,5 @@ def _run(trace: Trace, framework: str, settings: Config) -> Outcome:
         reading = bar.add_task("reading", total=None)
         rows = sum(1 for _ in trace)
         bar.remove_task(reading)
-        task = bar.add_task(f"replaying through {framework}", total=rows)
-        return run(trace, framework, settings, Path(folder), progress=lambda: bar.advance(task))
+        task = bar.add_task(f"replaying through {framework.value}", total=rows)
+        return run(trace, framework.value, settings, Path(folder), progress=lambda: bar.advance(task))

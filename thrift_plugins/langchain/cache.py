@@ -6,6 +6,8 @@ LangChain asks its cache on `invoke` only, and tells it nothing of schemas or te
 tenants in headers need `ThriftChatModel`. The tenant here is that of `thrift_plugins.scope(tenant=...)`.
 """
 
+# ruff: noqa: ARG002  LangChain's signatures
+
 from __future__ import annotations
 
 import logging
@@ -87,7 +89,8 @@ class ResponseCache(BaseCache):
         try:
             return self._found(self.store.get(key))
         except StoreError as error:
-            return self._out("call made", error)
+            self._out("call made", error)
+            return None
 
     async def alookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
         """`lookup` without blocking the event loop."""
@@ -97,7 +100,8 @@ class ResponseCache(BaseCache):
         try:
             return self._found(await self.store.aget(key))
         except StoreError as error:
-            return self._out("call made", error)
+            self._out("call made", error)
+            return None
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """Store generations, if they are whole."""

@@ -4,39 +4,42 @@ It is a `BaseChatModel` that opens no run of its own: every call is delegated wi
 that answers, so callbacks, usage, streaming, tools, structured output and events are those of the bare model.
 """
 
+# ruff: noqa: A002, ARG002, SLF001  LangChain's names and signatures, and its facts behind underscores
+
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, overload
 
 from langchain_core.callbacks import CallbackManagerForLLMRun, Callbacks
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.language_models.base import LangSmithParams
+from langchain_core.language_models.chat_model_stream import AsyncChatModelStream, ChatModelStream
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
 from langchain_core.runnables.config import merge_configs
+from langchain_core.runnables.schema import StreamEvent
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, PrivateAttr
 
 from thrift_plugins import drive
-from thrift_plugins.canonical import NoCanonicalForm, plain
 from thrift_plugins.config import Config
 from thrift_plugins.engine import Flow
-from thrift_plugins.errors import ConfigError, UnsupportedByTier
-from thrift_plugins.langchain.convert import schema_in, tool_in
+from thrift_plugins.errors import ConfigError
+from thrift_plugins.langchain.binding import STRUCTURED, BoundTools, binding, per_tier
 from thrift_plugins.langchain.events import aevents, events
-from thrift_plugins.langchain.request import STRUCTURED, AnyTurn, begin
+from thrift_plugins.langchain.request import AnyTurn, begin
 from thrift_plugins.langchain.structured import TierParser, native
-from thrift_plugins.langchain.tier import Binding, BoundTools, ModelTier, common_profile
+from thrift_plugins.langchain.tier import ModelTier, common_profile
 from thrift_plugins.langchain.turn import GenerateTurn, Turn
 from thrift_plugins.lineup import lineup
 from thrift_plugins.runtime import Runtime, chosen_runtime
 
-_BELONGS_TO_TIERS = ("cache", "rate_limiter", "disable_streaming", "output_version", "custom_get_token_ids")
+_BELONGS_TO_TIERS = {"cache", "rate_limiter", "disable_streaming", "output_version", "custom_get_token_ids"}
 
 
 class ThriftChatModel(BaseChatModel):
@@ -62,7 +65,9 @@ class ThriftChatModel(BaseChatModel):
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
     tiers: list[BaseChatModel] = Field(exclude=True, repr=False)
-    runtime: Any = Field(exclude=True, repr=False)
+    names: list[str] | None = Field(default=None, exclude=True)
+    baseline: int | str = Field(default=-1, exclude=True)
+    runtime: Runtime = Field(exclude=True, repr=False)
 
     _tiers: tuple[ModelTier, ...] = PrivateAttr()
     _index: int = PrivateAttr()
@@ -77,13 +82,13 @@ class ThriftChatModel(BaseChatModel):
         config: Config | str | Path | None = None,
         **kwargs: Any,
     ) -> None:
-        for name in _BELONGS_TO_TIERS:
-            if kwargs.get(name) is not None:
+        for name in _BELONGS_TO_TIERS & kwargs.keys():
+            if kwargs[name] != BaseChatModel.model_fields[name].get_default(call_default_factory=True):
                 raise ConfigError(f"{name} belongs to a tier: set it on your own models, not on ThriftChatModel")
         shared = chosen_runtime(runtime, config)
         known, index = lineup(tiers, names, baseline, lambda model, name: ModelTier(model, name, shared.prices))
-        kwargs.setdefault("profile", common_profile(tiers))
-        super().__init__(tiers=list(tiers), runtime=shared, **kwargs)
+        fields = {"tiers": list(tiers), "names": names and list(names), "baseline": baseline, "runtime": shared}
+        super().__init__(**{"profile": common_profile(tiers), **kwargs, **fields})
         self._tiers, self._index = known, index
 
     # One call -----------------------------------------------------------------------------------------------------
@@ -97,42 +102,71 @@ class ThriftChatModel(BaseChatModel):
         *,
         streamed: bool = False,
     ) -> tuple[Flow, AnyTurn]:
-        messages = self._convert_input(given).to_messages()
-        kwargs = {name: value for name, value in kwargs.items() if name != "stop" or value is not None}
         return begin(
-            turn_type, self.runtime, self._tiers, self._index, given, messages, self._config(config), kwargs,
+            turn_type,
+            self.runtime,
+            tiers=self._tiers,
+            baseline=self._index,
+            given=given,
+            messages=self._convert_input(given).to_messages(),
+            config=self._config(config),
+            kwargs=kwargs if kwargs["stop"] is not None else {name: kwargs[name] for name in kwargs if name != "stop"},
             streamed=streamed,
-        )  # fmt: skip
+        )
 
     def _config(self, config: RunnableConfig | None) -> RunnableConfig:
-        """The caller's config, with what the app set on this object."""
-        if not (self.callbacks or self.tags or self.metadata):
+        """The caller's config, with what the app set on this object.
+
+        The versions that LangChain notes in the metadata of every model are those of the tier, which notes them too.
+        """
+        metadata = {name: value for name, value in (self.metadata or {}).items() if name != "lc_versions"}
+        if not (self.callbacks or self.tags or metadata):
             return ensure_config(config)
-        own = RunnableConfig(callbacks=self.callbacks, tags=self.tags or [], metadata=self.metadata or {})
-        return ensure_config(merge_configs(own, config))
+        own = RunnableConfig(callbacks=self.callbacks, tags=self.tags or [], metadata=metadata)
+        return merge_configs(own, config)
 
     def invoke(
-        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
     ) -> AIMessage:
         flow, turn = self._begin(Turn, input, config, {"stop": stop, **kwargs})
         drive.run(flow, self.runtime, turn)
         return turn.answer
 
     async def ainvoke(
-        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
     ) -> AIMessage:
         flow, turn = self._begin(Turn, input, config, {"stop": stop, **kwargs})
         await drive.arun(flow, self.runtime, turn)
         return turn.answer
 
     def stream(
-        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
         flow, turn = self._begin(Turn, input, config, {"stop": stop, **kwargs}, streamed=True)
         yield from drive.stream(flow, self.runtime, turn)
 
     async def astream(
-        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: list[str] | None = None, **kwargs: Any
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
         flow, turn = self._begin(Turn, input, config, {"stop": stop, **kwargs}, streamed=True)
         async with aclosing(drive.astream(flow, self.runtime, turn)) as chunks:
@@ -140,22 +174,30 @@ class ThriftChatModel(BaseChatModel):
                 yield chunk
 
     def generate(
-        self, messages: list[list[BaseMessage]], stop: list[str] | None = None, callbacks: Callbacks = None, **kwargs: Any
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
     ) -> LLMResult:
-        results = []
+        results: list[LLMResult] = []
         for conversation, config, free in _each(messages, stop, callbacks, kwargs):
             flow, turn = self._begin(GenerateTurn, conversation, config, free)
             drive.run(flow, self.runtime, turn)
-            results.append(turn.answer)
+            results.append(turn.result)
         return self._joined(results)
 
     async def agenerate(
-        self, messages: list[list[BaseMessage]], stop: list[str] | None = None, callbacks: Callbacks = None, **kwargs: Any
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
     ) -> LLMResult:
         async def one(conversation: list[BaseMessage], config: RunnableConfig, free: dict[str, Any]) -> LLMResult:
             flow, turn = self._begin(GenerateTurn, conversation, config, free)
             await drive.arun(flow, self.runtime, turn)
-            return turn.answer
+            return turn.result
 
         return self._joined(await asyncio.gather(*(one(*each) for each in _each(messages, stop, callbacks, kwargs))))
 
@@ -177,21 +219,77 @@ class ThriftChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         """For callers below the public surface; they have opened a run of their own, so theirs is not passed on."""
-        return ChatResult(generations=[ChatGeneration(message=self.invoke(messages, {"callbacks": []}, stop=stop, **kwargs))])
+        return ChatResult(
+            generations=[ChatGeneration(message=self.invoke(messages, {"callbacks": []}, stop=stop, **kwargs))]
+        )
 
     # Events -------------------------------------------------------------------------------------------------------
 
+    @overload  # type: ignore[override]  # as LangChain's own: narrower than what any Runnable promises
     def stream_events(
-        self, input: Any, config: RunnableConfig | None = None, *, version: str = "v2", stop: list[str] | None = None, **kwargs: Any
-    ) -> Any:
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        version: Literal["v1", "v2"] = "v2",
+        **kwargs: Any,
+    ) -> Iterator[StreamEvent]: ...
+
+    @overload
+    def stream_events(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        version: Literal["v3"],
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> ChatModelStream: ...
+
+    def stream_events(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        version: Literal["v1", "v2", "v3"] = "v2",
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Iterator[StreamEvent] | ChatModelStream:
         if version != "v3":
             return super().stream_events(input, config, version=version, stop=stop, **kwargs)
         flow, turn = self._begin(Turn, input, config, {"stop": stop, **kwargs}, streamed=True)
         return events(flow, self.runtime, turn)
 
+    @overload
     def astream_events(
-        self, input: Any, config: RunnableConfig | None = None, *, version: str = "v2", stop: list[str] | None = None, **kwargs: Any
-    ) -> Any:
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        version: Literal["v1", "v2"] = "v2",
+        **kwargs: Any,
+    ) -> AsyncIterator[StreamEvent]: ...
+
+    @overload
+    def astream_events(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        version: Literal["v3"],
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> Awaitable[AsyncChatModelStream]: ...
+
+    def astream_events(
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        version: Literal["v1", "v2", "v3"] = "v2",
+        stop: list[str] | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[StreamEvent] | Awaitable[AsyncChatModelStream]:
         if version != "v3":
             return super().astream_events(input, config, version=version, stop=stop, **kwargs)
         flow, turn = self._begin(Turn, input, config, {"stop": stop, **kwargs}, streamed=True)
@@ -200,7 +298,11 @@ class ThriftChatModel(BaseChatModel):
     # Binding ------------------------------------------------------------------------------------------------------
 
     def bind_tools(
-        self, tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], *, tool_choice: Any = None, **kwargs: Any
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: Any = None,
+        **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
         """Bind tools to every tier by its own method.
 
@@ -208,33 +310,25 @@ class ThriftChatModel(BaseChatModel):
             UnsupportedByTier: no tier can be given tools.
         """
         options = {"tool_choice": tool_choice, **kwargs} if tool_choice is not None else kwargs
-        runnables = self._per_tier(lambda model: model.bind_tools(tools, **options), "tool calling")
-        return self.bind(tools=BoundTools(tools, _bound(runnables, tools, None, options)))
+        bound = per_tier(self._tiers, lambda model: model.bind_tools(tools, **options), "tool calling")
+        return self.bind(tools=BoundTools(tools, binding(bound, options, tools=tools)))
 
-    def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[LanguageModelInput, Any]:
+    def with_structured_output(
+        self, schema: Any, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
         """Structured output by each tier's own method, read by its own parser.
 
         Raises:
             UnsupportedByTier: no tier can give structured output.
         """
-        pairs = self._per_tier(
-            lambda model: native(model, schema, include_raw=include_raw, options=kwargs), "structured output"
+        pairs = per_tier(
+            self._tiers,
+            lambda model: native(model, schema, include_raw=include_raw, options=kwargs),
+            "structured output",
         )
-        binding = _bound([pair and pair[0] for pair in pairs], (), schema, kwargs)
+        bound = binding([pair and pair[0] for pair in pairs], kwargs, schema=schema)
         parsers = {tier.facts.name: pair[1] for tier, pair in zip(self._tiers, pairs, strict=True) if pair}
-        return self.bind(**{STRUCTURED: binding}) | TierParser(parsers)
-
-    def _per_tier(self, make: Callable[[BaseChatModel], Any], need: str) -> list[Any]:
-        """What each tier makes of it; None for one that cannot."""
-        made: list[Any] = []
-        for tier in self._tiers:
-            try:
-                made.append(make(tier.model))
-            except NotImplementedError:
-                made.append(None)
-        if not any(part is not None for part in made):
-            raise UnsupportedByTier({tier.facts.name: f"no {need}" for tier in self._tiers})
-        return made
+        return self.bind(**{STRUCTURED: bound}) | TierParser(parsers)
 
     # Facts --------------------------------------------------------------------------------------------------------
 
@@ -256,19 +350,12 @@ class ThriftChatModel(BaseChatModel):
         return self._tiers[self._index].model.get_num_tokens_from_messages(messages, tools)
 
 
-def _bound(runnables: Sequence[Any], tools: Sequence[Any], schema: Any, options: dict[str, Any]) -> Binding:
-    try:
-        facts = tuple(tool_in(tool) for tool in tools)
-        return Binding(facts, schema_in(schema), plain(options), tuple(runnables))
-    except (NoCanonicalForm, ValueError, TypeError):
-        return Binding((), None, {}, tuple(runnables), cacheable=False)
-
-
 def _each(
     messages: list[list[BaseMessage]], stop: list[str] | None, callbacks: Callbacks, kwargs: dict[str, Any]
 ) -> Iterator[tuple[list[BaseMessage], RunnableConfig, dict[str, Any]]]:
     """Each conversation of a `generate` with its config and its own copy of the other arguments."""
     free = dict(kwargs)
     told = {name: value for name in ("tags", "metadata", "run_name", "run_id") if (value := free.pop(name, None))}
+    config = cast("RunnableConfig", {"callbacks": callbacks, **told})
     for conversation in messages:
-        yield conversation, RunnableConfig(callbacks=callbacks, **told), {"stop": stop, **free}  # type: ignore[typeddict-item]
+        yield conversation, config, {"stop": stop, **free}

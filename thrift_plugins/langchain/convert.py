@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ChatMessage, ToolMessage
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
@@ -27,12 +27,12 @@ def message_in(message: BaseMessage) -> Message:
     """A LangChain message, without its ids and without what a provider told about it."""
     extra: dict[str, Any] = {}
     if message.additional_kwargs:
-        extra = {key: value for key, value in message.additional_kwargs.items() if key not in _DERIVED}
+        extra = _said(message.additional_kwargs)
     if isinstance(message, AIMessage):
         calls = tuple(ToolCall(call["id"] or "", call["name"], call["args"]) for call in message.tool_calls)
         if message.invalid_tool_calls:
             extra["invalid_tool_calls"] = [[call["name"], call["args"]] for call in message.invalid_tool_calls]
-        return Message("assistant", message.content, calls, name=message.name, extra=extra or None)
+        return Message("assistant", _unplaced(message.content), calls, name=message.name, extra=extra or None)
     if isinstance(message, ToolMessage):
         if message.status == "error":
             extra["status"] = "error"
@@ -40,8 +40,23 @@ def message_in(message: BaseMessage) -> Message:
     if isinstance(message, ChatMessage) and message.role not in get_args(Role):
         extra["role"] = message.role
         return Message("user", message.content, name=message.name, extra=extra)
-    role: Role = message.role if isinstance(message, ChatMessage) else _ROLES.get(message.type, "user")  # type: ignore[assignment]
+    role = cast("Role", message.role) if isinstance(message, ChatMessage) else _ROLES.get(message.type, "user")
     return Message(role, message.content, name=message.name, extra=extra or None)
+
+
+def _unplaced(content: str | list[str | dict[str, Any]]) -> str | Sequence[Json]:
+    """Content without the places that blocks get when they are streamed."""
+    if isinstance(content, str):
+        return content
+    return [
+        {name: value for name, value in block.items() if name != "index"} if isinstance(block, dict) else block
+        for block in content
+    ]
+
+
+def _said(extra: Mapping[str, Any]) -> dict[str, Any]:
+    """What a message says beside its content; a hit leaves out what is None, so a miss must too."""
+    return {key: value for key, value in extra.items() if value is not None and key not in _DERIVED}
 
 
 def tool_in(tool: Any) -> Mapping[str, Json]:
@@ -57,15 +72,35 @@ def _openai_tool(tool: Any) -> Mapping[str, Any]:
     return convert_to_openai_tool(tool)
 
 
-def schema_in(response_format: Any) -> Mapping[str, Json] | None:
-    """The JSON schema of a response format, by content: two classes of one name with different fields differ."""
-    if response_format is None:
+def schema_in(wanted: Any) -> Mapping[str, Json] | None:
+    """The JSON schema of a structured answer, from a class, a schema, a function object or a `response_format`.
+
+    Returns:
+        None where it asks for no particular one.
+    """
+    if not isinstance(wanted, Mapping):
+        return as_json(wanted)
+    if "json_schema" in wanted:
+        wanted = wanted["json_schema"]
+    elif wanted.get("type") in ("json_object", "text"):
         return None
-    if isinstance(response_format, Mapping):
-        return response_format
-    if isinstance(response_format, type) and issubclass(response_format, BaseModel):
-        return response_format.model_json_schema()
-    return convert_to_json_schema(response_format)
+    elif "function" in wanted:
+        wanted = wanted["function"]
+    inner = wanted.get("schema", wanted.get("parameters"))
+    return inner if isinstance(inner, Mapping) else cast("Mapping[str, Json]", wanted)
+
+
+def as_json(wanted: Any) -> Mapping[str, Json] | None:
+    """A schema or response format by content: two classes of one name with different fields differ.
+
+    Raises:
+        ValueError: no schema can be made of it.
+    """
+    if wanted is None or isinstance(wanted, Mapping):
+        return wanted
+    if isinstance(wanted, type) and issubclass(wanted, BaseModel):
+        return wanted.model_json_schema()
+    return convert_to_json_schema(wanted)
 
 
 def reply_in(message: AIMessage, *, complete: bool = True) -> Reply:
@@ -94,7 +129,10 @@ def reply_in(message: AIMessage, *, complete: bool = True) -> Reply:
     )
 
 
-_TOLD = ("model_name", "model", "model_provider", "finish_reason", "stop_reason", "done_reason", "system_fingerprint")
+_TOLD = (
+    "model_name", "model", "model_provider", "finish_reason", "stop_reason", "done_reason", "system_fingerprint",
+    "output_version",
+)  # fmt: skip
 
 
 def _plain(value: Any) -> Any:
@@ -125,24 +163,18 @@ def message_out(reply: Reply) -> AIMessage:
     """A stored answer as a message that costs nothing."""
     extra: Mapping[str, Any] = reply.extra
     return AIMessage(
-        content=reply.content,  # type: ignore[arg-type]
+        content=cast("str | list[str | dict[str, Any]]", reply.content),
         additional_kwargs=dict(extra.get("additional_kwargs", {})),
         response_metadata=dict(extra.get("response_metadata", {})),
         tool_calls=[
-            {"id": call.id, "name": call.name, "args": call.arguments, "type": "tool_call"}  # type: ignore[typeddict-item]
+            {"id": call.id, "name": call.name, "args": cast("dict[str, Any]", call.arguments), "type": "tool_call"}
             for call in reply.tool_calls
         ],
         invalid_tool_calls=list(extra.get("invalid_tool_calls", ())),
-        usage_metadata=(
-            {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0} if extra.get("counted") else None
-        ),
+        usage_metadata=({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0} if extra.get("counted") else None),
     )
 
 
-def merged(chunks: Sequence[BaseMessage]) -> AIMessage:
-    """The pieces of a stream as one message."""
-    first = chunks[0]
-    if not isinstance(first, AIMessageChunk):
-        assert isinstance(first, AIMessage)
-        return first
-    return first + list(chunks[1:]) if len(chunks) > 1 else first  # type: ignore[return-value]
+def merged(chunks: Sequence[AIMessageChunk]) -> AIMessage:
+    """The pieces of a stream as one message. A model that does not stream gives one piece, which is a message."""
+    return chunks[0] + list(chunks[1:]) if len(chunks) > 1 else chunks[0]

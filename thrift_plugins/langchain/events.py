@@ -4,17 +4,18 @@ The stream object is the tier's, so it is pulled long after this function has re
 until the tier's run ends, fails, or the object is thrown away. Another tier cannot take over once it is handed out.
 """
 
+# ruff: noqa: ARG002  LangChain's signatures
+
 from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.language_models.chat_model_stream import AsyncChatModelStream, ChatModelStream
 from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 
@@ -25,60 +26,78 @@ from thrift_plugins.langchain.turn import Turn
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.types import Reply
 
-
-_TEXTUAL = ("text", "tool_call", "invalid_tool_call")
+_TEXTUAL = frozenset({"text", "tool_call", "invalid_tool_call"})
 
 
 class _Watch:
-    """A flow that waits for its call; resumed at most once."""
+    """A flow that waits for its call; resumed once.
+
+    It puts the events together by itself: holding the stream would keep it from ever being thrown away, and the run's
+    end is told by a task of its own, which dies with an event loop that ends as soon as the app has its answer.
+    """
 
     def __init__(self, flow: Flow, runtime: Runtime, effect: Call | Replay) -> None:
         self._flow, self._runtime, self._effect = flow, runtime, effect
-        self._text: list[str] = []
+        self._seen = ChatModelStream()
         self._resumed = False
         if isinstance(effect, Call):
             effect.delivered = True
 
     def heard(self, event: Mapping[str, Any]) -> None:
-        if event.get("event") == "content-block-delta":
-            delta = event.get("delta") or event.get("content_block") or {}
-            self._text.append(str(delta.get("text", "")))
+        self._seen.dispatch(event)
 
-    def result(self, response: LLMResult) -> Reply:
-        """What the flow is told of a run that ended. The v3 stream gives blocks where `invoke` gives text, and an
-        answer that is stored must be that of `invoke`; other blocks have no such form.
-        """
-        generation = response.generations[0][0]
-        assert isinstance(generation, ChatGeneration)
-        message = generation.message
-        assert isinstance(message, AIMessage)
-        if isinstance(message.content, str):
-            return reply_in(message)
-        plain = all(isinstance(block, dict) and block.get("type") in _TEXTUAL for block in message.content)
-        return replace(reply_in(message), content=message.text, storable=plain)
+    def ended(self) -> None:
+        if self._once():
+            drive.finish(self._flow, self._runtime, self._reply(), None)
 
-    def error(self, error: BaseException) -> BaseException:
-        """What the flow is told of a run that did not, with what had arrived."""
-        if self._text and isinstance(self._effect, Call):
-            self._effect.partial = reply_in(AIMessage("".join(self._text)), complete=False)
-        return error
+    async def aended(self) -> None:
+        if self._once():
+            await drive.afinish(self._flow, self._runtime, self._reply(), None)
 
-    def once(self) -> bool:
-        if self._resumed:
-            return False
-        self._resumed = True
-        return True
+    def failed(self, error: BaseException) -> None:
+        if self._once():
+            self._broke()
+            drive.finish(self._flow, self._runtime, None, error)
 
-    def finish(self, result: Reply | None = None, error: BaseException | None = None) -> None:
-        if self.once():
-            drive.finish(self._flow, self._runtime, result, error)
-
-    async def afinish(self, result: Reply | None = None, error: BaseException | None = None) -> None:
-        if self.once():
-            await drive.afinish(self._flow, self._runtime, result, error)
+    async def afailed(self, error: BaseException) -> None:
+        if self._once():
+            self._broke()
+            await drive.afinish(self._flow, self._runtime, None, error)
 
     def abandoned(self) -> None:
-        self.finish(error=self.error(GeneratorExit()))
+        """Nobody holds the stream any more."""
+        if self._seen.output_message is not None:
+            self.ended()
+        else:
+            self.failed(GeneratorExit())
+
+    def _once(self) -> bool:
+        first, self._resumed = not self._resumed, True
+        return first
+
+    def _broke(self) -> None:
+        """Tell the flow what had arrived."""
+        if isinstance(self._effect, Call) and self._seen.has_events:
+            self._seen.dispatch({"event": "message-finish"})
+            self._effect.partial = replace(self._reply(), complete=False)
+
+    def _reply(self) -> Reply:
+        return _textual(cast("AIMessage", self._seen.output_message))
+
+
+def _textual(message: AIMessage) -> Reply:
+    """The reply in a v3 message.
+
+    It has blocks where that of `invoke` has text, and what is stored must be the answer of `invoke`; blocks that are
+    not text have no such form.
+    """
+    if isinstance(message.content, str):
+        return reply_in(message)
+    plain = all(isinstance(block, dict) and block.get("type") in _TEXTUAL for block in message.content)
+    told = {name: value for name, value in message.response_metadata.items() if name != "output_version"}
+    return replace(
+        reply_in(message.model_copy(update={"content": message.text, "response_metadata": told})), storable=plain
+    )
 
 
 class _Handler(BaseCallbackHandler):
@@ -90,25 +109,27 @@ class _Handler(BaseCallbackHandler):
     def on_stream_event(self, event: Any, **kwargs: Any) -> None:
         self._watch.heard(event)
 
-    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        self._watch.finish(self._watch.result(response))
+    def on_llm_end(self, response: Any, **kwargs: Any) -> None:
+        self._watch.ended()
 
     def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
-        self._watch.finish(error=self._watch.error(error))
+        self._watch.failed(error)
 
 
 class _AsyncHandler(AsyncCallbackHandler):
+    run_inline = True
+
     def __init__(self, watch: _Watch) -> None:
         self._watch = watch
 
     async def on_stream_event(self, event: Any, **kwargs: Any) -> None:
         self._watch.heard(event)
 
-    async def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        await self._watch.afinish(self._watch.result(response))
+    async def on_llm_end(self, response: Any, **kwargs: Any) -> None:
+        await self._watch.aended()
 
     async def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
-        await self._watch.afinish(error=self._watch.error(error))
+        await self._watch.afailed(error)
 
 
 def events(flow: Flow, runtime: Runtime, turn: Turn) -> ChatModelStream:
@@ -116,9 +137,13 @@ def events(flow: Flow, runtime: Runtime, turn: Turn) -> ChatModelStream:
     effect = drive.start(flow, runtime)
     watch = _Watch(flow, runtime, effect)
     model, config, kwargs = turn.target(effect)
-    stream = model.stream_events(turn.given, _with(config, _Handler(watch)), version="v3", **kwargs)
+    try:
+        stream = model.stream_events(turn.given, _with(config, _Handler(watch)), version="v3", **kwargs)
+    except BaseException as error:
+        watch.failed(error)
+        raise
     weakref.finalize(stream, watch.abandoned)
-    return stream
+    return cast("ChatModelStream", stream)
 
 
 async def aevents(flow: Flow, runtime: Runtime, turn: Turn) -> AsyncChatModelStream:
@@ -126,9 +151,13 @@ async def aevents(flow: Flow, runtime: Runtime, turn: Turn) -> AsyncChatModelStr
     effect = await drive.astart(flow, runtime)
     watch = _Watch(flow, runtime, effect)
     model, config, kwargs = turn.target(effect)
-    stream = await model.astream_events(turn.given, _with(config, _AsyncHandler(watch)), version="v3", **kwargs)  # type: ignore[misc]  # v3 is awaited
+    try:
+        stream = await model.astream_events(turn.given, _with(config, _AsyncHandler(watch)), version="v3", **kwargs)
+    except BaseException as error:
+        await watch.afailed(error)
+        raise
     weakref.finalize(stream, watch.abandoned)
-    return stream
+    return cast("AsyncChatModelStream", stream)
 
 
 def _with(config: RunnableConfig, handler: BaseCallbackHandler) -> RunnableConfig:

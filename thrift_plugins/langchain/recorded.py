@@ -1,5 +1,7 @@
 """A recorded model as a LangChain chat model, for replays."""
 
+
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -35,7 +37,9 @@ class RecordedChatModel(BaseChatModel):
     def _identifying_params(self) -> dict[str, Any]:
         return {"model_name": self.model_name}
 
-    def bind_tools(self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+    def bind_tools(
+        self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, AIMessage]:
         return self.bind(tools=tools, **kwargs)
 
     def _generate(

@@ -1,5 +1,7 @@
 """A stored answer as a model of its own, so that a hit has the callbacks, tokens and events of a miss."""
 
+# ruff: noqa: ARG002, SLF001  LangChain's signatures, and its facts behind underscores
+
 from __future__ import annotations
 
 import json
@@ -10,9 +12,12 @@ from typing import Any
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolCallChunk
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+_INHERITED = ("tags", "metadata", "callbacks", "verbose", "disable_streaming", "output_version")
+_CALLS = ("tool_call", "invalid_tool_call")
 _PIECE = re.compile(r"\s*\S+|\s+")
 
 
@@ -82,34 +87,44 @@ class ReplayChatModel(BaseChatModel):
 
 def _pieces(message: AIMessage) -> Iterator[AIMessageChunk]:
     """The message as a provider would stream it: role, words, tool calls in parts, the end, the usage."""
-    yield AIMessageChunk(content="" if isinstance(message.content, str) else [])
-    if isinstance(message.content, str):
-        for piece in _PIECE.findall(message.content):
-            yield AIMessageChunk(content=piece)
-    elif message.content:
-        yield AIMessageChunk(content=message.content)
+    nothing: str | list[str | dict[str, Any]] = "" if isinstance(message.content, str) else []
+    yield AIMessageChunk(content=nothing)
+    yield from _words(message.content)
     for index, call in enumerate([*message.tool_calls, *message.invalid_tool_calls]):
         arguments = call["args"] if isinstance(call["args"], str) else json.dumps(call["args"], ensure_ascii=False)
-        head = {"id": call["id"], "name": call["name"], "args": "", "index": index}
-        yield AIMessageChunk(content="", tool_call_chunks=[{**head, "type": "tool_call_chunk"}])  # type: ignore[typeddict-item]
+        yield _call_chunk(nothing, tool_call_chunk(id=call["id"], name=call["name"], args="", index=index))
         for piece in _PIECE.findall(arguments):
-            tail = {"id": None, "name": None, "args": piece, "index": index}
-            yield AIMessageChunk(content="", tool_call_chunks=[{**tail, "type": "tool_call_chunk"}])  # type: ignore[typeddict-item]
+            yield _call_chunk(nothing, tool_call_chunk(args=piece, index=index))
     yield AIMessageChunk(
-        content="" if isinstance(message.content, str) else [],
-        additional_kwargs=message.additional_kwargs,
-        response_metadata=message.response_metadata,
+        content=nothing, additional_kwargs=message.additional_kwargs, response_metadata=message.response_metadata
     )
     if message.usage_metadata is not None:
-        yield AIMessageChunk(content="" if isinstance(message.content, str) else [], usage_metadata=message.usage_metadata)
+        yield AIMessageChunk(content=nothing, usage_metadata=message.usage_metadata)
+
+
+def _words(content: str | list[str | dict[str, Any]]) -> Iterator[AIMessageChunk]:
+    """The content in pieces. A block that repeats a tool call is left to the chunks of that call."""
+    if isinstance(content, str):
+        for piece in _PIECE.findall(content):
+            yield AIMessageChunk(content=piece)
+        return
+    for index, block in enumerate(content):
+        if isinstance(block, str):
+            yield AIMessageChunk(content=[block])
+        elif block.get("type") == "text":
+            first, *rest = _PIECE.findall(block["text"]) or [""]
+            yield AIMessageChunk(content=[{**block, "text": first, "index": index}])
+            for piece in rest:
+                yield AIMessageChunk(content=[{"type": "text", "text": piece, "index": index}])
+        elif block.get("type") not in _CALLS:
+            yield AIMessageChunk(content=[{**block, "index": index}])
+
+
+def _call_chunk(content: str | list[str | dict[str, Any]], part: ToolCallChunk) -> AIMessageChunk:
+    return AIMessageChunk(content=content, tool_call_chunks=[part])
 
 
 def replay(original: BaseChatModel, message: AIMessage) -> ReplayChatModel:
     """A model that answers with `message` in the place of `original`."""
-    twin = ReplayChatModel.model_construct(original=original, message=message)
-    for name in ("tags", "metadata", "callbacks", "verbose", "disable_streaming", "output_version"):
-        twin.__dict__[name] = getattr(original, name)
-    return twin
-
-
-__all__ = ["ReplayChatModel", "replay"]
+    inherited = {name: getattr(original, name) for name in _INHERITED}
+    return ReplayChatModel.model_construct(original=original, message=message, **inherited)

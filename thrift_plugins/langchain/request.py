@@ -11,16 +11,15 @@ from langchain_core.runnables import RunnableConfig
 
 from thrift_plugins.canonical import NoCanonicalForm, decisive
 from thrift_plugins.engine import Flow
-from thrift_plugins.langchain.convert import message_in, schema_in, tool_in
-from thrift_plugins.langchain.tier import Binding, BoundTools, ModelTier
+from thrift_plugins.langchain.binding import STRUCTURED, Binding, BoundTools
+from thrift_plugins.langchain.convert import as_json, message_in, schema_in, tool_in
+from thrift_plugins.langchain.tier import ModelTier
 from thrift_plugins.langchain.turn import Turn
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.scope import current_scope, merged
-from thrift_plugins.types import Json, Request, Scope
+from thrift_plugins.types import Json, Scope, Tier
 
 DIALECT = "langchain"
-STRUCTURED = "thrift_structured"
-"""Keyword argument that carries a `Binding` made by `with_structured_output`."""
 
 AnyTurn = TypeVar("AnyTurn", bound=Turn)
 
@@ -28,13 +27,13 @@ AnyTurn = TypeVar("AnyTurn", bound=Turn)
 def begin(
     turn_type: type[AnyTurn],
     runtime: Runtime,
+    *,
     tiers: Sequence[ModelTier],
     baseline: int,
     given: Any,
     messages: Sequence[BaseMessage],
     config: RunnableConfig,
     kwargs: dict[str, Any],
-    *,
     streamed: bool = False,
 ) -> tuple[Flow, AnyTurn]:
     """The flow of one call, and its native half.
@@ -45,7 +44,20 @@ def begin(
         kwargs: the call's keyword arguments; what belongs to a binding is taken out.
     """
     binding = _binding(kwargs)
-    request = _request(runtime, tiers, baseline, messages, config, kwargs, binding)
+    facts = _facts(tiers, binding, kwargs.get("model"))
+    tools, schema, params, cacheable = _params(kwargs, binding)
+    request = runtime.request(
+        dialect=DIALECT,
+        model=facts[baseline].model,
+        identities=[tier.identity for tier in tiers],
+        messages=[message_in(message) for message in messages],
+        tools=tools,
+        schema=schema,
+        params={**tiers[baseline].params, **params},
+        scope=_scope(config),
+        cacheable=cacheable,
+        forced=(config.get("configurable") or {}).get("thrift_route"),
+    )
     turn = turn_type(
         tiers=tiers,
         bindings=binding.runnables if binding else (),
@@ -54,13 +66,18 @@ def begin(
         kwargs=kwargs,
         request_id=request.id,
     )
-    able = [tier.facts for tier in tiers]
+    return runtime.engine.call(request, facts, baseline, dialect=DIALECT, streamed=streamed), turn
+
+
+def _facts(tiers: Sequence[ModelTier], binding: Binding | None, model: str | None) -> list[Tier]:
+    """What the tiers can do in this call. One that was not bound cannot; and a call may name another model for all."""
+    facts = [tier.facts for tier in tiers]
     if binding and None in binding.runnables:
-        able = [
-            facts if bound is not None else replace(facts, tools=False, structured=False)
-            for facts, bound in zip(able, binding.runnables, strict=True)
+        facts = [
+            known if bound is not None else replace(known, tools=False, structured=False)
+            for known, bound in zip(facts, binding.runnables, strict=True)
         ]
-    return runtime.engine.call(request, able, baseline, dialect=DIALECT, streamed=streamed), turn
+    return [replace(known, model=model) for known in facts] if model else facts
 
 
 def _binding(kwargs: dict[str, Any]) -> Binding | None:
@@ -74,30 +91,6 @@ def _binding(kwargs: dict[str, Any]) -> Binding | None:
     return tools.binding
 
 
-def _request(
-    runtime: Runtime,
-    tiers: Sequence[ModelTier],
-    baseline: int,
-    messages: Sequence[BaseMessage],
-    config: RunnableConfig,
-    kwargs: Mapping[str, Any],
-    binding: Binding | None,
-) -> Request:
-    tools, schema, params, cacheable = _params(kwargs, binding)
-    return runtime.request(
-        dialect=DIALECT,
-        model=tiers[baseline].facts.model,
-        identities=[tier.identity for tier in tiers],
-        messages=[message_in(message) for message in messages],
-        tools=tools,
-        schema=schema,
-        params={**tiers[baseline].params, **params},
-        scope=_scope(config),
-        cacheable=cacheable,
-        forced=(config.get("configurable") or {}).get("thrift_route"),
-    )
-
-
 def _params(
     kwargs: Mapping[str, Any], binding: Binding | None
 ) -> tuple[tuple[Mapping[str, Json], ...], Mapping[str, Json] | None, dict[str, Json], bool]:
@@ -109,11 +102,12 @@ def _params(
     if not kwargs:
         return tools, schema, bound, cacheable
     free = {name: value for name, value in kwargs.items() if name not in ("tools", "response_format")}
+    wanted = kwargs.get("response_format")
     try:
         if kwargs.get("tools"):
             tools = tuple(tool_in(tool) for tool in kwargs["tools"])
-        if kwargs.get("response_format") is not None:
-            schema = schema_in(kwargs["response_format"])
+        if wanted is not None:
+            schema, bound["schema"] = schema_in(wanted), as_json(wanted)
         return tools, schema, {**bound, **decisive(free)}, cacheable
     except (NoCanonicalForm, ValueError, TypeError):
         return tools, schema, bound, False

@@ -4,6 +4,8 @@ A tier's own `with_structured_output` gives a chain with its model inside. The m
 binding of ours, so that cache, routing and ledger see the call; what is left of the chain reads the answer.
 """
 
+# ruff: noqa: A002  LangChain's names
+
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -73,14 +75,17 @@ class TierParser(Runnable[Any, Any]):
     def _of(self, message: Any) -> Chain:
         return self._parsers[message.response_metadata["thrift"]["tier"]]
 
-    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002  LangChain's name
+    def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         return self._of(input).invoke(input, config, **kwargs)
 
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002
+    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         return await self._of(input).ainvoke(input, config, **kwargs)
 
     def transform(
-        self, input: Iterator[Any], config: RunnableConfig | None = None, **kwargs: Any  # noqa: A002
+        self,
+        input: Iterator[Any],
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
     ) -> Iterator[Any]:
         first = next(input, None)
         if first is None:
@@ -93,7 +98,10 @@ class TierParser(Runnable[Any, Any]):
         yield from self._of(first).transform(whole(), config, **kwargs)
 
     async def atransform(
-        self, input: AsyncIterator[Any], config: RunnableConfig | None = None, **kwargs: Any  # noqa: A002
+        self,
+        input: AsyncIterator[Any],
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
     ) -> AsyncIterator[Any]:
         first = await anext(input, None)
         if first is None:

@@ -1,22 +1,19 @@
 """One of the app's models: what it can do, and a digest of its settings that follows when the app changes them."""
 
+# ruff: noqa: SLF001  LangChain's facts about a model are behind underscores
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel, ModelProfile
-from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable
 
 from thrift_plugins.caching import canonical
 from thrift_plugins.canonical import NoCanonicalForm, decisive
 from thrift_plugins.prices import Prices
-from thrift_plugins.types import Json, Tier
-
-_ENDPOINTS = ("openai_api_base", "azure_endpoint", "base_url", "api_base", "anthropic_api_url", "endpoint", "endpoint_url")
+from thrift_plugins.types import Tier
 
 
 class ModelTier:
@@ -42,7 +39,7 @@ class ModelTier:
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """Its own temperature and output limit, where it says so."""
+        """Its own temperature, output limit and number of answers, where it says so."""
         self._refresh()
         return self._params
 
@@ -51,28 +48,51 @@ class ModelTier:
         now = self.model.__dict__
         if self._seen == now:
             return
-        self._seen = dict(now)
+        self._seen = {name: _copied(value) for name, value in now.items()}
         told = self.model._get_ls_params()
-        self._params = {
-            name: told[key]
-            for name, key in (("temperature", "ls_temperature"), ("max_tokens", "ls_max_tokens"))
-            if key in told
+        params = {
+            "temperature": told.get("ls_temperature"),
+            "max_tokens": told.get("ls_max_tokens"),
+            "n": getattr(self.model, "n", None),
         }
+        self._params = {name: value for name, value in params.items() if value is not None}
         self._identity = _identity(self.model)
 
 
+def _copied(value: Any) -> Any:
+    """A setting that an app may change in place, like `model_kwargs`, as it is now."""
+    if isinstance(value, dict):
+        return {name: _copied(item) for name, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
 def _identity(model: BaseChatModel) -> str | None:
-    settings: dict[str, Any] = dict(model._identifying_params)
-    if not settings:  # the base class's own: it tells nothing, so the fields must
-        fields = type(model).model_fields
-        settings = {name: getattr(model, name) for name in fields if not fields[name].exclude}
-    settings.update({name: model.__dict__[name] for name in _ENDPOINTS if model.__dict__.get(name)})
     kind = type(model)
+    told = dict(model._identifying_params)
     try:
-        told = canonical([kind.__module__, kind.__qualname__, model._llm_type, decisive(settings)])
+        settings = {**_fields(model, strict=not told), **decisive(told)}
+        named = canonical([kind.__module__, kind.__qualname__, model._llm_type, settings])
     except (NoCanonicalForm, TypeError):
         return None
-    return sha256(told).hexdigest()
+    return sha256(named).hexdigest()
+
+
+def _fields(model: BaseChatModel, *, strict: bool) -> dict[str, Any]:
+    """The fields that may decide an answer: many a model leaves some of them out of what it says identifies it.
+
+    Args:
+        strict: whether a field with no canonical form, such as a client, is an error; it is where nothing else tells.
+    """
+    fields: dict[str, Any] = {}
+    for name, field in type(model).model_fields.items():
+        if field.exclude:
+            continue
+        try:
+            fields.update(decisive({name: getattr(model, name)}))
+        except NoCanonicalForm:
+            if strict:
+                raise
+    return fields
 
 
 def _facts(model: BaseChatModel, name: str | None, prices: Prices) -> Tier:
@@ -91,47 +111,19 @@ def _facts(model: BaseChatModel, name: str | None, prices: Prices) -> Tier:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """Tools or a schema, bound to every tier by the tier's own method when the app binds.
-
-    Attributes:
-        tools: function objects: name, description, parameters.
-        schema: JSON schema of a structured answer.
-        options: how it was bound (tool choice, method, strictness).
-        runnables: for each tier the bound model, None where it cannot.
-        cacheable: False where part of it has no canonical form.
-    """
-
-    tools: tuple[Mapping[str, Json], ...]
-    schema: Mapping[str, Json] | None
-    options: Mapping[str, Json]
-    runnables: tuple[Runnable[Any, AIMessage] | None, ...]
-    cacheable: bool = True
-
-
-class BoundTools(list[Any]):
-    """The tools as the app gave them, for whoever looks at the keyword arguments, and behind them the binding."""
-
-    def __init__(self, tools: Sequence[Any], binding: Binding) -> None:
-        super().__init__(tools)
-        self.binding = binding
-
-
 def common_profile(models: Sequence[BaseChatModel]) -> ModelProfile | None:
     """What every tier can do: AND of what they can, the least of what they hold; None if one does not say.
 
     A profile that promises more than a tier keeps makes `create_agent` choose a strategy that the tier lacks.
     """
-    profiles = [model.profile for model in models]
-    if not all(profiles):
+    profiles = [cast("dict[str, Any]", model.profile) for model in models if model.profile]
+    if len(profiles) < len(models):
         return None
-    known = [dict(profile) for profile in profiles if profile]
     common: dict[str, Any] = {}
-    for name in set(known[0]).intersection(*known[1:]):
-        values = [profile[name] for profile in known]
+    for name in set(profiles[0]).intersection(*profiles[1:]):
+        values = [profile[name] for profile in profiles]
         if all(isinstance(value, bool) for value in values):
             common[name] = all(values)
         elif all(isinstance(value, int) for value in values):
             common[name] = min(values)
-    return common  # type: ignore[return-value]  # built by the profile's own keys
+    return cast("ModelProfile", common)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 
@@ -15,7 +17,8 @@ from thrift_plugins.engine import Call, Replay
 from thrift_plugins.langchain.convert import merged, message_out, reply_in
 from thrift_plugins.langchain.replay import replay
 from thrift_plugins.langchain.tier import ModelTier
-from thrift_plugins.types import Decision, Reply
+from thrift_plugins.sent import as_sent
+from thrift_plugins.types import Decision, Message, Reply, Request
 
 Target = Runnable[Any, AIMessage]
 
@@ -29,7 +32,7 @@ class Turn:
             call has neither.
         given: what the app passed in: messages, prompt value or text.
         kwargs: keyword arguments of the call, without bound tools.
-        answer: what the app gets.
+        answer: what the app gets, after `call`.
     """
 
     tiers: Sequence[ModelTier]
@@ -38,8 +41,8 @@ class Turn:
     config: RunnableConfig
     kwargs: Mapping[str, Any]
     request_id: str
-    answer: Any = None
-    _reply: Reply | None = None
+    answer: AIMessage = field(init=False)
+    _reply: Reply = field(init=False)
 
     def target(self, effect: Call | Replay) -> tuple[Target, RunnableConfig, Mapping[str, Any]]:
         """What to ask, in which config, with which arguments."""
@@ -47,6 +50,8 @@ class Turn:
         tier = self.tiers[index]
         bound = self.bindings[index] if self.bindings else None
         model: Target = bound or tier.model
+        if isinstance(effect, Call):
+            effect.form = partial(_as_sent, options={**getattr(bound, "kwargs", {}), **self.kwargs})
         if isinstance(effect, Replay):
             model = _stand_in(replay(tier.model, message_out(effect.reply)), bound)
         return model, self._told(effect.decision), self.kwargs
@@ -63,7 +68,7 @@ class Turn:
         config["metadata"] = {**(config.get("metadata") or {}), **told}
         return config
 
-    def _marked(self, message: BaseMessage, effect: Call | Replay) -> None:
+    def _mark(self, message: AIMessage, effect: Call | Replay) -> None:
         """Show the decision on the answer too."""
         decision = effect.decision
         mark: dict[str, Any] = {
@@ -80,7 +85,7 @@ class Turn:
 
     def _take(self, message: AIMessage, effect: Call | Replay) -> Reply:
         reply = reply_in(message)
-        self._marked(message, effect)
+        self._mark(message, effect)
         self.answer = message
         return reply
 
@@ -94,11 +99,11 @@ class Turn:
         model, config, kwargs = self.target(effect)
         return self._take(await model.ainvoke(self.given, config, **kwargs), effect)
 
-    def pieces(self, effect: Call | Replay) -> Generator[BaseMessage, None, Reply]:
+    def pieces(self, effect: Call | Replay) -> Generator[AIMessageChunk, None, Reply]:
         """Ask, and pass the chunks on as they come."""
         model, config, kwargs = self.target(effect)
-        chunks: list[BaseMessage] = []
-        stream = model.stream(self.given, config, **kwargs)
+        chunks: list[AIMessageChunk] = []
+        stream = cast("Iterator[AIMessageChunk]", model.stream(self.given, config, **kwargs))
         try:
             for chunk in stream:
                 self._passing(chunk, chunks, effect)
@@ -107,14 +112,15 @@ class Turn:
             _broke(effect, chunks)
             raise
         finally:
-            _close(stream)
+            if isinstance(stream, Generator):
+                stream.close()
         return reply_in(merged(chunks))
 
-    async def apieces(self, effect: Call | Replay) -> AsyncGenerator[BaseMessage, None]:
+    async def apieces(self, effect: Call | Replay) -> AsyncGenerator[AIMessageChunk, None]:
         """`pieces` without blocking the event loop."""
         model, config, kwargs = self.target(effect)
-        chunks: list[BaseMessage] = []
-        stream = model.astream(self.given, config, **kwargs)
+        chunks: list[AIMessageChunk] = []
+        stream = cast("AsyncIterator[AIMessageChunk]", model.astream(self.given, config, **kwargs))
         try:
             async for chunk in stream:
                 self._passing(chunk, chunks, effect)
@@ -123,72 +129,81 @@ class Turn:
             _broke(effect, chunks)
             raise
         finally:
-            await _aclose(stream)
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
         self._reply = reply_in(merged(chunks))
 
     def reply(self) -> Reply:
         """The whole of what `apieces` passed on."""
-        assert self._reply is not None
         return self._reply
 
-    def _passing(self, chunk: BaseMessage, chunks: list[BaseMessage], effect: Call | Replay) -> None:
+    def _passing(self, chunk: AIMessageChunk, chunks: list[AIMessageChunk], effect: Call | Replay) -> None:
         if not chunks:
-            self._marked(chunk, effect)
+            self._mark(chunk, effect)
             if isinstance(effect, Call):
                 effect.delivered = True
         chunks.append(chunk)
 
 
+@dataclass(slots=True)
 class GenerateTurn(Turn):
-    """A call of `generate`: one list of messages in, an `LLMResult` out."""
+    """A call of `generate`: one list of messages in, an `LLMResult` out.
+
+    Attributes:
+        result: what the app gets, after `call`.
+    """
+
+    result: LLMResult = field(init=False)
 
     def _took(self, result: LLMResult, effect: Call | Replay) -> Reply:
-        generation = result.generations[0][0]
-        assert isinstance(generation, ChatGeneration)
-        assert isinstance(generation.message, AIMessage)
-        reply = self._take(generation.message, effect)
-        self.answer = result
-        return reply
+        generation = cast("ChatGeneration", result.generations[0][0])
+        self.result = result
+        return self._take(cast("AIMessage", generation.message), effect)
 
     def call(self, effect: Call | Replay) -> Reply:
-        model, config, kwargs = self.generator(effect)
+        """Ask, and keep the result for the app."""
+        model, config, kwargs = self._generator(effect)
         return self._took(model.generate([self.given], **config, **kwargs), effect)
 
     async def acall(self, effect: Call | Replay) -> Reply:
-        model, config, kwargs = self.generator(effect)
+        """`call` without blocking the event loop."""
+        model, config, kwargs = self._generator(effect)
         return self._took(await model.agenerate([self.given], **config, **kwargs), effect)
 
-    def generator(self, effect: Call | Replay) -> tuple[BaseChatModel, dict[str, Any], dict[str, Any]]:
-        """The model itself, the config in the keyword arguments of `generate`, and the call's own."""
+    def _generator(self, effect: Call | Replay) -> tuple[BaseChatModel, dict[str, Any], dict[str, Any]]:
+        """The model itself, the config as keyword arguments of `generate`, and the call's own."""
         target, config, kwargs = self.target(effect)
         told = {name: config.get(name) for name in ("callbacks", "tags", "metadata", "run_name", "run_id")}
-        bound = {}
+        bound: dict[str, Any] = {}
         while isinstance(target, RunnableBinding):
             bound = {**target.kwargs, **bound}
             target = target.bound
-        assert isinstance(target, BaseChatModel)
-        return target, told, {**bound, **kwargs}
+        return cast("BaseChatModel", target), told, {**bound, **kwargs}
 
 
-def _stand_in(model: Target, bound: Target | None) -> Target:
+def _as_sent(request: Request, options: Mapping[str, Any]) -> Request:
+    """The request as LangChain's OpenAI classes send it: earlier tool calls with spaces in their JSON."""
+    request = as_sent(request, options)
+    return replace(request, messages=tuple(_spaced(message) for message in request.messages))
+
+
+def _spaced(message: Message) -> Message:
+    calls = (
+        call
+        if isinstance(call.arguments, str)
+        else replace(call, arguments=json.dumps(call.arguments, ensure_ascii=False))
+        for call in message.tool_calls
+    )
+    return replace(message, tool_calls=tuple(calls)) if message.tool_calls else message
+
+
+def _stand_in(model: BaseChatModel, bound: Target | None) -> Target:
     """The replaying model with the tools that the real one would have had, so that observers see the same call."""
-    bind: Callable[..., Target] | None = getattr(model, "bind", None)
-    kwargs = getattr(bound, "kwargs", None)
-    return bind(**kwargs) if bind and kwargs else model
+    kwargs: Mapping[str, Any] | None = getattr(bound, "kwargs", None)
+    return model.bind(**kwargs) if kwargs else model
 
 
-def _broke(effect: Call | Replay, chunks: Sequence[BaseMessage]) -> None:
+def _broke(effect: Call | Replay, chunks: Sequence[AIMessageChunk]) -> None:
+    """Tell the flow what had arrived."""
     if isinstance(effect, Call) and chunks:
         effect.partial = reply_in(merged(chunks), complete=False)
-
-
-def _close(stream: Any) -> None:
-    close = getattr(stream, "close", None)
-    if close is not None:
-        close()
-
-
-async def _aclose(stream: Any) -> None:
-    close = getattr(stream, "aclose", None)
-    if close is not None:
-        await close()

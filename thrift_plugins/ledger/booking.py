@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
+from thrift_plugins.errors import StreamClosed
 from thrift_plugins.ledger.event import Cost, Event
 from thrift_plugins.tokens import count_messages, count_reply
-from thrift_plugins.types import NO_USAGE, Decision, Outcome, Overhead, Patch, Reply, Request, Tier, Usage
+from thrift_plugins.types import NO_USAGE, Decision, Outcome, Overhead, Patch, Provenance, Reply, Request, Tier, Usage
 
 
 class Booking:
@@ -40,18 +42,25 @@ class Booking:
         if usage != NO_USAGE:
             self._overheads.append(Overhead("routing", tier.model, usage, reason))
 
-    def measured(self, reply: Reply, tier: Tier) -> Usage:
-        """What a reply used: the provider's own count, or ours where it gave none or had not finished counting."""
+    def measured(self, reply: Reply, tier: Tier, asked: Callable[[], Request]) -> Usage:
+        """What a reply used: the provider's own count, or ours where it gave none or had not finished counting.
+
+        Args:
+            reply: the answer, or what there is of it.
+            tier: who gave it.
+            asked: gives the request in the form in which it was sent.
+        """
         told = reply.usage
         if told.source == "none":
-            return replace(self.sent(tier), output_tokens=count_reply(reply, tier.model))
+            return replace(self.sent(tier, asked), output_tokens=count_reply(reply, tier.model))
         if reply.complete:
             return told
         return replace(told, output_tokens=max(told.output_tokens, count_reply(reply, tier.model)), source="estimated")
 
-    def sent(self, tier: Tier) -> Usage:
+    @staticmethod
+    def sent(tier: Tier, asked: Callable[[], Request]) -> Usage:
         """What the prompt alone uses, by our count: all that is known of a call that broke before its answer."""
-        request = self._request
+        request = asked()
         counted = count_messages(request.messages, tier.model, request.tools, request.schema)
         return Usage(input_tokens=counted, source="estimated")
 
@@ -78,7 +87,7 @@ class Booking:
         before = known or usage
         patches: list[Patch] = []
         if tier.model != self._baseline.model:
-            source = "replayed" if known else "modelled"
+            source: Provenance = "replayed" if known else "modelled"
             patches.append(Patch("routing", "model", self._baseline.model, tier.model, source))
             if replace(before, source=usage.source) != usage:
                 patches.append(Patch("routing", "usage", before, usage, source))
@@ -121,7 +130,7 @@ class Booking:
 
 
 def _outcome(error: BaseException) -> Outcome:
-    if isinstance(error, GeneratorExit):
+    if isinstance(error, StreamClosed):
         return "aborted"
     if isinstance(error, asyncio.CancelledError | KeyboardInterrupt):
         return "cancelled"

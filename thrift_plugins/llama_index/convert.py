@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -17,7 +18,7 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.tools import BaseTool
 from pydantic import BaseModel
 
-from thrift_plugins.types import Json, Message, Reply, Role, ToolCall, Usage
+from thrift_plugins.types import NO_USAGE, Json, Message, Reply, Role, ToolCall, Usage
 
 _ROLES: dict[MessageRole, Role] = {
     MessageRole.SYSTEM: "system",
@@ -81,12 +82,13 @@ def _calls(message: ChatMessage) -> tuple[ToolCall, ...]:
 
 def _arguments(given: Any) -> Json:
     """Arguments as JSON, or as the raw text where they do not parse."""
+    parsed: Json = given
     if not isinstance(given, str):
-        return plain_json(given)
-    try:
-        return json.loads(given)  # type: ignore[no-any-return]
-    except ValueError:
-        return given
+        parsed = plain_json(given)
+    else:
+        with suppress(ValueError):
+            parsed = json.loads(given)
+    return parsed
 
 
 def plain_json(value: Any) -> Any:
@@ -106,28 +108,28 @@ def tool_in(tool: BaseTool) -> Mapping[str, Json]:
     return function
 
 
-def reply_in(response: ChatResponse | CompletionResponse, finish: str | None = None, *, complete: bool = True) -> Reply:
-    """What a model answered.
-
-    Args:
-        finish: why it ended, where an earlier piece of the stream said so.
-    """
+def reply_in(response: ChatResponse | CompletionResponse) -> Reply:
+    """What a model answered, at once."""
     told = as_mapping(response.raw)
-    usage = usage_in(told, response.additional_kwargs)
-    finish = finish or finish_in(told)
-    model = str(told.get("model") or "")
+    return reply_as(response, usage_in(told, response.additional_kwargs), finish_in(told))
+
+
+def reply_as(
+    response: ChatResponse | CompletionResponse, usage: Usage, finish: str | None, *, complete: bool = True
+) -> Reply:
+    """What a model answered, with what is known of its usage and of why it ended."""
+    model = str(as_mapping(response.raw).get("model") or "")
     if isinstance(response, CompletionResponse):
         return Reply(response.text, usage, (), finish, model, complete=complete)
     message = response.message
     calls = _calls(message)
-    text = message.content or ""
     extra: dict[str, Json] = {}
     if calls or not (len(message.blocks) == 1 and type(message.blocks[0]) is TextBlock):
         extra["blocks"] = [block.model_dump(mode="json", exclude_none=True) for block in message.blocks]
     kept = {key: plain_json(value) for key, value in message.additional_kwargs.items() if key != "thrift"}
     if kept:
         extra["additional_kwargs"] = kept
-    return Reply(text, usage, calls, finish, model, extra, complete=complete)
+    return Reply(message.content or "", usage, calls, finish, model, extra, complete=complete)
 
 
 def chat_out(reply: Reply) -> ChatResponse:
@@ -164,53 +166,73 @@ def _raw(reply: Reply) -> dict[str, Any]:
 
 
 def as_mapping(raw: Any) -> Mapping[str, Any]:
-    """A provider's raw response as a mapping, whatever it came as; only its top is converted."""
-    if isinstance(raw, Mapping):
-        return raw
-    if isinstance(raw, BaseModel):
-        return raw.__dict__
-    return getattr(raw, "__dict__", {})
+    """A provider's raw response as a mapping, whatever it came as; only its top is converted.
+
+    The last event of OpenAI's Responses API holds the response inside it.
+    """
+    if raw is None:
+        return _EMPTY
+    # A dict is asked for first: that is several times faster than asking for a Mapping.
+    told: Mapping[str, Any] = raw if isinstance(raw, (dict, Mapping)) else getattr(raw, "__dict__", _EMPTY)
+    inner = told.get("response")
+    return as_mapping(inner) if isinstance(inner, dict | BaseModel) else told
 
 
-def _part(raw: Any, name: str) -> Any:
-    return raw.get(name) if isinstance(raw, Mapping) else getattr(raw, name, None)
+_EMPTY: Mapping[str, Any] = {}
 
 
 def finish_in(told: Mapping[str, Any]) -> str | None:
     """Why an answer ended, in the words of OpenAI, Anthropic, Google, Cohere, Bedrock or Ollama."""
     choices = told.get("choices") or told.get("candidates")
-    place = choices[0] if isinstance(choices, Sequence) and choices else told
-    for name in ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason"):
-        found = _part(place, name)
+    place = as_mapping(choices[0]) if isinstance(choices, list | tuple) and choices else told
+    for name in ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason", "status"):
+        found = place.get(name)
         if found is not None:
-            return str(getattr(found, "value", found))
+            word = getattr(found, "value", found)
+            return word if isinstance(word, str) else None
+    return None
+
+
+_SENT = ("prompt_tokens", "input_tokens", "prompt_token_count", "promptTokenCount", "inputTokens")
+_GOT = ("completion_tokens", "output_tokens", "candidates_token_count", "candidatesTokenCount", "outputTokens")
+
+
+def _number(counted: Mapping[str, Any], *names: str) -> int | None:
+    for name in names:
+        found = counted.get(name)
+        if isinstance(found, int):
+            return found
     return None
 
 
 def usage_in(told: Mapping[str, Any], additional: Mapping[str, Any]) -> Usage:
     """The provider's own count, in the words of OpenAI, Anthropic, Google or Bedrock."""
-    counted = told.get("usage") or told.get("usage_metadata") or told.get("usageMetadata") or additional
-
-    def number(*names: str, of: Any = counted) -> int | None:
-        return next((found for name in names if isinstance(found := _part(of, name), int)), None)
-
-    sent = number("prompt_tokens", "input_tokens", "prompt_token_count", "promptTokenCount", "inputTokens")
-    got = number("completion_tokens", "output_tokens", "candidates_token_count", "candidatesTokenCount", "outputTokens")
+    place = told.get("usage") or told.get("usage_metadata") or told.get("usageMetadata")
+    counted = as_mapping(place) if place else additional
+    sent, got = _number(counted, *_SENT), _number(counted, *_GOT)
     if sent is None and got is None:
-        return Usage()
-    details = _part(counted, "prompt_tokens_details") or _part(counted, "input_tokens_details")
-    written = _part(counted, "completion_tokens_details") or _part(counted, "output_tokens_details")
-    read = number("cached_tokens", of=details) or number("cached_content_token_count") or 0
-    thoughts = number("thoughts_token_count", "thoughtsTokenCount") or 0
-    apart_read = number("cache_read_input_tokens", "cacheReadInputTokens") or 0
-    apart_write = number("cache_creation_input_tokens", "cacheWriteInputTokens") or 0
+        return NO_USAGE
+    details = as_mapping(counted.get("prompt_tokens_details") or counted.get("input_tokens_details"))
+    written = as_mapping(counted.get("completion_tokens_details") or counted.get("output_tokens_details"))
+    read = _number(details, "cached_tokens") or _number(counted, "cached_content_token_count") or 0
+    thoughts = _number(counted, "thoughts_token_count", "thoughtsTokenCount") or 0
+    apart_read = _number(counted, "cache_read_input_tokens", "cacheReadInputTokens") or 0
+    apart_write = _number(counted, "cache_creation_input_tokens", "cacheWriteInputTokens") or 0
     return Usage(
         input_tokens=(sent or 0) + apart_read + apart_write,  # Anthropic and Bedrock count cached tokens apart
         output_tokens=(got or 0) + thoughts,  # Google counts thoughts apart
         cache_read=read + apart_read,
         cache_write=apart_write,
-        reasoning=(number("reasoning_tokens", of=written) or 0) + thoughts,
-        input_audio=number("audio_tokens", of=details) or 0,
-        output_audio=number("audio_tokens", of=written) or 0,
+        reasoning=(_number(written, "reasoning_tokens") or 0) + thoughts,
+        input_audio=_number(details, "audio_tokens") or 0,
+        output_audio=_number(written, "audio_tokens") or 0,
         source="provider",
     )
+
+
+def latest(known: Usage, told: Usage) -> Usage:
+    """What a stream has counted so far: counts only grow, and Anthropic tells input and output in different pieces."""
+    if known is NO_USAGE or told is NO_USAGE:
+        return known if told is NO_USAGE else told
+    counts = {name: max(getattr(known, name), getattr(told, name)) for name in Usage.__slots__ if name != "source"}
+    return Usage(**counts, source="provider")

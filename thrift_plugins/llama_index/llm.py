@@ -6,46 +6,45 @@ and token counts are those of the bare model, once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+import copy
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
-from llama_index.core.base.llms.types import (
-    ChatMessage,
-    ChatResponse,
-    ChatResponseAsyncGen,
-    ChatResponseGen,
-    CompletionResponse,
-    CompletionResponseAsyncGen,
-    CompletionResponseGen,
-    LLMMetadata,
-)
+from llama_index.core.base.llms.types import ChatResponse, LLMMetadata
 from llama_index.core.llms import LLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
-from llama_index.core.prompts import PromptTemplate
 from llama_index.core.tools import BaseTool
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import ConfigDict, Field, PrivateAttr, field_serializer
 
-from thrift_plugins import drive
 from thrift_plugins.config import Config
 from thrift_plugins.engine import Flow
+from thrift_plugins.errors import UnsupportedByTier
 from thrift_plugins.lineup import lineup
 from thrift_plugins.llama_index import request as asking
-from thrift_plugins.llama_index.request import DIALECT, Asked
+from thrift_plugins.llama_index.calls import astreamed, awhole, streamed, whole
+from thrift_plugins.llama_index.request import DIALECT, Ask
+from thrift_plugins.llama_index.restore import remember, runtime_like
 from thrift_plugins.llama_index.structured import StructuredTurn
 from thrift_plugins.llama_index.tier import ModelTier
 from thrift_plugins.llama_index.turn import Turn
 from thrift_plugins.runtime import Runtime, chosen_runtime
+from thrift_plugins.types import Tier
 
-AnyTurn = TypeVar("AnyTurn", bound=Turn)
-AnyModel = TypeVar("AnyModel", bound=BaseModel)
+_PREDICTING = ("system_prompt", "output_parser", "pydantic_program_mode", "query_wrapper_prompt")
+"""What the framework's own `predict` and `structured_predict` read from a model."""
 
-_OWN_MANNERS = (
-    "system_prompt", "messages_to_prompt", "completion_to_prompt", "output_parser", "pydantic_program_mode",
-    "query_wrapper_prompt",
-)  # fmt: skip
-"""What the framework's own `predict` reads from a model; taken from the baseline."""
+_MANNERS = (*_PREDICTING, "messages_to_prompt", "completion_to_prompt", "callback_manager")
+"""What is taken over from the baseline, unless it is given."""
+
+
+class _Line(NamedTuple):
+    """The tiers in their order, what routing knows of them, and the index of the baseline."""
+
+    tiers: tuple[ModelTier, ...]
+    facts: tuple[Tier, ...]
+    baseline: int
 
 
 class ThriftLLM(FunctionCallingLLM):
@@ -61,8 +60,9 @@ class ThriftLLM(FunctionCallingLLM):
     Raises:
         ConfigError: no tiers, two of one name, or an unknown baseline.
 
-    Every call takes `thrift_route="name"` to insist on a tier; `with thrift_plugins.route("name"):` does it for calls
-    that a query engine or an agent makes.
+    Every call takes `thrift_route="name"` to insist on a tier (`structured_predict` in its `llm_kwargs` too);
+    `with thrift_plugins.route("name"):` does it for calls that a query engine or an agent makes. Every response says
+    in `additional_kwargs["thrift"]` who answered and why; so do the tags of instrumentation events.
 
     Example:
         ```python
@@ -72,11 +72,10 @@ class ThriftLLM(FunctionCallingLLM):
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
-    tiers: list[Any] = Field(exclude=True, repr=False)
-    runtime: Any = Field(exclude=True, repr=False)
+    tiers: list[LLM] = Field(repr=False)
+    runtime: Runtime = Field(exclude=True, repr=False)
 
-    _tiers: tuple[ModelTier, ...] = PrivateAttr()
-    _index: int = PrivateAttr()
+    _line: _Line = PrivateAttr()
 
     def __init__(
         self,
@@ -90,10 +89,9 @@ class ThriftLLM(FunctionCallingLLM):
     ) -> None:
         shared = chosen_runtime(runtime, config)
         known, index = lineup(tiers, names, baseline, lambda model, name: ModelTier(model, name, shared.prices))
-        own = known[index].model
-        manners = {name: value for name in _OWN_MANNERS if (value := getattr(own, name, None)) is not None}
+        manners = {name: value for name in _MANNERS if (value := getattr(known[index].model, name)) is not None}
         super().__init__(tiers=list(tiers), runtime=shared, **{**manners, **kwargs})
-        self._tiers, self._index = known, index
+        self._line = _Line(known, tuple(tier.facts for tier in known), index)
 
     @classmethod
     def class_name(cls) -> str:
@@ -102,248 +100,96 @@ class ThriftLLM(FunctionCallingLLM):
     @property
     def metadata(self) -> LLMMetadata:
         """The baseline's: a call that another tier cannot take never goes there."""
-        return self._tiers[self._index].model.metadata
+        return self._baseline.model.metadata
 
-    # One call -----------------------------------------------------------------------------------------------------
+    @property
+    def _baseline(self) -> ModelTier:
+        return self._line.tiers[self._line.baseline]
 
     def _begin(
-        self,
-        turn_type: type[AnyTurn],
-        operation: str,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        asked: Asked,
-        *,
-        native: Mapping[str, Any] | None = None,
-        streamed: bool = False,
-    ) -> tuple[Flow, AnyTurn]:
+        self, operation: str, ask: Ask, args: tuple[Any, ...], kwargs: dict[str, Any], *, streamed: bool = False
+    ) -> tuple[Flow, Turn]:
         """The flow of one call and its native half.
 
         Args:
             operation: the method that the app called; it is called on the tier that answers.
-            kwargs: keyword arguments for the provider.
-            native: keyword arguments of the method itself.
+            ask: reads its arguments.
         """
         forced = kwargs.pop("thrift_route", None)
-        request = asking.request(self.runtime, self._tiers, self._index, asked, kwargs, forced)
-        turn = turn_type(
-            tiers=self._tiers,
-            manager=self.callback_manager,
-            operation=operation,
-            args=args,
-            kwargs={**(native or {}), **kwargs},
-            request_id=request.id,
-        )
-        facts = [tier.facts for tier in self._tiers]
-        return self.runtime.engine.call(request, facts, self._index, dialect=DIALECT, streamed=streamed), turn
+        asked = ask(self, *args, **kwargs)
+        runtime, (tiers, facts, baseline) = self.runtime, self._line
+        if asked.schema is None:
+            request = asking.request(runtime, tiers, baseline, asked, forced)
+            turn = Turn(self, tiers, operation, args, kwargs, request.id)
+        else:
+            forced = asked.params.pop("thrift_route", forced)
+            request = asking.request(runtime, tiers, baseline, asked, forced)
+            kwargs["llm_kwargs"] = asked.params
+            manners = {name: getattr(self, name) for name in _PREDICTING}
+            turn = StructuredTurn(self, tiers, operation, args[:2], kwargs, request.id, manners=manners)
+        return runtime.engine.call(request, facts, baseline, dialect=DIALECT, streamed=streamed), turn
 
-    def _run(self, started: tuple[Flow, Turn]) -> Any:
-        flow, turn = started
-        drive.run(flow, self.runtime, turn)
-        return turn.answer
+    chat = whole(LLM.chat, asking.chat)
+    achat = awhole(LLM.achat, asking.chat)
+    stream_chat = streamed(LLM.stream_chat, asking.chat)
+    astream_chat = astreamed(LLM.astream_chat, asking.chat)
 
-    async def _arun(self, started: tuple[Flow, Turn]) -> Any:
-        flow, turn = started
-        await drive.arun(flow, self.runtime, turn)
-        return turn.answer
+    complete = whole(LLM.complete, asking.completion)
+    acomplete = awhole(LLM.acomplete, asking.completion)
+    stream_complete = streamed(LLM.stream_complete, asking.completion)
+    astream_complete = astreamed(LLM.astream_complete, asking.completion)
 
-    # Chat and completion ------------------------------------------------------------------------------------------
+    chat_with_tools = whole(FunctionCallingLLM.chat_with_tools, asking.with_tools)
+    achat_with_tools = awhole(FunctionCallingLLM.achat_with_tools, asking.with_tools)
+    stream_chat_with_tools = streamed(FunctionCallingLLM.stream_chat_with_tools, asking.with_tools)
+    astream_chat_with_tools = astreamed(FunctionCallingLLM.astream_chat_with_tools, asking.with_tools)
 
-    def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return self._run(self._begin(Turn, "chat", (messages,), kwargs, asking.chat(messages)))
-
-    async def achat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
-        return await self._arun(self._begin(Turn, "achat", (messages,), kwargs, asking.chat(messages)))
-
-    def stream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseGen:
-        flow, turn = self._begin(Turn, "stream_chat", (messages,), kwargs, asking.chat(messages), streamed=True)
-        return drive.stream(flow, self.runtime, turn)
-
-    async def astream_chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponseAsyncGen:
-        flow, turn = self._begin(Turn, "astream_chat", (messages,), kwargs, asking.chat(messages), streamed=True)
-        return drive.astream(flow, self.runtime, turn)
-
-    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        return self._run(self._begin(Turn, "complete", (prompt, formatted), kwargs, asking.completion(prompt)))
-
-    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
-        return await self._arun(self._begin(Turn, "acomplete", (prompt, formatted), kwargs, asking.completion(prompt)))
-
-    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
-        asked = asking.completion(prompt)
-        flow, turn = self._begin(Turn, "stream_complete", (prompt, formatted), kwargs, asked, streamed=True)
-        return drive.stream(flow, self.runtime, turn)
-
-    async def astream_complete(
-        self, prompt: str, formatted: bool = False, **kwargs: Any
-    ) -> CompletionResponseAsyncGen:
-        asked = asking.completion(prompt)
-        flow, turn = self._begin(Turn, "astream_complete", (prompt, formatted), kwargs, asked, streamed=True)
-        return drive.astream(flow, self.runtime, turn)
-
-    # Tools --------------------------------------------------------------------------------------------------------
-
-    def _with_tools(
-        self,
-        operation: str,
-        tools: Sequence[BaseTool],
-        user_msg: str | ChatMessage | None,
-        chat_history: list[ChatMessage] | None,
-        verbose: bool,
-        allow_parallel_tool_calls: bool,
-        tool_required: bool,
-        kwargs: dict[str, Any],
-        *,
-        streamed: bool = False,
-    ) -> tuple[Flow, Turn]:
-        asked = asking.with_tools(
-            tools, user_msg, chat_history, parallel=allow_parallel_tool_calls, required=tool_required
-        )
-        native = {
-            "user_msg": user_msg,
-            "chat_history": chat_history,
-            "verbose": verbose,
-            "allow_parallel_tool_calls": allow_parallel_tool_calls,
-            "tool_required": tool_required,
-        }
-        return self._begin(Turn, operation, (tools,), kwargs, asked, native=native, streamed=streamed)
-
-    def chat_with_tools(
-        self,
-        tools: Sequence[BaseTool],
-        user_msg: str | ChatMessage | None = None,
-        chat_history: list[ChatMessage] | None = None,
-        verbose: bool = False,
-        allow_parallel_tool_calls: bool = False,
-        tool_required: bool = False,
-        **kwargs: Any,
-    ) -> ChatResponse:
-        return self._run(
-            self._with_tools(
-                "chat_with_tools", tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, tool_required,
-                kwargs,
-            )
-        )  # fmt: skip
-
-    async def achat_with_tools(
-        self,
-        tools: Sequence[BaseTool],
-        user_msg: str | ChatMessage | None = None,
-        chat_history: list[ChatMessage] | None = None,
-        verbose: bool = False,
-        allow_parallel_tool_calls: bool = False,
-        tool_required: bool = False,
-        **kwargs: Any,
-    ) -> ChatResponse:
-        return await self._arun(
-            self._with_tools(
-                "achat_with_tools", tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, tool_required,
-                kwargs,
-            )
-        )  # fmt: skip
-
-    def stream_chat_with_tools(
-        self,
-        tools: Sequence[BaseTool],
-        user_msg: str | ChatMessage | None = None,
-        chat_history: list[ChatMessage] | None = None,
-        verbose: bool = False,
-        allow_parallel_tool_calls: bool = False,
-        tool_required: bool = False,
-        **kwargs: Any,
-    ) -> ChatResponseGen:
-        flow, turn = self._with_tools(
-            "stream_chat_with_tools", tools, user_msg, chat_history, verbose, allow_parallel_tool_calls, tool_required,
-            kwargs, streamed=True,
-        )  # fmt: skip
-        return drive.stream(flow, self.runtime, turn)
-
-    async def astream_chat_with_tools(
-        self,
-        tools: Sequence[BaseTool],
-        user_msg: str | ChatMessage | None = None,
-        chat_history: list[ChatMessage] | None = None,
-        verbose: bool = False,
-        allow_parallel_tool_calls: bool = False,
-        tool_required: bool = False,
-        **kwargs: Any,
-    ) -> ChatResponseAsyncGen:
-        flow, turn = self._with_tools(
-            "astream_chat_with_tools", tools, user_msg, chat_history, verbose, allow_parallel_tool_calls,
-            tool_required, kwargs, streamed=True,
-        )  # fmt: skip
-        return drive.astream(flow, self.runtime, turn)
+    structured_predict = whole(LLM.structured_predict, asking.structured)
+    astructured_predict = awhole(LLM.astructured_predict, asking.structured)
+    stream_structured_predict = streamed(LLM.stream_structured_predict, asking.structured)
+    astream_structured_predict = astreamed(LLM.astream_structured_predict, asking.structured)
 
     def get_tool_calls_from_response(
         self, response: ChatResponse, error_on_no_tool_call: bool = True, **kwargs: Any
     ) -> list[ToolSelection]:
         """The tool calls in a response, read by the tier that gave it."""
         told = response.additional_kwargs.get("thrift") or {}
-        tiers = {tier.facts.name: tier.model for tier in self._tiers}
-        model = tiers.get(told.get("tier", ""), self._tiers[self._index].model)
+        tiers = {tier.facts.name: tier for tier in self._line.tiers}
+        model = self._calling(tiers.get(told.get("tier", ""), self._baseline))
         return model.get_tool_calls_from_response(response, error_on_no_tool_call, **kwargs)
 
-    def _prepare_chat_with_tools(
-        self,
-        tools: Sequence[BaseTool],
-        user_msg: str | ChatMessage | None = None,
-        chat_history: list[ChatMessage] | None = None,
-        verbose: bool = False,
-        allow_parallel_tool_calls: bool = False,
-        tool_required: bool = False,
-        **kwargs: Any,
-    ) -> dict[str, Any]:
+    def _prepare_chat_with_tools(self, tools: Sequence[BaseTool], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """For callers below the public surface: the baseline's own preparation."""
-        model = self._tiers[self._index].model
-        return model._prepare_chat_with_tools(
-            tools, user_msg=user_msg, chat_history=chat_history, verbose=verbose,
-            allow_parallel_tool_calls=allow_parallel_tool_calls, tool_required=tool_required, **kwargs,
-        )  # fmt: skip
+        return self._calling(self._baseline)._prepare_chat_with_tools(tools, *args, **kwargs)  # noqa: SLF001
 
-    # Structured prediction ----------------------------------------------------------------------------------------
+    @staticmethod
+    def _calling(tier: ModelTier) -> FunctionCallingLLM:
+        if not isinstance(tier.model, FunctionCallingLLM):
+            raise UnsupportedByTier({tier.facts.name: "tools"})
+        return tier.model
 
-    def _structured(
-        self,
-        operation: str,
-        output_cls: type[BaseModel],
-        prompt: PromptTemplate,
-        llm_kwargs: dict[str, Any] | None,
-        prompt_args: dict[str, Any],
-        *,
-        streamed: bool = False,
-    ) -> tuple[Flow, StructuredTurn]:
-        options = dict(llm_kwargs or {})
-        if "thrift_route" in prompt_args:
-            options["thrift_route"] = prompt_args.pop("thrift_route")
-        asked = asking.structured(output_cls, prompt, prompt_args)
-        flow, turn = self._begin(
-            StructuredTurn, operation, (output_cls, prompt), options, asked, native=prompt_args, streamed=streamed
-        )
-        turn.kwargs = {**prompt_args, "llm_kwargs": options}
-        return flow, turn
+    # As an object --------------------------------------------------------------------------------------------------
 
-    def structured_predict(
-        self, output_cls: type[AnyModel], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
-    ) -> AnyModel:
-        return self._run(self._structured("structured_predict", output_cls, prompt, llm_kwargs, prompt_args))
+    @field_serializer("tiers")
+    def _told_tiers(self, _tiers: list[LLM]) -> list[dict[str, str | None]]:
+        """Tiers by name and digest of their settings: an ingestion cache sees a change, and nobody sees a key."""
+        return [{"name": tier.facts.name, "settings": tier.identity} for tier in self._line.tiers]
 
-    async def astructured_predict(
-        self, output_cls: type[AnyModel], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
-    ) -> AnyModel:
-        return await self._arun(self._structured("astructured_predict", output_cls, prompt, llm_kwargs, prompt_args))
+    def _parts(self) -> dict[str, Any]:
+        """What `__init__` takes, without runtime and callbacks."""
+        names = [tier.facts.name for tier in self._line.tiers]
+        manners = {name: getattr(self, name) for name in _MANNERS if name != "callback_manager"}
+        return {"tiers": list(self.tiers), "names": names, "baseline": self._line.baseline, **manners}
 
-    def stream_structured_predict(
-        self, output_cls: type[AnyModel], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
-    ) -> Generator[AnyModel, None, None]:
-        flow, turn = self._structured(
-            "stream_structured_predict", output_cls, prompt, llm_kwargs, prompt_args, streamed=True
-        )
-        return drive.stream(flow, self.runtime, turn)
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> ThriftLLM:
+        """A copy with models of its own. Cache, ledger and prices stay shared: they are the process's."""
+        return type(self)(runtime=self.runtime, **copy.deepcopy(self._parts(), memo))
 
-    async def astream_structured_predict(
-        self, output_cls: type[AnyModel], prompt: PromptTemplate, llm_kwargs: dict[str, Any] | None = None, **prompt_args: Any
-    ) -> AsyncGenerator[AnyModel, None]:
-        flow, turn = self._structured(
-            "astream_structured_predict", output_cls, prompt, llm_kwargs, prompt_args, streamed=True
-        )
-        return drive.astream(flow, self.runtime, turn)
+    def __getstate__(self) -> dict[Any, Any]:
+        """For another process: the models, and the settings of the runtime."""
+        remember(self.runtime)
+        return {**self._parts(), "config": self.runtime.config}
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        rest = dict(state)
+        self.__init__(runtime=runtime_like(rest.pop("config")), **rest)  # type: ignore[misc]  # as the base class does

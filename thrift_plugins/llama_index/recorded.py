@@ -112,7 +112,8 @@ class _SchemaMetadata(ToolMetadata):
 
     def __init__(self, function: Mapping[str, Json]) -> None:
         super().__init__(name=str(function["name"]), description=str(function.get("description", "")))
-        self._parameters: dict[str, Any] = dict(function.get("parameters") or {})  # type: ignore[call-overload]  # a schema is a mapping
+        parameters = function.get("parameters")
+        self._parameters: dict[str, Any] = dict(parameters) if isinstance(parameters, Mapping) else {}
 
     def get_parameters_dict(self) -> dict[str, Any]:
         return self._parameters

@@ -7,17 +7,22 @@ a hit the twin is told the stored answer instead, and parses it by the tier's ow
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from llama_index.core.llms import LLM
+from pydantic import BaseModel
 
 from thrift_plugins.engine import Call, Replay
 from thrift_plugins.llama_index.convert import reply_in
 from thrift_plugins.llama_index.tier import twin
 from thrift_plugins.llama_index.turn import Response, Seen, Turn
-from thrift_plugins.types import Reply
+from thrift_plugins.sent import as_sent
+from thrift_plugins.types import NO_USAGE, Reply
+
+Made = TypeVar("Made")
 
 _PLAIN = ("chat", "complete")
 _STREAMS = ("stream_chat", "stream_complete")
@@ -25,23 +30,46 @@ _STREAMS = ("stream_chat", "stream_complete")
 
 @dataclass(slots=True)
 class StructuredTurn(Turn):
-    """A call whose answer is a parsed object."""
+    """A call whose answer is a parsed object.
 
+    Attributes:
+        manners: fields of the wrapper that decide how a prediction is asked for.
+    """
+
+    manners: Mapping[str, Any] = field(default_factory=dict)
     _told: list[Reply] = field(default_factory=list, init=False)
+    _object: Any = field(default=None, init=False)
 
-    def _twin(self, effect: Call | Replay) -> LLM:
+    def model(self, effect: Call | Replay) -> LLM:
         """The tier, with every response it is given noted."""
-        source = self.model(effect)
-        own = self.tiers[effect.decision.tier].under(self.manager)
+        source = Turn.model(self, effect)
         self._told.clear()
         methods: dict[str, Callable[..., Any]] = {}
         for name in _PLAIN:
-            methods[name] = self._noting(getattr(source, name))
-            methods[f"a{name}"] = self._anoting(getattr(source, f"a{name}"))
+            methods[name] = self._noting(_formed(getattr(source, name), effect))
+            methods[f"a{name}"] = self._anoting(_formed(getattr(source, f"a{name}"), effect))
         for name in _STREAMS:
-            methods[name] = self._noting_stream(getattr(source, name))
-            methods[f"a{name}"] = self._anoting_stream(getattr(source, f"a{name}"))
-        return twin(own, methods=methods)
+            methods[name] = self._noting_stream(_formed(getattr(source, name), effect))
+            methods[f"a{name}"] = self._anoting_stream(_formed(getattr(source, f"a{name}"), effect))
+        return twin(source, {**self.manners, **methods})
+
+    def heard(self, answer: Any, mark: Mapping[str, Any]) -> None:  # noqa: ARG002  an object has no place for a mark
+        """Keep the object; what it was parsed from is noted already."""
+        self._object = answer
+
+    def reply(self) -> Reply:
+        """All that the tier was told as one reply; more than one response has no single form to store."""
+        if not self._told:  # the tier has a way of its own that goes past its chat methods
+            said = self._object.model_dump_json() if isinstance(self._object, BaseModel) else str(self._object)
+            return Reply(said, NO_USAGE, storable=False)
+        first, *more = self._told
+        for reply in more:
+            first = replace(first, usage=first.usage + reply.usage, storable=False)
+        return first
+
+    def partial(self) -> Reply | None:
+        """What it was told before it broke, or before its answer could not be parsed."""
+        return self.reply() if self._told else None
 
     def _noting(self, method: Callable[..., Response]) -> Callable[..., Response]:
         def noted(*args: Any, **kwargs: Any) -> Response:
@@ -96,68 +124,14 @@ class StructuredTurn(Turn):
         if not seen.empty:
             self._told.append(seen.reply(complete=whole))
 
-    def _whole(self) -> Reply:
-        """All that the tier was told as one reply; more than one response has no single form to store."""
-        if not self._told:
-            raise ValueError("the model's structured prediction asked it nothing")
-        first, *more = self._told
-        for reply in more:
-            first = replace(first, usage=first.usage + reply.usage, storable=False)
-        return first
 
-    def _failed(self, effect: Call | Replay) -> None:
-        if isinstance(effect, Call) and self._told:
-            effect.partial = self._whole()
+def _formed(method: Callable[..., Made], effect: Call | Replay) -> Callable[..., Made]:
+    """The method, which tells the flow in what form the tier asks for an object."""
+    if isinstance(effect, Replay):
+        return method
 
-    def call(self, effect: Call | Replay) -> Reply:
-        try:
-            with self.tagged(effect):
-                self.answer = getattr(self._twin(effect), self.operation)(*self.args, **self.kwargs)
-        except BaseException:
-            self._failed(effect)
-            raise
-        return self._whole()
+    def formed(*args: Any, **kwargs: Any) -> Made:
+        effect.form = partial(as_sent, options=kwargs)
+        return method(*args, **kwargs)
 
-    async def acall(self, effect: Call | Replay) -> Reply:
-        try:
-            with self.tagged(effect):
-                self.answer = await getattr(self._twin(effect), self.operation)(*self.args, **self.kwargs)
-        except BaseException:
-            self._failed(effect)
-            raise
-        return self._whole()
-
-    def pieces(self, effect: Call | Replay) -> Generator[Any, None, Reply]:
-        stream = None
-        try:
-            with self.tagged(effect):
-                stream = getattr(self._twin(effect), self.operation)(*self.args, **self.kwargs)
-            for part in stream:
-                self._delivered(effect)
-                yield part
-        except BaseException:
-            if stream is not None:
-                stream.close()
-            self._failed(effect)
-            raise
-        return self._whole()
-
-    async def apieces(self, effect: Call | Replay) -> AsyncGenerator[Any, None]:
-        stream = None
-        try:
-            with self.tagged(effect):
-                stream = await getattr(self._twin(effect), self.operation)(*self.args, **self.kwargs)
-            async for part in stream:
-                self._delivered(effect)
-                yield part
-        except BaseException:
-            if stream is not None:
-                await stream.aclose()
-            self._failed(effect)
-            raise
-        self._reply = self._whole()
-
-    @staticmethod
-    def _delivered(effect: Call | Replay) -> None:
-        if isinstance(effect, Call):
-            effect.delivered = True
+    return formed

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import suppress
+from contextvars import Token
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
-from llama_index.core.callbacks import CallbackManager
-from llama_index.core.instrumentation.dispatcher import instrument_tags
 from llama_index.core.llms import LLM
+from llama_index_instrumentation.dispatcher import active_instrument_tags
 
 from thrift_plugins.engine import Call, Replay
-from thrift_plugins.llama_index.convert import as_mapping, finish_in, reply_in
-from thrift_plugins.llama_index.replay import replay
+from thrift_plugins.errors import UnsupportedByTier
+from thrift_plugins.llama_index.closing import aclose, close
+from thrift_plugins.llama_index.convert import as_mapping, finish_in, latest, reply_as, usage_in
+from thrift_plugins.llama_index.replay import replaying
 from thrift_plugins.llama_index.tier import ModelTier
-from thrift_plugins.types import Decision, Reply
+from thrift_plugins.types import NO_USAGE, Reply, Usage
 
-Response = ChatResponse | CompletionResponse
+Response: TypeAlias = ChatResponse | CompletionResponse
+
+_END = object()
+_UNREAD = Reply("", Usage(source="estimated"), complete=False)
+"""A stream that nobody read: every SDK that is asked for the first piece asks its provider then."""
 
 
 @dataclass(slots=True)
@@ -26,110 +32,179 @@ class Turn:
     """The native half of one call.
 
     Attributes:
+        wrapper: the model that the app called.
         operation: name of the method that the app called, "chat" or "astream_complete".
         answer: what the app gets.
     """
 
+    wrapper: LLM
     tiers: Sequence[ModelTier]
-    manager: CallbackManager
     operation: str
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     request_id: str
     answer: Any = None
-    _reply: Reply | None = field(default=None, init=False)
+    _seen: Seen = field(init=False)
+    _opened: bool = field(default=False, init=False)
+
+    # What a kind of call may do otherwise --------------------------------------------------------------------------
 
     def model(self, effect: Call | Replay) -> LLM:
-        """Who is asked: a tier, or a stored answer that stands in for it."""
-        own = self.tiers[effect.decision.tier].under(self.manager)
-        return replay(own, effect.reply) if isinstance(effect, Replay) else own
+        """Who is asked: a tier, or that tier with a stored answer in its mouth."""
+        own = self.tiers[effect.decision.tier].under(self.wrapper)
+        return replaying(own, effect.reply) if isinstance(effect, Replay) else own
 
-    def mark(self, effect: Call | Replay) -> dict[str, Any]:
+    def heard(self, answer: Any, mark: Mapping[str, Any]) -> None:
+        """Take note of an answer, or a piece of one, on its way to the app, and put the decision on it."""
+        answer.additional_kwargs["thrift"] = mark
+        self._seen.add(answer)
+
+    def reply(self) -> Reply:
+        """The whole of what was heard."""
+        return self._seen.reply()
+
+    def partial(self) -> Reply | None:
+        """What was heard before it broke."""
+        return None if self._seen.empty else self._seen.reply(complete=False)
+
+    # The call ------------------------------------------------------------------------------------------------------
+
+    def _ask(self, effect: Call | Replay) -> Any:
+        """Start the app's call. Each attempt has containers of its own, since integrations write into them."""
+        self._seen = Seen()
+        method = getattr(self.model(effect), self.operation, None)
+        if method is None:  # only those with tools are not every LLM's
+            raise UnsupportedByTier({effect.decision.name: "tools"})
+        return method(*map(_copied, self.args), **{name: _copied(value) for name, value in self.kwargs.items()})
+
+    def call(self, effect: Call | Replay) -> Reply:
+        """Ask, and keep the response for the app."""
+        mark = self._mark(effect)
+        try:
+            with _Tagged(mark):
+                self.answer = self._ask(effect)
+        except BaseException:
+            self._broke(effect)
+            raise
+        self.heard(self.answer, mark)
+        return self.reply()
+
+    async def acall(self, effect: Call | Replay) -> Reply:
+        """`call` without blocking the event loop."""
+        mark = self._mark(effect)
+        try:
+            with _Tagged(mark):
+                self.answer = await self._ask(effect)
+        except BaseException:
+            self._broke(effect)
+            raise
+        self.heard(self.answer, mark)
+        return self.reply()
+
+    def pieces(self, effect: Call | Replay) -> Generator[Any, None, Reply]:
+        """Ask, and pass the pieces on as they come. The first thing that it yields is None: the stream is open."""
+        mark, stream, read = self._mark(effect), None, False
+        try:
+            with _Tagged(mark):
+                stream = iter(self._ask(effect))
+            if self._opening():
+                yield None
+            while True:
+                read = True
+                with _Tagged(mark):
+                    piece = next(stream, _END)
+                if piece is _END:
+                    break
+                self._pass(piece, effect, mark)
+                yield piece
+        except BaseException:
+            with suppress(Exception):  # what ended the call matters more than what happens while it is cleaned up
+                close(stream)
+            self._broke(effect, unread=stream is not None and not read)
+            raise
+        return self.reply()
+
+    async def apieces(self, effect: Call | Replay) -> AsyncGenerator[Any, None]:
+        """`pieces` without blocking the event loop."""
+        mark, stream, read = self._mark(effect), None, False
+        try:
+            with _Tagged(mark):
+                stream = aiter(await self._ask(effect))
+            if self._opening():
+                yield None
+            while True:
+                read = True
+                with _Tagged(mark):
+                    piece = await anext(stream, _END)
+                if piece is _END:
+                    break
+                self._pass(piece, effect, mark)
+                yield piece
+        except BaseException:
+            with suppress(Exception):
+                await aclose(stream)
+            self._broke(effect, unread=stream is not None and not read)
+            raise
+
+    def _opening(self) -> bool:
+        """Whether this is the first stream that opens: a second attempt goes on where the app waits already."""
+        first, self._opened = not self._opened, True
+        return first
+
+    def _pass(self, piece: Any, effect: Call | Replay, mark: Mapping[str, Any]) -> None:
+        if isinstance(effect, Call):
+            effect.delivered = True
+        self.heard(piece, mark)
+
+    def _broke(self, effect: Call | Replay, *, unread: bool = False) -> None:
+        if isinstance(effect, Call):
+            effect.partial = _UNREAD if unread else self.partial()
+
+    def _mark(self, effect: Call | Replay) -> dict[str, Any]:
         """The decision, for the answer's `additional_kwargs["thrift"]` and the tags of events."""
         decision = effect.decision
-        told: dict[str, Any] = {**self._tags(decision), "hit": isinstance(effect, Replay)}
-        if isinstance(effect, Replay):
-            used = effect.reply.usage
-            told["saved"] = {"input_tokens": used.input_tokens, "output_tokens": used.output_tokens}
-        return told
-
-    def _tags(self, decision: Decision) -> dict[str, Any]:
-        return {
+        mark: dict[str, Any] = {
             "tier": decision.name,
             "policy": decision.policy,
             "reasons": list(decision.reasons),
             "request_id": self.request_id,
+            "hit": isinstance(effect, Replay),
         }
+        if isinstance(effect, Replay):
+            used = effect.reply.usage
+            mark["saved"] = {"input_tokens": used.input_tokens, "output_tokens": used.output_tokens}
+        return mark
 
-    @contextmanager
-    def tagged(self, effect: Call | Replay) -> Generator[None, None, None]:
-        """Events that the tier fires in this block carry the decision."""
-        with instrument_tags({"thrift": self._tags(effect.decision)}):
-            yield
 
-    def _take(self, response: Response, effect: Call | Replay) -> Reply:
-        reply = reply_in(response)
-        response.additional_kwargs["thrift"] = self.mark(effect)
-        self.answer = response
-        return reply
+class _Tagged:
+    """Events that are fired in this block carry the decision, beside the app's own tags."""
 
-    def call(self, effect: Call | Replay) -> Reply:
-        """Ask, and keep the response for the app."""
-        with self.tagged(effect):
-            response = getattr(self.model(effect), self.operation)(*self.args, **self.kwargs)
-        return self._take(response, effect)
+    __slots__ = ("_mark", "_token")
 
-    async def acall(self, effect: Call | Replay) -> Reply:
-        """`call` without blocking the event loop."""
-        with self.tagged(effect):
-            response = await getattr(self.model(effect), self.operation)(*self.args, **self.kwargs)
-        return self._take(response, effect)
+    def __init__(self, mark: Mapping[str, Any]) -> None:
+        self._mark = mark
 
-    def pieces(self, effect: Call | Replay) -> Generator[Response, None, Reply]:
-        """Ask, and pass the pieces on as they come."""
-        seen = Seen(self.mark(effect))
-        with self.tagged(effect):
-            stream = getattr(self.model(effect), self.operation)(*self.args, **self.kwargs)
-        try:
-            for piece in stream:
-                seen.passing(piece, effect)
-                yield piece
-        except BaseException:
-            seen.broke(effect)
-            raise
-        finally:
-            stream.close()
-        return seen.reply()
+    def __enter__(self) -> None:
+        tags = {**active_instrument_tags.get(), "thrift": self._mark}
+        self._token: Token[dict[str, Any]] = active_instrument_tags.set(tags)
 
-    async def apieces(self, effect: Call | Replay) -> AsyncGenerator[Response, None]:
-        """`pieces` without blocking the event loop."""
-        seen = Seen(self.mark(effect))
-        with self.tagged(effect):
-            stream = await getattr(self.model(effect), self.operation)(*self.args, **self.kwargs)
-        try:
-            async for piece in stream:
-                seen.passing(piece, effect)
-                yield piece
-        except BaseException:
-            seen.broke(effect)
-            raise
-        finally:
-            await stream.aclose()
-        self._reply = seen.reply()
+    def __exit__(self, *_error: object) -> None:
+        active_instrument_tags.reset(self._token)
 
-    def reply(self) -> Reply:
-        """The whole of what `apieces` passed on."""
-        assert self._reply is not None
-        return self._reply
+
+def _copied(value: Any) -> Any:
+    return value.copy() if type(value) in (list, dict) else value
 
 
 class Seen:
-    """What the pieces of a stream have told so far. A piece holds the whole text up to it, so the last is kept."""
+    """What the pieces of an answer have told so far. A piece holds the whole text up to it, so the last is kept."""
 
-    def __init__(self, mark: Mapping[str, Any] | None = None) -> None:
-        self._mark = mark
+    __slots__ = ("_finish", "_last", "_usage")
+
+    def __init__(self) -> None:
         self._last: Response | None = None
         self._finish: str | None = None
+        self._usage = NO_USAGE
 
     @property
     def empty(self) -> bool:
@@ -139,21 +214,12 @@ class Seen:
     def add(self, piece: Response) -> None:
         """Remember a piece."""
         self._last = piece
-        self._finish = finish_in(as_mapping(piece.raw)) or self._finish
-
-    def passing(self, piece: Response, effect: Call | Replay) -> None:
-        """A piece on its way to the app: mark it and remember it."""
-        piece.additional_kwargs["thrift"] = self._mark
-        if isinstance(effect, Call):
-            effect.delivered = True
-        self.add(piece)
+        told = as_mapping(piece.raw)
+        self._finish = finish_in(told) or self._finish
+        self._usage = latest(self._usage, usage_in(told, piece.additional_kwargs))
 
     def reply(self, *, complete: bool = True) -> Reply:
         """The whole answer, or what there is of it."""
         if self._last is None:
             raise ValueError("the model's stream ended without a single piece")
-        return reply_in(self._last, self._finish, complete=complete)
-
-    def broke(self, effect: Call | Replay) -> None:
-        if isinstance(effect, Call) and self._last is not None:
-            effect.partial = self.reply(complete=False)
+        return reply_as(self._last, self._usage, self._finish, complete=complete)

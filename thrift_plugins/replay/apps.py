@@ -1,13 +1,15 @@
-"""The app that a trace recorded, built anew on either framework: its models, wrapped or bare, asked one row at a time."""
+"""The app that a trace recorded: its models, wrapped or bare, asked one row at a time; `*_app.py` build it anew."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeAlias
+from importlib import import_module
+from typing import Any, TypeAlias
 
 import orjson
 
+from thrift_plugins.prices import Prices
 from thrift_plugins.replay.check import Answer
 from thrift_plugins.replay.trace import Row
 from thrift_plugins.runtime import Runtime
@@ -18,10 +20,15 @@ Order: TypeAlias = Callable[[str], float]
 """A model's price, for putting the cheapest first."""
 
 
-class App(Protocol):
-    """Asks the app's models for a row."""
+def app_of(framework: str) -> type[RecordedApp]:
+    """The app on a framework; loads that framework only."""
+    app: type[RecordedApp] = import_module(f"thrift_plugins.replay.{framework}_app").App
+    return app
 
-    def ask(self, row: Row) -> Answer: ...
+
+def cheapness(prices: Prices) -> Order:
+    """A model's price for a thousand tokens in and a hundred out."""
+    return lambda model: 10 * prices.rates(model).input + prices.rates(model).output
 
 
 def replies(row: Row) -> Mapping[str, Reply]:
@@ -58,10 +65,10 @@ def _tool_calls(text: str | None) -> tuple[ToolCall, ...]:
         return ()
 
 
-class _App:
+class RecordedApp:
     """What the frameworks have in common: one model object for each set of recorded models."""
 
-    def __init__(self, tape: Tape, price: Order, runtime: Runtime | None) -> None:
+    def __init__(self, tape: Tape, price: Order, runtime: Runtime | None = None) -> None:
         self._tape, self._price, self._runtime = tape, price, runtime
         self._models: dict[tuple[str, ...], Any] = {}
 
@@ -73,71 +80,14 @@ class _App:
         return self._models[names]
 
     def _make(self, names: Sequence[str]) -> Any:
+        """The model object for a baseline and its tiers, which `names` are, in this order."""
+        raise NotImplementedError
+
+    def ask(self, row: Row) -> Answer:
+        """Ask the app's model for a row."""
         raise NotImplementedError
 
     def _answer(self, row: Row, text: str, mark: Mapping[str, str]) -> Answer:
         hit = self._tape.sent is None
         sent = self._tape.sent() if self._tape.sent and row.check["kind"] in ("evidence", "spans") else None
         return Answer(text, mark["model"], mark["topic"] if hit else "", sent)
-
-
-class LangChainApp(_App):
-    """The app on LangChain."""
-
-    def __init__(self, tape: Tape, price: Order, runtime: Runtime | None = None) -> None:
-        super().__init__(tape, price, runtime)
-        from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-
-        self._kinds: Mapping[str, Any] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
-
-    def _make(self, names: Sequence[str]) -> Any:
-        from thrift_plugins.langchain import ThriftChatModel
-        from thrift_plugins.langchain.recorded import RecordedChatModel
-
-        baseline, *tiers = names
-        if self._runtime is None:
-            return RecordedChatModel(model_name=baseline, tape=self._tape)
-        models = [RecordedChatModel(model_name=name, tape=self._tape) for name in tiers]
-        return ThriftChatModel(tiers=models, baseline=baseline, runtime=self._runtime)
-
-    def ask(self, row: Row) -> Answer:
-        """Ask the app's model for a row."""
-        model = self._model(row)
-        if row.tools:
-            model = model.bind_tools([{"type": "function", "function": tool} for tool in row.tools])
-        message = model.invoke([self._kinds[m["role"]](m["content"]) for m in row.messages], **row.params)
-        return self._answer(row, message.text, message.additional_kwargs["recorded"])
-
-
-class LlamaIndexApp(_App):
-    """The app on LlamaIndex."""
-
-    def _make(self, names: Sequence[str]) -> Any:
-        from thrift_plugins.llama_index import ThriftLLM
-        from thrift_plugins.llama_index.recorded import RecordedLLM
-
-        baseline, *tiers = names
-        if self._runtime is None:
-            return RecordedLLM(model=baseline, tape=self._tape)
-        models = [RecordedLLM(model=name, tape=self._tape) for name in tiers]
-        return ThriftLLM(tiers=models, baseline=baseline, runtime=self._runtime)
-
-    def ask(self, row: Row) -> Answer:
-        """Ask the app's model for a row."""
-        from llama_index.core.base.llms.types import ChatMessage
-
-        from thrift_plugins.llama_index.recorded import RecordedTool
-
-        model = self._model(row)
-        messages = [ChatMessage(role=m["role"], content=m["content"]) for m in row.messages]
-        if row.tools:
-            tools = [RecordedTool(tool) for tool in row.tools]
-            response = model.chat_with_tools(
-                tools, chat_history=messages, allow_parallel_tool_calls=True, **row.params
-            )
-        else:
-            response = model.chat(messages, **row.params)
-        return self._answer(row, response.message.content or "", response.message.additional_kwargs["recorded"])
-
-
-APPS: Mapping[str, type[LangChainApp] | type[LlamaIndexApp]] = {"langchain": LangChainApp, "llama_index": LlamaIndexApp}

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from thrift_plugins.config import Config
+from thrift_plugins.errors import ConfigError
 from thrift_plugins.ledger import Line, Summary, summarise
-from thrift_plugins.prices import Prices
-from thrift_plugins.replay.apps import APPS, App, replies
+from thrift_plugins.replay.apps import RecordedApp, app_of, cheapness, replies
 from thrift_plugins.replay.check import score
 from thrift_plugins.replay.trace import Row, Trace
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.scope import Recording, replaying, scope
-from thrift_plugins.stores import open_event_log, open_store
+from thrift_plugins.stores import ledger_beside, open_event_log, open_store
 from thrift_plugins.tape import Tape
 from thrift_plugins.types import usd
 
@@ -112,7 +112,7 @@ def replay(
     runtime = Runtime(
         config,
         store=open_store(config.store or file, clock=clock),
-        event_log=open_event_log(config.ledger.url or file),
+        event_log=open_event_log(config.ledger.url or ledger_beside(file)),
         prices=prices,
         clock=clock,
     )
@@ -135,9 +135,11 @@ class _Clock:
 def _run(
     trace: Trace, framework: Framework, runtime: Runtime, clock: _Clock, progress: Callable[[], None]
 ) -> Outcome:
-    assert runtime.ledger is not None
+    ledger = runtime.ledger
+    if ledger is None:
+        raise ConfigError("a replay is a bill, and a bill needs the ledger: leave ledger.enabled on")
     tape = Tape()
-    app = APPS[framework](tape, cheapness(runtime.prices), runtime)
+    app = app_of(framework)(tape, cheapness(runtime.prices), runtime)
     quality, by_feature = Quality(), dict[str, Quality]()
     for row in trace:
         clock.now = clock.start + row.t
@@ -146,18 +148,13 @@ def _run(
         quality.add(before, after)
         by_feature.setdefault(row.feature, Quality()).add(before, after)
         progress()
-    summary = summarise(runtime.ledger.records())
-    return Outcome(trace.name, summary, runtime.ledger.digest(), quality, by_feature)
+    summary = summarise(ledger.records())
+    return Outcome(trace.name, summary, ledger.digest(), quality, by_feature)
 
 
-def _ask(app: App, row: Row) -> float:
+def _ask(app: RecordedApp, row: Row) -> float:
     """The score of the app's answer to a row."""
     known = Recording(row.id, row.arms[row.baseline].usage)
     with scope(tenant=row.tenant, user=row.user, feature=row.feature), replaying(known):
         return score(row, app.ask(row))
-
-
-def cheapness(prices: Prices) -> Callable[[str], float]:
-    """A model's price for a thousand tokens in and a hundred out, for putting the cheapest first."""
-    return lambda model: 10 * prices.rates(model).input + prices.rates(model).output
 

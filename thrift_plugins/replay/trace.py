@@ -102,8 +102,7 @@ class Trace:
             yield row
 
     def _lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        opened = gzip.open(self.path, "rb") if self.path.suffix == ".gz" else self.path.open("rb")
-        with opened as lines:
+        with gzip.open(self.path) if self.path.suffix == ".gz" else self.path.open("rb") as lines:
             try:
                 for number, line in enumerate(lines, 1):
                     if line.strip():

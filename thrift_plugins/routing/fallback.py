@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import Iterator, Mapping
 
-from thrift_plugins.errors import ThriftError
+from thrift_plugins.errors import StreamClosed, ThriftError
 
 _DEPTH = 5  # wrappers around a provider's error; more would be a loop
 
@@ -86,7 +86,7 @@ def input_billed(error: BaseException) -> bool:
     True for time-outs, for connections that broke once the prompt was on its way, and for cancellation. False for
     an HTTP status (the provider refused), for connections that never stood, and for errors of other kinds.
     """
-    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)):
+    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt, StreamClosed)):
         return True
     links = tuple(_chain(error))
     if any(_status(link) is not None or _never_sent(link) for link in links):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from thrift_plugins.stores.base import Clock, EventLog, Store
     from thrift_plugins.stores.eventlog import MemoryEventLog, SQLiteEventLog
     from thrift_plugins.stores.memory import MemoryStore
-    from thrift_plugins.stores.open import home, open_event_log, open_store
+    from thrift_plugins.stores.open import home, ledger_beside, open_event_log, open_store
     from thrift_plugins.stores.redis import RedisStore
     from thrift_plugins.stores.sqlite import SQLiteStore
 
@@ -26,6 +26,7 @@ _MODULES = {
     "SQLiteStore": "sqlite",
     "Store": "base",
     "home": "open",
+    "ledger_beside": "open",
     "open_event_log": "open",
     "open_store": "open",
 }
@@ -40,6 +41,7 @@ __all__ = [
     "SQLiteStore",
     "Store",
     "home",
+    "ledger_beside",
     "open_event_log",
     "open_store",
 ]

@@ -1,5 +1,4 @@
-"""The sealed form of a stored value: bound to its key, to its expiry and to a secret, so that only what was
-written here comes back.
+"""The sealed form of a stored value: only what was written here, under this key and until its expiry, comes back.
 
     magic "TPE" | version | expiry (IEEE double, big endian; infinity: never) | MAC (16 bytes) | payload
 

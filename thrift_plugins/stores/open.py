@@ -70,6 +70,18 @@ def open_event_log(url: str) -> EventLog:
     raise ConfigError(f"no event log has the scheme {scheme!r}; known: {_FILES}")
 
 
+def ledger_beside(url: str) -> str:
+    """Where the ledger of a store's app is kept by default: in memory with the store, or in a file of its own.
+
+    Of its own, because a batch of events holds SQLite's one writer's place for longer than an answer may wait.
+    """
+    scheme = _scheme(url)
+    if scheme == "memory":
+        return url
+    file = Path(_path(url if scheme in ("", "sqlite") else ""))
+    return str(file.with_name(f"{file.stem}-ledger{file.suffix}"))
+
+
 def _scheme(url: str) -> str:
     """In small letters; empty for a plain path. One letter and a colon are a drive."""
     found = _SCHEME.match(url)

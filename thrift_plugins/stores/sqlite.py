@@ -74,7 +74,7 @@ class SQLiteStore:
         self.damaged = 0
         self._clock = clock
         self._max_bytes = max_bytes
-        self._file = SQLiteFile(path, _SCHEMA, busy_timeout=_BUSY_TIMEOUT_S)
+        self._file = SQLiteFile(path, _SCHEMA, busy_timeout=_BUSY_TIMEOUT_S, checkpoints_apart=True)
         key_file = self._file.path.with_name(f"{self._file.path.name}.key")
         self._secret = as_secret(shared_secret(key_file) if secret is None else secret)
         self._writes = Breaker()
@@ -84,6 +84,11 @@ class SQLiteStore:
 
     def __repr__(self) -> str:
         return f"SQLiteStore({str(self._file.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._file.path
 
     def get(self, key: str) -> bytes | None:
         """The value, or None where there is none, it has expired, or it is damaged."""
@@ -170,6 +175,7 @@ class SQLiteStore:
         with suppress(StoreUnavailable):
             self._file.run(self._sweep)
             self._file.run(self._evict)
+        self._file.checkpoint_soon()
 
     def _sweep(self, connection: sqlite3.Connection) -> None:
         """Remove the expired among the next few entries, going round and round."""

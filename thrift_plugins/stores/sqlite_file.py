@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock, Thread
 from typing import TypeVar
 from weakref import WeakSet
 
@@ -21,10 +22,11 @@ APPLICATION_ID = 0x54485246
 """`THRF`, in the header of every file of ours."""
 SCHEMA_VERSION = 1
 
-# 1.2 kB values overflow a 4 kB page of an index b-tree; at 8 kB, reads at 2e5 rows measured steadiest.
-_PAGE_BYTES = 8192
+# A put dirties one page of the table and one of its index, and the log takes both whole: small pages write less.
+_PAGE_BYTES = 4096
 _PREPARE_WAIT_S = 5.0
 _WAL_LIMIT_BYTES = 16 * 1024 * 1024
+_CHECKPOINT_BYTES = 8 * 1024 * 1024
 _SECRET_BYTES = 32
 _HEADER = b"SQLite format 3\x00"
 _ID_AT = slice(68, 72)
@@ -40,6 +42,7 @@ class SQLiteFile:
         path: made if it is not there, readable by its owner alone.
         schema: `CREATE ... IF NOT EXISTS` statements.
         busy_timeout: seconds to wait for another writer.
+        checkpoints_apart: whether the user calls `checkpoint_soon` now and then, so that no write has to do it.
 
     Raises:
         ConfigError: the path names no file.
@@ -47,12 +50,16 @@ class SQLiteFile:
         StoreUnavailable: it cannot be made or opened.
     """
 
-    def __init__(self, path: str | Path, schema: Sequence[str], *, busy_timeout: float) -> None:
+    def __init__(
+        self, path: str | Path, schema: Sequence[str], *, busy_timeout: float, checkpoints_apart: bool = False
+    ) -> None:
         if str(path) in ("", ".", ":memory:"):
             raise ConfigError(f"{str(path)!r} is no file; for a store in memory use MemoryStore or the URL 'memory:'")
         self.path = Path(path).expanduser().absolute()
         self._busy_timeout = busy_timeout
+        self._checkpoints_apart = checkpoints_apart
         self._idle: deque[sqlite3.Connection] = deque()
+        self._checkpointing = Lock()
         try:
             _make_private(self.path)
             _refuse_foreign(self.path)
@@ -94,6 +101,22 @@ class SQLiteFile:
 
         return self.run(whole)
 
+    def checkpoint_soon(self) -> None:
+        """Move the write-ahead log into the file once it is large, in a thread of its own.
+
+        SQLite would do it inside somebody's put, which then waits for the disk: 13 to 40 ms where 0.03 are usual.
+        """
+        log = self.path.with_name(f"{self.path.name}-wal")
+        with suppress(OSError):
+            if log.stat().st_size < _CHECKPOINT_BYTES or not self._checkpointing.acquire(blocking=False):
+                return
+            Thread(target=self._checkpoint, name="thrift-checkpoint", daemon=True).start()
+
+    def _checkpoint(self) -> None:
+        with suppress(StoreUnavailable):
+            self.run(lambda connection: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())
+        self._checkpointing.release()
+
     def close(self) -> None:
         """Close the connections that nobody is using."""
         with suppress(IndexError):
@@ -104,6 +127,7 @@ class SQLiteFile:
         """In a forked child: forget inherited connections without closing them."""
         _inherited.append(self._idle)
         self._idle = deque()
+        self._checkpointing = Lock()
 
     def _connect(self, wait: float) -> sqlite3.Connection:
         # mode=rw: a file that was taken away is an outage, not a reason to make one with other permissions.
@@ -112,6 +136,8 @@ class SQLiteFile:
         )
         try:
             connection.execute("PRAGMA synchronous=NORMAL")
+            if self._checkpoints_apart:
+                connection.execute("PRAGMA wal_autocheckpoint=0")
             connection.execute(f"PRAGMA journal_size_limit={_WAL_LIMIT_BYTES}")
         except BaseException:
             connection.close()

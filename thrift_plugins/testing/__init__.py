@@ -8,13 +8,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from thrift_plugins.testing.billing import BilledCall
+from thrift_plugins.testing.offline import offline_openai
 from thrift_plugins.testing.provider import LoopbackProvider
 from thrift_plugins.testing.script import Answer, Fault, FaultPlan, WireRequest
 
 if TYPE_CHECKING:
     from thrift_plugins.testing.llama_index_suite import LlamaIndexLLMContract
 
-__all__ = ["Answer", "BilledCall", "Fault", "FaultPlan", "LlamaIndexLLMContract", "LoopbackProvider", "WireRequest"]
+__all__ = [
+    "Answer",
+    "BilledCall",
+    "Fault",
+    "FaultPlan",
+    "LlamaIndexLLMContract",
+    "LoopbackProvider",
+    "WireRequest",
+    "offline_openai",
+]
 
 
 def __getattr__(name: str) -> object:

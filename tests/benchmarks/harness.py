@@ -1,0 +1,62 @@
+"""What every benchmark shares: arguments, interleaved timing, a table for people and flat JSON for machines."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+from rich.console import Console
+from rich.table import Table
+
+Case = Callable[[], object]
+"""One operation; it must not return the same work twice for free."""
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """`--data DIR --json FILE`, as every benchmark takes them."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("THRIFT_DATA", "../shared/data")))
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    return parser.parse_args()
+
+
+def interleaved(cases: Mapping[str, Case], *, rounds: int, calls: int) -> dict[str, float]:
+    """Median seconds of one call of each case. Cases take turns, so that a slow moment of the machine hits all."""
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
+    for case in cases.values():
+        for _ in range(min(calls, 20)):
+            case()
+    gc.collect()
+    for _ in range(rounds):
+        for name, case in cases.items():
+            started = perf_counter()
+            for _ in range(calls):
+                case()
+            seconds[name].append((perf_counter() - started) / calls)
+    return {name: median(times) for name, times in seconds.items()}
+
+
+def rss() -> float:
+    """Resident memory of this process in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def report(title: str, figures: Mapping[str, float | int | str | None], targets: Mapping[str, float], path: Path | None) -> None:
+    """Print the figures beside their targets, and write them as flat JSON."""
+    table = Table("figure", "value", "target", title=title, title_justify="left")
+    table.columns[1].justify = table.columns[2].justify = "right"
+    for name, value in figures.items():
+        shown = f"{value:.3f}" if isinstance(value, float) else str(value)
+        target = targets.get(name)
+        missed = target is not None and isinstance(value, float) and value > target
+        table.add_row(name, shown, "" if target is None else f"<= {target}", style="red" if missed else "")
+    Console(width=110).print(table)
+    if path is not None:
+        path.write_text(json.dumps(figures, indent=2) + "\n")

@@ -1,0 +1,230 @@
+"""`ResponseCache` as LangChain's cache backend: LangChain's own suites on every store, and what it must never do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from langchain_core.caches import BaseCache
+from langchain_core.globals import set_llm_cache
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.outputs import ChatGeneration, Generation
+from langchain_tests.integration_tests import AsyncCacheTestSuite, SyncCacheTestSuite
+from pydantic import BaseModel, create_model
+
+from tests.langchain_kit import chat
+from tests.redis_server import RedisServer
+from thrift_plugins import scope
+from thrift_plugins.errors import StoreUnavailable
+from thrift_plugins.langchain import ResponseCache
+from thrift_plugins.stores import MemoryStore, RedisStore, SQLiteStore
+from thrift_plugins.testing import Fault, LoopbackProvider
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+def provider() -> Iterator[LoopbackProvider]:
+    with LoopbackProvider() as running:
+        yield running
+        set_llm_cache(None)
+
+
+class OnMemory:
+    @pytest.fixture
+    def cache(self) -> BaseCache:
+        return ResponseCache(MemoryStore())
+
+
+class OnSQLite:
+    @pytest.fixture
+    def cache(self, tmp_path: Path) -> Iterator[BaseCache]:
+        store = SQLiteStore(tmp_path / "cache.db")
+        yield ResponseCache(store)
+        store.close()
+
+
+class OnRedis:
+    @pytest.fixture
+    def cache(self, server: RedisServer) -> Iterator[BaseCache]:
+        server.ask("FLUSHALL")
+        store = RedisStore(server.url, secret="of the test suite, long enough")
+        yield ResponseCache(store)
+        store.close()
+
+
+class TestSyncOnMemory(OnMemory, SyncCacheTestSuite):
+    pass
+
+
+class TestAsyncOnMemory(OnMemory, AsyncCacheTestSuite):
+    pass
+
+
+class TestSyncOnSQLite(OnSQLite, SyncCacheTestSuite):
+    pass
+
+
+class TestAsyncOnSQLite(OnSQLite, AsyncCacheTestSuite):
+    pass
+
+
+class TestSyncOnRedis(OnRedis, SyncCacheTestSuite):
+    pass
+
+
+class TestAsyncOnRedis(OnRedis, AsyncCacheTestSuite):
+    pass
+
+
+def memory() -> ResponseCache:
+    return ResponseCache(MemoryStore())
+
+
+async def test_a_second_question_is_not_asked(provider: LoopbackProvider) -> None:
+    cache = memory()
+    set_llm_cache(cache)
+    first = chat(provider).invoke("Where is the shop?")
+    second = await chat(provider).ainvoke("Where is the shop?")
+    assert second.content == first.content
+    assert len(provider.billed) == 1
+    assert (cache.hits, cache.misses) == (1, 1)
+
+
+def test_the_second_turn_after_a_hit_hits(provider: LoopbackProvider) -> None:
+    """A hit has another usage than the answer it repeats; neither usage nor ids may be in the key of the next turn."""
+    set_llm_cache(memory())
+    model = chat(provider)
+    for _ in range(3):
+        history: list[Any] = [HumanMessage("Where is the shop?")]
+        history += [model.invoke(history), HumanMessage("And when is it open?")]
+        model.invoke(history)
+    assert len(provider.billed) == 2
+
+
+def test_settings_of_the_transport_do_not_matter_and_those_of_the_answer_do(provider: LoopbackProvider) -> None:
+    cache = memory()
+    chat(provider, cache=cache).invoke("Hi")
+    for settings in ({"max_retries": 3}, {"timeout": 7}, {"default_headers": {"x-trace": "1"}}):
+        chat(provider, cache=cache, **settings).invoke("Hi")
+    assert len(provider.billed) == 1
+    for settings in ({"max_tokens": 9}, {"temperature": 0.1}, {"seed": 3}, {"model": "gpt-4o"}, {"stop": ["x"]}):
+        chat(provider, cache=cache, **settings).invoke("Hi")
+    assert len(provider.billed) == 6
+
+
+def test_a_high_temperature_wants_variety(provider: LoopbackProvider) -> None:
+    model = chat(provider, cache=memory(), temperature=1.0)
+    model.invoke("Hi")
+    model.invoke("Hi")
+    assert len(provider.billed) == 2
+
+
+def test_tenants_share_nothing(provider: LoopbackProvider) -> None:
+    model = chat(provider, cache=memory())
+    for tenant in ("acme", "globex", "acme"):
+        with scope(tenant=tenant):
+            model.invoke("Hi")
+    assert len(provider.billed) == 2
+
+
+def test_two_schemas_of_one_name_never_meet(provider: LoopbackProvider) -> None:
+    """LangChain tells a cache the name of a schema class and nothing else, so such a call is not cached."""
+    cache = memory()
+    old: type[BaseModel] = create_model("Answer", city=(str, ...))
+    new: type[BaseModel] = create_model("Answer", town=(str, ...))
+    assert chat(provider, cache=cache).with_structured_output(old).invoke("Paris").model_dump().keys() == {"city"}
+    assert chat(provider, cache=cache).with_structured_output(new).invoke("Paris").model_dump().keys() == {"town"}
+
+
+@pytest.mark.parametrize("fault", [Fault.truncate(3), Fault.content_filter()])
+def test_an_answer_that_is_not_whole_is_not_kept(provider: LoopbackProvider, fault: Fault) -> None:
+    provider.faults.append(fault)
+    model = chat(provider, cache=memory())
+    broken = model.invoke("Tell me more")
+    assert model.invoke("Tell me more").content != broken.content
+    model.invoke("Tell me more")
+    assert len(provider.billed) == 2
+
+
+def test_redis_down_costs_an_answer_and_no_error(tmp_path: Path, provider: LoopbackProvider) -> None:
+    server = RedisServer(tmp_path)
+    with server:
+        cache = ResponseCache(RedisStore(server.url, secret="of the test suite, long enough"))
+        model = chat(provider, cache=cache)
+        model.invoke("Hi")
+    model.invoke("Hi")
+    assert len(provider.billed) == 2
+    assert cache.outages >= 1
+    with pytest.raises(StoreUnavailable):
+        cache.clear()
+    cache.store.close()
+
+
+def test_bytes_that_are_not_an_entry_are_a_miss() -> None:
+    cache = memory()
+    cache.update("p", "m", [Generation(text="x")])
+    [key] = cache.store._entries  # type: ignore[attr-defined]
+    for junk in (b"", b"null", b"[]", b"[1,[{}]]", b'[1,[{"g":null,"m":{},"k":"human"}]]', b"[2,[]]", b"\xff"):
+        cache.store.put(key, junk)
+        assert cache.lookup("p", "m") is None
+
+
+FULL = AIMessage(
+    content=[{"type": "text", "text": "One."}, {"type": "image_url", "image_url": {"url": "data:,x"}}, "Two."],
+    id="run-1",
+    name="helper",
+    additional_kwargs={"refusal": None, "parsed": {"a": 1}},
+    response_metadata={"finish_reason": "stop", "token_usage": {"total": 3}},
+    tool_calls=[{"name": "add", "args": {"a": 1, "b": [2, {"c": None}]}, "id": "call_1", "type": "tool_call"}],
+    invalid_tool_calls=[{"name": "sub", "args": "{", "id": "call_2", "error": "no JSON", "type": "invalid_tool_call"}],
+    usage_metadata={"input_tokens": 1, "output_tokens": 2, "total_tokens": 3, "input_token_details": {"cache_read": 1}},
+)
+
+
+@pytest.mark.parametrize(
+    "generation",
+    [
+        ChatGeneration(message=FULL, generation_info={"logprobs": [0.5]}),
+        ChatGeneration(message=AIMessage("Plain.")),
+        ChatGeneration(message=AIMessage([{"type": "reasoning", "reasoning": "Hm."}, {"type": "text", "text": "So."}])),
+        ChatGeneration(message=AIMessage([{"type": "tool_use", "id": "1", "name": "f", "input": {}}, "a", "b"])),
+        ChatGeneration(message=AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": None, "type": "tool_call"}])),
+        Generation(text="legacy", generation_info={"finish_reason": "stop"}),
+    ],
+)
+def test_what_comes_back_equals_what_was_stored(generation: Generation) -> None:
+    cache = memory()
+    cache.update("prompt", "model", [generation])
+    found = cache.lookup("prompt", "model")
+    assert found == [generation]
+    assert found[0].text == generation.text
+    assert found[0].model_dump() == generation.model_dump()
+    assert repr(found[0]) == repr(generation)
+
+
+class Verbose(AIMessage):
+    mood: Literal["good"] = "good"
+
+
+@pytest.mark.parametrize("message", [Verbose("x"), AIMessage("x", mood="good"), HumanMessage("x")])
+def test_what_would_not_come_back_equal_is_not_stored(message: Any) -> None:
+    cache = memory()
+    cache.update("prompt", "model", [ChatGeneration(message=message)])
+    assert cache.lookup("prompt", "model") is None
+
+
+def test_a_caller_that_changes_a_hit_does_not_change_the_next() -> None:
+    cache = memory()
+    cache.update("prompt", "model", [ChatGeneration(message=AIMessage("x", additional_kwargs={"a": {}}))])
+    first = cache.lookup("prompt", "model")
+    assert first is not None
+    first[0].message.additional_kwargs["a"]["b"] = 1  # type: ignore[attr-defined]
+    first[0].message.tool_calls.append({})  # type: ignore[attr-defined]
+    assert cache.lookup("prompt", "model") == [ChatGeneration(message=AIMessage("x", additional_kwargs={"a": {}}))]

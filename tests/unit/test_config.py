@@ -1,0 +1,95 @@
+"""Settings from code and from TOML, and what is said about those that cannot work."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+
+from thrift_plugins import CacheConfig, Config, ConfigError, LedgerConfig, RoutingConfig
+
+WHOLE = """
+store = "redis://cache.internal:6379/0"
+[cache]
+enabled = true
+ttl = 3600
+max_temperature = 0
+[routing]
+enabled = false
+caution = 1
+[ledger]
+url = "memory:"
+capacity = 7
+[prices."my-model"]
+input = 0.2
+output = 1
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "thrift.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_defaults():
+    config = Config()
+    assert config == Config("", CacheConfig(True, 86_400.0, 0.1), RoutingConfig(True, 0.5), LedgerConfig(True, "", 20_000), {})
+    with pytest.raises(FrozenInstanceError):
+        config.store = "x"  # type: ignore[misc]
+
+
+def test_none_leaves_the_ledger_on():
+    config = Config.none()
+    assert (config.cache.enabled, config.routing.enabled, config.ledger.enabled) == (False, False, True)
+
+
+def test_a_whole_file(tmp_path: Path):
+    assert Config.load(written(tmp_path, WHOLE)) == Config(
+        "redis://cache.internal:6379/0",
+        CacheConfig(ttl=3600.0, max_temperature=0.0),
+        RoutingConfig(enabled=False, caution=1.0),
+        LedgerConfig(url="memory:", capacity=7),
+        {"my-model": {"input": 0.2, "output": 1}},
+    )
+    assert Config.load(str(written(tmp_path, ""))) == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[cache]\nttll = 3", r"\[?.*cache.*has no setting 'ttll'. Did you mean 'ttl'\?"),
+        ("stroe = 'x'", r"has no setting 'stroe'. Did you mean 'store'\?"),
+        ("[quantum]\nx = 1", "has no setting 'quantum'. Known keys: cache, ledger, prices, routing, store"),
+        ("[cache]\nttl = '3'", r"cache: ttl must be of type float, not str: '3'"),
+        ("[cache]\nenabled = 1", "cache: enabled must be of type bool, not int: 1"),
+        ("[ledger]\ncapacity = 1.5", "ledger: capacity must be of type int, not float"),
+        ("[ledger]\ncapacity = true", "ledger: capacity must be of type int, not bool"),
+        ("[cache]\nttl = true", "cache: ttl must be of type float, not bool"),
+        ("store = 5", "store must be of type str, not int: 5"),
+        ("store = {a = 1}", r"store must be of type str, not dict"),
+        ("cache = true", "cache must be a table, not bool"),
+        ("prices = 3", "prices must be"),
+        ("[cache]\nttl = 0", "cache.ttl must be more than 0 seconds, not 0.0; .*cache.enabled = false"),
+        ("[cache]\nttl = nan", "cache.ttl must be more than 0"),
+        ("[routing]\ncaution = 0", "routing.caution must be above 0 and at most 1, not 0.0"),
+        ("[routing]\ncaution = 1.5", "routing.caution"),
+        ("[ledger]\ncapacity = 0", "ledger.capacity must be 1 or more, not 0"),
+        ("= 3", "is not TOML: .*line 1"),
+    ],
+)
+def test_what_cannot_work_is_said_in_a_sentence(tmp_path: Path, text: str, says: str):
+    with pytest.raises(ConfigError, match=says) as caught:
+        Config.load(written(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"cannot read .*nowhere.toml: No such file"):
+        Config.load(tmp_path / "nowhere.toml")
+    with pytest.raises(ConfigError, match=r"cannot read .*: Is a directory"):
+        Config.load(tmp_path)
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        Config.load(tmp_path / "binary.toml")

@@ -1,0 +1,173 @@
+"""Events on their way into the log: once each, in order, priced, and never in the way of the app."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thrift_plugins.ledger import Cost, Event, Ledger
+from thrift_plugins.prices import Prices
+from thrift_plugins.stores import MemoryEventLog, SQLiteEventLog
+from thrift_plugins.stores.base import EventLog
+from thrift_plugins.types import Scope, Usage
+
+PRICES = Prices({"m": {"input": 1, "output": 2}})
+
+
+def event(number: int, *, dialect: str = "test", at: float | None = None, model: str = "m", **told: Any) -> Event:
+    usage = Usage(10, 5, source="provider")
+    when = float(number) if at is None else at
+    return Event(f"e{number:05}", when, dialect, Scope(), "answered", Cost(model, usage), served=model, usage=usage, **told)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
+    made: EventLog = MemoryEventLog() if request.param == "memory" else SQLiteEventLog(tmp_path / "events.db")
+    yield made
+    made.close()
+
+
+def ids(ledger: Ledger) -> list[str]:
+    return [entry["id"] for entry in ledger.records()]
+
+
+def test_an_event_becomes_a_priced_record(log: EventLog):
+    ledger = Ledger(log, PRICES)
+    ledger.append(event(1))
+    (entry,) = ledger.records()
+    assert entry["bill"] == {"baseline": 20_000, "actual": 20_000, "rows": {}, "overheads": {}, "unpriced": []}
+    assert entry["prices"]["source"] == "genai-prices"
+    assert "+override." in entry["prices"]["version"]
+    ledger.close()
+
+
+def test_records_are_in_the_order_of_time_and_once_each(log: EventLog):
+    ledger = Ledger(log, PRICES)
+    for number in (3, 1, 2, 1, 3):
+        ledger.append(event(number))
+    assert ids(ledger) == ["e00001", "e00002", "e00003"]
+    ledger.close()
+
+
+def test_it_writes_by_itself(log: EventLog):
+    ledger = Ledger(log, PRICES)
+    ledger.append(event(1))
+    pause = threading.Event()
+    while not list(log.rows()):
+        pause.wait(0.01)
+    assert ledger.waiting == 0
+    ledger.close()
+
+
+def test_eight_threads_lose_nothing(log: EventLog):
+    ledger = Ledger(log, PRICES)
+    gate = threading.Barrier(8)
+
+    def append(first: int) -> None:
+        gate.wait()
+        for number in range(first, first + 250):
+            ledger.append(event(number))
+
+    threads = [threading.Thread(target=append, args=(250 * i,)) for i in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ids(ledger) == [f"e{number:05}" for number in range(2_000)]
+    assert (ledger.dropped, ledger.waiting) == (0, 0)
+    ledger.close()
+
+
+def test_one_writer_however_many_begin_at_once():
+    for _ in range(20):
+        ledger = Ledger(MemoryEventLog(), PRICES)
+        before = threading.active_count()
+        gate = threading.Barrier(8)
+
+        def begin(number: int, ledger: Ledger = ledger, gate: threading.Barrier = gate) -> None:
+            gate.wait()
+            ledger.append(event(number))
+
+        threads = [threading.Thread(target=begin, args=(i,)) for i in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert threading.active_count() <= before + 1
+        assert len(ids(ledger)) == 8
+        ledger.close()
+
+
+def test_close_writes_and_may_be_repeated(tmp_path: Path):
+    log = SQLiteEventLog(tmp_path / "events.db")
+    ledger = Ledger(log, PRICES)
+    ledger.append(event(1))
+    ledger.close()
+    ledger.close()
+    assert len(list(log.rows())) == 1
+    ledger.append(event(2))
+    assert (ledger.dropped, ledger.waiting) == (1, 0), "after the end there is nobody to write"
+    log.close()
+
+
+def test_a_forgotten_ledger_is_written_out():
+    log = MemoryEventLog()
+    ledger = Ledger(log, PRICES)
+    ledger.append(event(1))
+    del ledger
+    gc.collect()
+    assert len(list(log.rows())) == 1
+
+
+def test_an_unknown_model_is_booked_as_unpriced(log: EventLog):
+    ledger = Ledger(log, PRICES)
+    ledger.append(event(1, model="nobody-1"))
+    (entry,) = ledger.records()
+    assert entry["bill"] == {"baseline": 0, "actual": 0, "rows": {}, "overheads": {}, "unpriced": ["nobody-1"]}
+    ledger.close()
+
+
+class Flaky(MemoryEventLog):
+    """A log that fails so many times."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+    def extend(self, rows: Iterable[tuple[str, float, str]]) -> int:
+        if self.errors:
+            raise self.errors.pop()
+        return super().extend(rows)
+
+
+def test_an_event_that_cannot_be_written_does_not_hold_up_the_others(caplog: pytest.LogCaptureFixture):
+    ledger = Ledger(Flaky(OSError("disk"), OSError("disk")), PRICES)
+    ledger._writer._thread = threading.current_thread()  # flushed by hand
+    with caplog.at_level(logging.ERROR, "thrift_plugins"):
+        ledger.append(event(1))
+        ledger.append(event(2, extra={"object": object()}))  # type: ignore[dict-item]
+        ledger.append(event(3))
+        assert [ledger.flush(), ledger.flush(), ledger.flush()] == [False, False, True]
+    assert ids(ledger) == ["e00001", "e00003"]
+    assert ledger.dropped == 1, "it is counted once, however often the log was tried"
+    assert "e00002 cannot be written" in caplog.text
+    ledger.close()
+
+
+def test_the_digest_does_not_know_the_adapter_but_everything_else():
+    def digest(*events: Event) -> str:
+        ledger = Ledger(MemoryEventLog(), PRICES)
+        for each in events:
+            ledger.append(each)
+        found = ledger.digest()
+        ledger.close()
+        return found
+
+    assert digest(event(1), event(2)) == digest(event(2, dialect="other"), event(1, dialect="other"))
+    assert len({digest(), digest(event(1)), digest(event(2)), digest(event(1, at=9.0)), digest(event(1, policy="x"))}) == 5

@@ -1,0 +1,49 @@
+"""Which settings are in force, what they switch on, and which keys the environment has."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from thrift_plugins.cli.checks.finding import Finding, State
+from thrift_plugins.config import Config
+from thrift_plugins.errors import ConfigError
+
+_DEFAULT_FILE = Path("thrift.toml")
+_KEYS = {
+    "OPENAI_API_KEY": "the demo and the examples run offline",
+    "ANTHROPIC_API_KEY": "",
+    "GOOGLE_API_KEY": "",
+    "THRIFT_SECRET": "a Redis store needs it",
+}
+
+
+def load(file: Path | None) -> tuple[Config | None, Finding]:
+    """The settings: those of a file, else of `./thrift.toml`, else the defaults; None where they cannot work."""
+    chosen = file or (_DEFAULT_FILE if _DEFAULT_FILE.is_file() else None)
+    if chosen is None:
+        return Config(), Finding("config", "settings", "the defaults; there is no thrift.toml in this folder")
+    try:
+        return Config.load(chosen), Finding("config", "settings", f"from {chosen}")
+    except ConfigError as error:
+        return None, Finding("config", "settings", str(error), State.wrong)
+
+
+def tactics(config: Config) -> Iterator[Finding]:
+    """What is on."""
+    cache, routing, ledger = config.cache, config.routing, config.ledger
+    lives = f"on: an answer lives {cache.ttl / 3600:g} hours; temperatures above {cache.max_temperature:g} pass by"
+    yield Finding("on", "response cache", lives if cache.enabled else "off")
+    yield Finding("on", "routing", f"on: by rules, caution {routing.caution:g}" if routing.enabled else "off")
+    if ledger.enabled:
+        yield Finding("on", "ledger", "on")
+    else:
+        yield Finding("on", "ledger", "off: nothing can be proved", State.note)
+
+
+def keys() -> Iterator[Finding]:
+    """Which keys are set. They are never shown."""
+    for name, without in _KEYS.items():
+        unset = f"not set; {without}" if without else "not set"
+        yield Finding("keys", name, "set" if os.environ.get(name) else unset)
