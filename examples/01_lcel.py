@@ -32,7 +32,9 @@ def main() -> None:
 
     for record in runtime.ledger.records():
         bill = record["bill"]
-        print(f"{record['served_model'] or 'cache':12} ${usd(bill['actual']):.6f} instead of ${usd(bill['baseline']):.6f}")
+        print(
+            f"{record['served_model'] or 'cache':12} ${usd(bill['actual']):.6f} instead of ${usd(bill['baseline']):.6f}"
+        )
     runtime.close()
 
 

@@ -206,7 +206,7 @@ def _answer(
                 raise
             booking.gave_up(tier, usage, "failed", why)
         else:
-            reply = replace(reply, usage=booking.measured(reply, tier, call.as_sent), tier=tier.name)
+            reply = reply.given_by(tier.name, booking.measured(reply, tier, call.as_sent))
             why = rejects(request, reply) if left and not call.delivered else None
             if why is None:
                 return reply, tier

@@ -183,6 +183,13 @@ class Reply:
     storable: bool = True
     tier: str = ""
 
+    def given_by(self, tier: str, usage: Usage) -> Reply:
+        """The same answer, with the tier that gave it and what it used."""
+        return Reply(  # by hand: `replace` looks every field up anew on each call
+            self.content, usage, self.tool_calls, self.finish_reason, self.model, self.extra, self.complete,
+            self.storable, tier,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Tier:

@@ -394,3 +394,11 @@ def test_no_key_leaks(provider: LoopbackProvider) -> None:
 def test_an_answer_is_a_plain_message(provider: LoopbackProvider) -> None:
     model = thrift(provider)
     assert type(model.invoke(QUESTION)) is type(model.invoke(QUESTION)) is AIMessage
+
+
+async def test_one_conversation_that_fails_leaves_the_others_booked(provider: LoopbackProvider) -> None:
+    provider.faults.on("forbidden", Fault.refuse(400))
+    model = thrift(provider, tiers=1)
+    with pytest.raises(Exception, match="refused with 400"):
+        await model.agenerate([[HumanMessage("forbidden")], [HumanMessage(QUESTION)]])
+    assert sorted(record["outcome"] for record in records(model)) == ["answered", "error"]

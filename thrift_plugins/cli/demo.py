@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from enum import StrEnum
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,9 +66,7 @@ def _frameworks(choice: Choice) -> list[Framework]:
     chosen: list[Framework] = [name for name in needed if choice in (name, Choice.both)]
     lacking = [needed[name] for name in chosen if not _installed(needed[name])]
     if lacking:
-        raise ConfigError(
-            f"the demo needs {' and '.join(lacking)}; install with: pip install 'thrift-plugins[openai]'"
-        )
+        raise ConfigError(f"the demo needs {' and '.join(lacking)}; install with: pip install 'thrift-plugins[openai]'")
     return chosen
 
 
@@ -102,20 +99,21 @@ def _run(console: Console, framework: Framework, provider: LoopbackProvider | No
     from thrift_plugins.report.terminal import stderr
 
     name = show.NAMES[framework]
-    rounds = 2 if provider else 1
-    columns: Sequence[TextColumn | BarColumn | MofNCompleteColumn] = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-    )  # fmt: skip
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    bar = Progress(*columns, console=stderr(), transient=True, auto_refresh=False)
+    task = bar.add_task(name, total=(2 if provider else 1) * len(questions()))
+
+    def progress() -> None:
+        if not bar.live.is_started:  # a bar beside an answer that streams in would overwrite it
+            console.print()
+            bar.start()
+        bar.advance(task)
+        bar.refresh()
+
     console.print(f"\n[bold]{name}[/bold], the first answer as it streams in:\n  {questions()[0]}\n  ", end="")
-    with Progress(*columns, console=stderr(), transient=True, auto_refresh=False) as bar:
-        task = bar.add_task(name, total=rounds * len(questions()))
-
-        def progress() -> None:
-            bar.advance(task)
-            bar.refresh()
-
-        try:
-            done = run(framework, provider, show=lambda piece: console.out(piece, end=""), progress=progress)
-        except OpenAIError as error:
-            raise ConfigError(f"OpenAI did not answer: {error}") from error
-    return done
+    try:
+        return run(framework, provider, show=lambda piece: console.out(piece, end=""), progress=progress)
+    except OpenAIError as error:
+        raise ConfigError(f"OpenAI did not answer: {error}") from error
+    finally:
+        bar.stop()

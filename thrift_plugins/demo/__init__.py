@@ -4,6 +4,6 @@ Importing this loads neither framework.
 """
 
 from thrift_plugins.demo.bill import Billed
-from thrift_plugins.demo.run import CAP, Framework, Run, Visit, expected_cost, run
+from thrift_plugins.demo.trial import CAP, Framework, Run, Visit, expected_cost, run
 
 __all__ = ["CAP", "Billed", "Framework", "Run", "Visit", "expected_cost", "run"]

@@ -17,6 +17,8 @@ class App(Protocol):
 
     def ask(self, question: str) -> str:
         """The whole answer."""
+        ...
 
     def stream(self, question: str) -> Iterator[str]:
         """The answer in pieces, as they come."""
+        ...

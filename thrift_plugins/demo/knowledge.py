@@ -21,7 +21,24 @@ ARTICLES_PER_QUESTION = 3
 
 _COMMON = frozenset(
     {
-        *("a", "after", "also", "an", "and", "are", "as", "at", "be", "before", "by", "can", "do", "does", "for", "from"),
+        *(
+            "a",
+            "after",
+            "also",
+            "an",
+            "and",
+            "are",
+            "as",
+            "at",
+            "be",
+            "before",
+            "by",
+            "can",
+            "do",
+            "does",
+            "for",
+            "from",
+        ),
         *("have", "how", "i", "if", "in", "is", "it", "me", "my", "not", "of", "on", "one", "only", "or", "so", "that"),
         *("the", "then", "there", "this", "to", "up", "use", "was", "what", "when", "where", "which", "will", "with"),
         *("you", "your"),
@@ -102,4 +119,4 @@ class Search:
 
 
 def _read(name: str) -> str:
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return files("thrift_plugins.demo").joinpath(name).read_text(encoding="utf-8")

@@ -12,7 +12,7 @@ from rich.text import Text
 from thrift_plugins.demo.app import CHEAP, STRONG
 from thrift_plugins.demo.bill import Billed
 from thrift_plugins.demo.knowledge import articles, questions
-from thrift_plugins.demo.run import CAP, Framework, Run, Visit
+from thrift_plugins.demo.trial import CAP, Framework, Run, Visit
 from thrift_plugins.ledger import Line
 from thrift_plugins.report.terminal import money
 from thrift_plugins.types import Nano
@@ -52,7 +52,9 @@ def real_money_notice(expected: Nano, runs: int) -> Text:
 
 def bills(runs: Sequence[Run]) -> Table:
     """From what the app alone would have paid to what was paid, and why; the rows add up."""
-    table = Table(title="What it cost, in US dollars", title_justify="left", box=None, pad_edge=False, title_style="bold")
+    table = Table(
+        title="What it cost, in US dollars", title_justify="left", box=None, pad_edge=False, title_style="bold"
+    )
     table.add_column("")
     for run in runs:
         table.add_column(NAMES[run.framework], justify="right")
@@ -118,9 +120,7 @@ def _decision(visit: Visit) -> tuple[str, str]:
 
 def proof(runs: Sequence[Run]) -> RenderableType:
     """The provider's own counters beside ours."""
-    table = Table(
-        title="Who counted what", title_justify="left", box=None, pad_edge=False, title_style="bold"
-    )
+    table = Table(title="Who counted what", title_justify="left", box=None, pad_edge=False, title_style="bold")
     table.add_column("")
     for head in ("calls", "tokens in", "tokens out", "US dollars"):
         table.add_column(head, justify="right")
@@ -142,14 +142,18 @@ def _cells(billed: Billed) -> Iterator[str]:
 
 def _verdict(runs: Sequence[Run]) -> Text:
     """Whether the counts agree, to the nano-dollar."""
-    checks = [run.booked == run.billed and run.alone is not None and run.alone.cost == run.line.baseline for run in runs]
+    checks = [
+        run.booked == run.billed and run.alone is not None and run.alone.cost == run.line.baseline for run in runs
+    ]
     if not any(run.billed for run in runs):
         return Text(
             "Compare this with the usage page of your OpenAI account. What it would have cost is the same tokens at the"
             f" price of {STRONG}."
         )
     if all(checks):
-        return Text("They agree to the token and to the nano-dollar, and the saving is measured, not guessed.", style="green")
+        return Text(
+            "They agree to the token and to the nano-dollar, and the saving is measured, not guessed.", style="green"
+        )
     return Text("THEY DO NOT AGREE. Please report this.", style="bold red")
 
 

@@ -199,7 +199,12 @@ class ThriftChatModel(BaseChatModel):
             await drive.arun(flow, self.runtime, turn)
             return turn.result
 
-        return self._joined(await asyncio.gather(*(one(*each) for each in _each(messages, stop, callbacks, kwargs))))
+        calls = (one(*each) for each in _each(messages, stop, callbacks, kwargs))
+        ended = await asyncio.gather(*calls, return_exceptions=True)  # one that fails leaves the others paid and booked
+        for result in ended:
+            if isinstance(result, BaseException):
+                raise result
+        return self._joined([result for result in ended if isinstance(result, LLMResult)])
 
     def _joined(self, results: Sequence[LLMResult]) -> LLMResult:
         """The results of several conversations as one, as the baseline joins them."""

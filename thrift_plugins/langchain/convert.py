@@ -103,6 +103,17 @@ def as_json(wanted: Any) -> Mapping[str, Json] | None:
     return convert_to_json_schema(wanted)
 
 
+def _calls(message: AIMessage) -> tuple[ToolCall, ...]:
+    return tuple(ToolCall(call["id"] or "", call["name"], call["args"]) for call in message.tool_calls)
+
+
+def _begun(message: AIMessage) -> tuple[ToolCall, ...]:
+    """Tool calls as far as they were written: LangChain's own reading completes their JSON."""
+    if not isinstance(message, AIMessageChunk):
+        return _calls(message)
+    return tuple(ToolCall(c["id"] or "", c["name"] or "", c["args"] or "") for c in message.tool_call_chunks)
+
+
 def reply_in(message: AIMessage, *, complete: bool = True) -> Reply:
     """What a model answered. Ids, headers and token counts stay out of what is stored."""
     told = message.response_metadata
@@ -121,7 +132,7 @@ def reply_in(message: AIMessage, *, complete: bool = True) -> Reply:
     return Reply(
         content=message.content,
         usage=usage_in(message),
-        tool_calls=tuple(ToolCall(call["id"] or "", call["name"], call["args"]) for call in message.tool_calls),
+        tool_calls=_calls(message) if complete else _begun(message),
         finish_reason=finish if isinstance(finish, str) else None,
         model=str(told.get("model_name") or told.get("model") or ""),
         extra=extra,

@@ -1,7 +1,5 @@
 """A recorded model as a LangChain chat model, for replays."""
 
-
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -52,7 +52,8 @@ class Booking:
         """
         told = reply.usage
         if told.source == "none":
-            return replace(self.sent(tier, asked), output_tokens=count_reply(reply, tier.model))
+            sent = self.sent(tier, asked).input_tokens
+            return Usage(input_tokens=sent, output_tokens=count_reply(reply, tier.model), source="estimated")
         if reply.complete:
             return told
         return replace(told, output_tokens=max(told.output_tokens, count_reply(reply, tier.model)), source="estimated")
@@ -89,7 +90,7 @@ class Booking:
         if tier.model != self._baseline.model:
             source: Provenance = "replayed" if known else "modelled"
             patches.append(Patch("routing", "model", self._baseline.model, tier.model, source))
-            if replace(before, source=usage.source) != usage:
+            if known and replace(known, source=usage.source) != usage:
                 patches.append(Patch("routing", "usage", before, usage, source))
         else:
             before = usage

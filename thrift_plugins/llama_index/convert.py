@@ -80,6 +80,13 @@ def _calls(message: ChatMessage) -> tuple[ToolCall, ...]:
     )
 
 
+def _begun(message: ChatMessage) -> tuple[ToolCall, ...]:
+    """Tool calls as far as they were written; where no argument is yet, integrations put an empty object."""
+    blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
+    begun = tuple(ToolCall(b.tool_call_id or "", b.tool_name, plain_json(b.tool_kwargs) or "") for b in blocks)
+    return begun or _calls(message)
+
+
 def _arguments(given: Any) -> Json:
     """Arguments as JSON, or as the raw text where they do not parse."""
     parsed: Json = given
@@ -122,7 +129,7 @@ def reply_as(
     if isinstance(response, CompletionResponse):
         return Reply(response.text, usage, (), finish, model, complete=complete)
     message = response.message
-    calls = _calls(message)
+    calls = _calls(message) if complete else _begun(message)
     extra: dict[str, Json] = {}
     if calls or not (len(message.blocks) == 1 and type(message.blocks[0]) is TextBlock):
         extra["blocks"] = [block.model_dump(mode="json", exclude_none=True) for block in message.blocks]

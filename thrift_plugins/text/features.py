@@ -24,6 +24,7 @@ _BLANKS = ("____", "( )", "（ ）", "（）", "（  ）", "……")  # noqa: RU
 _CODE_MARKS = ("```", "()", "){", ") {", "=>", "</", "\nimport ", "#include", "SELECT ", ";\n", "{\n", "::", "def ", "!= ", "== ")
 _MATHS_MARKS = "=^%√∑∫≤≥×÷∈π"  # noqa: RUF001
 _BULLETS = ("\n- ", "\n* ", "\n• ")
+_PLAIN = re.compile(r"[\w ,?!'\"-]*\.?", re.ASCII)  # a sentence without a mark of maths, lists, blanks or options
 _COMMAS = ",，、"  # noqa: RUF001
 _COMMA = re.compile(f"[{_COMMAS}]")
 _LONG_LIST = 10  # commas in a line from which it may be a list of labels
@@ -34,7 +35,7 @@ _ENOUGH_WORDS = 4  # fewer Latin words can be names in any language
 _STRONG_IN_SYSTEM = (Sign.REASON, Sign.MATHS, Sign.CODE, Sign.EXPERT, Sign.CHOICE, Sign.LENGTHY)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: setting so many fields past a guard would double what the reading costs
 class Features:
     """Signs in the last user turn, and the size of the conversation up to it.
 
@@ -109,8 +110,9 @@ def features(messages: Sequence[Message]) -> Features:
     scale = len(turn) / max(1, len(window))
     before = messages[:last]
     labels, instructed = _instructions(tuple(_window(m.text) for m in before if m.role == "system"))
-    options = _options(window)
-    exam = options > 2 or signs[Sign.CHOICE] > 0 or any(map(window.__contains__, _BLANKS))
+    plain = _PLAIN.fullmatch(window) is not None and "__" not in window
+    options = 0 if plain else _options(window)
+    exam = options > 2 or signs[Sign.CHOICE] > 0 or not (plain or not any(map(window.__contains__, _BLANKS)))
     numerals = len(_NUMBER.findall(window))
     return Features(
         words=max(0.0, size.words - numerals) * scale,
@@ -122,7 +124,7 @@ def features(messages: Sequence[Message]) -> Features:
         explain=signs[Sign.EXPLAIN],
         reason=signs[Sign.REASON],
         steps=signs[Sign.STEPS],
-        maths=signs[Sign.MATHS] + sum(map(window.count, _MATHS_MARKS)),
+        maths=signs[Sign.MATHS] + (0 if plain else sum(map(window.count, _MATHS_MARKS))),
         code=signs[Sign.CODE],
         code_marks=any(map(window.__contains__, _CODE_MARKS)),
         technical=signs[Sign.TECHNICAL],

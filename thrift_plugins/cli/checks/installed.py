@@ -15,7 +15,10 @@ _AREA = "versions"
 _DAY = 86_400
 _STALE_DAYS = 60
 
-_FRAMEWORKS = {"langchain-core": "the LangChain half cannot be used", "llama-index-core": "the LlamaIndex half cannot be used"}
+_FRAMEWORKS = {
+    "langchain-core": "the LangChain half cannot be used",
+    "llama-index-core": "the LlamaIndex half cannot be used",
+}
 _OPTIONAL = {
     "langchain": "create_agent needs it: pip install 'thrift-plugins[agents]'",
     "langchain-openai": "the demo needs it: pip install 'thrift-plugins[openai]'",

@@ -1,0 +1,92 @@
+"""Every block of the README is executed as it stands there, in the order of the page."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from langchain_core.globals import set_llm_cache
+from llama_index.core import Settings
+
+from tests.cli_kit import ROOT, SDK_LEAKS, command, own_default_runtime, stranger, with_a_key
+from thrift_plugins import Config
+from thrift_plugins.testing import LoopbackProvider
+
+pytestmark = SDK_LEAKS
+
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def blocks(language: str) -> list[str]:
+    return [body for found, body in BLOCKS if found == language]
+
+
+COMMANDS = [line for body in blocks("bash") for line in body.splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    stranger(monkeypatch, tmp_path)
+    monkeypatch.setattr(Settings, "_llm", Settings._llm)
+    with own_default_runtime(monkeypatch):
+        yield
+    set_llm_cache(None)
+
+
+def test_every_block_is_of_a_kind_that_is_checked_here():
+    assert {language for language, _ in BLOCKS} == {"python", "toml", "bash", "jsonl", "text"}
+
+
+@pytest.mark.parametrize("body", blocks("python"), ids=lambda body: body.splitlines()[-1][:40])
+def test_python(body: str, monkeypatch: pytest.MonkeyPatch):
+    with LoopbackProvider() as provider:
+        with_a_key(monkeypatch, provider)
+        exec(compile(body, "README.md", "exec"), {"__name__": "readme"})
+
+
+def test_toml(tmp_path: Path):
+    (body,) = blocks("toml")
+    (tmp_path / "thrift.toml").write_text(body, encoding="utf-8")
+    config = Config.load(tmp_path / "thrift.toml")
+    assert config.prices["my-own-model"]["output"] == 0.8
+    assert (config.cache, config.routing, config.ledger) == (Config().cache, Config().routing, Config().ledger)
+
+
+def test_commands(tmp_path: Path):
+    (trace,) = blocks("jsonl")
+    (tmp_path / "trace.jsonl").write_text(trace, encoding="utf-8")
+    lines = [shlex.split(line) for line in COMMANDS if line.startswith("thrift-plugins ")]
+    assert [words[1] for words in lines] == ["doctor", "replay", "replay"]
+    running = [
+        subprocess.Popen([sys.executable, "-m", "thrift_plugins.cli", *words[1:]], stdout=subprocess.PIPE, text=True)
+        for words in lines
+    ]
+    outputs = [process.communicate(timeout=120)[0] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], outputs
+    assert "All is well." in outputs[0]
+    assert (tmp_path / "figures.json").is_file()
+
+
+def test_the_set_up_commands_are_those_of_the_check_run():
+    check = (ROOT / ".ci" / "run").read_text()
+    setups = [line for line in COMMANDS if line.startswith("python3 -m venv")]
+    assert len(setups) == 2
+    assert all(line in check for line in setups)
+    assert not [line for line in COMMANDS if not line.startswith(("python3 -m venv", "thrift-plugins "))]
+
+
+def test_the_figures_are_those_that_the_demo_prints():
+    (shown,) = blocks("text")
+    printed = [" ".join(line.split()) for line in command("demo", "--framework", "langchain").output.splitlines()]
+    for row in shown.splitlines():
+        assert any(line.startswith(" ".join(row.split())) for line in printed), row
+
+
+def test_every_link_to_a_file_leads_somewhere():
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXT):
+        assert (ROOT / target).exists(), target
