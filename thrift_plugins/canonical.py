@@ -27,6 +27,9 @@ _IRRELEVANT = frozenset(
 )  # fmt: skip
 """Settings that do not change what a model answers."""
 
+_SECRETS = ("api_key", "access_token", "api_token", "auth_token", "bearer_token", "session_token", "_secret", "password")
+"""Ends of the names of credentials. Not every token is one: `eos_token` decides where an answer stops."""
+
 
 class NoCanonicalForm(TypeError):
     """A value that decides the answer and has no JSON form."""
@@ -46,7 +49,7 @@ def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_secret(name: str, value: Any) -> bool:
-    return isinstance(value, SecretStr) or name.endswith(("api_key", "_token", "_secret", "password"))
+    return isinstance(value, SecretStr) or name.endswith(_SECRETS)
 
 
 def plain(value: Any) -> Any:

@@ -74,7 +74,7 @@ def test_the_clock_is_the_traces(tmp_path: Path) -> None:
 
 
 def test_a_replay_needs_its_ledger(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="leave ledger.enabled on"):
+    with pytest.raises(ConfigError, match=r"leave ledger\.enabled on"):
         figures(tmp_path / "week", "langchain", Config(ledger=LedgerConfig(enabled=False)))
 
 

@@ -316,11 +316,11 @@ def wrapped(inner: BaseException, cause: BaseException) -> BaseException:
     return inner
 
 
-class ResourceExhausted(Exception):  # noqa: N818
+class ResourceExhausted(Exception):
     code = 429
 
 
-class DeadlineExceeded(Exception):  # noqa: N818
+class DeadlineExceeded(Exception):
     """As google's client names it, without a number."""
 
 

@@ -22,33 +22,43 @@ class Store(Protocol):
 
     def get(self, key: str) -> bytes | None:
         """The value, or None where there is none, it has expired, or it is damaged."""
+        ...
 
     def put(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """Keep a value for `ttl` seconds, or until evicted."""
+        ...
 
     def delete(self, key: str) -> None:
         """Forget a value; no error where there is none."""
+        ...
 
     def clear(self, prefix: str = "") -> None:
         """Forget every value whose key starts with `prefix`."""
+        ...
 
     def close(self) -> None:
         """Let go of files and connections. Idempotent."""
+        ...
 
     async def aget(self, key: str) -> bytes | None:
         """`get` without blocking the event loop."""
+        ...
 
     async def aput(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """`put` without blocking the event loop."""
+        ...
 
     async def adelete(self, key: str) -> None:
         """`delete` without blocking the event loop."""
+        ...
 
     async def aclear(self, prefix: str = "") -> None:
         """`clear` without blocking the event loop."""
+        ...
 
     async def aclose(self) -> None:
         """`close` for the connections of this event loop."""
+        ...
 
 
 class EventLog(Protocol):
@@ -60,9 +70,12 @@ class EventLog(Protocol):
         Raises:
             StoreUnavailable: none of them were kept.
         """
+        ...
 
     def rows(self) -> Iterator[tuple[str, float, str]]:
         """All rows in the order of time, then id, streamed."""
+        ...
 
     def close(self) -> None:
         """Let go of files. Idempotent."""
+        ...

@@ -111,7 +111,7 @@ class Instance:
 def _resolved(schema: Wire, root: Wire) -> Wire:
     """The schema with its `$ref` followed and its `allOf` merged in."""
     merged: dict[str, Any] = {key: value for key, value in schema.items() if key not in {"$ref", "allOf"}}
-    parts = list(schema.get("allOf") or ())
+    parts: list[Wire] = list(schema.get("allOf") or ())
     if "$ref" in schema:
         parts.append(_target(schema["$ref"], root))
     for part in parts:
