@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from hashlib import sha256
 from math import isfinite
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -53,7 +54,7 @@ def _is_secret(name: str, value: Any) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON: models by their fields, classes by their schema, functions of a module by name.
+    """A value as JSON: models by their fields, classes by their schema, functions by name and code.
 
     Raises:
         NoCanonicalForm: it has none.
@@ -73,10 +74,19 @@ def plain(value: Any) -> Any:
 
 
 def _described(value: Any) -> Any:
-    if isinstance(value, BaseModel):
-        return [type(value).__qualname__, value.model_dump(mode="json")]
-    if isinstance(value, type) and issubclass(value, BaseModel):
-        return value.model_json_schema()
-    if isinstance(value, FunctionType) and "<" not in value.__qualname__:
-        return [value.__module__, value.__qualname__]
+    try:
+        if isinstance(value, BaseModel):
+            return [type(value).__qualname__, value.model_dump(mode="json")]
+        if isinstance(value, type) and issubclass(value, BaseModel):
+            return value.model_json_schema()
+    except Exception as error:  # a model's own serialiser may raise anything, and must not raise it in the app's call
+        raise NoCanonicalForm(f"{type(value).__name__} has no JSON form: {error}") from error
+    if isinstance(value, FunctionType) and "<" not in value.__qualname__ and value.__closure__ is None:
+        return [value.__module__, value.__qualname__, _code(value.__code__), plain(value.__defaults__)]
     raise NoCanonicalForm(f"{type(value).__name__} has no JSON form")
+
+
+def _code(code: CodeType) -> str:
+    """A digest of what a function does: after a deploy, one of the same name may do something else."""
+    inner = [_code(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
+    return sha256(repr([code.co_code, code.co_names, inner]).encode()).hexdigest()

@@ -7,11 +7,11 @@ and tells the flow only what it must know, a `Reply`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
-from thrift_plugins.engine import Call, Flow, Replay
+from thrift_plugins.engine import Call, Effect, Flow, Replay
 from thrift_plugins.errors import StreamClosed
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.types import Reply
@@ -46,133 +46,152 @@ class AsyncStreamer(Protocol[Piece]):
     def reply(self) -> Reply: ...
 
 
+class _Steps:
+    """A flow from effect to effect: told what each came to, a result or an error, before the next is taken."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._flow = flow
+        self._step: Callable[[Any], Effect] = flow.send
+        self._told: Any = None
+
+    def take(self) -> Effect | None:
+        """The next effect, None at the end. Raises what the flow lets through."""
+        try:
+            return self._step(self._told)
+        except StopIteration:
+            return None
+
+    def result(self, value: Any) -> None:
+        """What the last effect came to."""
+        self._step, self._told = self._flow.send, value
+
+    def error(self, error: BaseException) -> None:
+        """The last effect failed, or was interrupted: the flow decides what passes, cancellation included.
+
+        A flow cannot be thrown `GeneratorExit`, which closes a generator instead of telling it.
+        """
+        self._step = self._flow.throw
+        self._told = StreamClosed() if isinstance(error, GeneratorExit) else error
+
+
 def run(flow: Flow, runtime: Runtime, caller: Caller) -> None:
     """Run a flow to its end. Raises what the flow lets through."""
-    step: Any = flow.send
-    result: Any = None
-    try:
-        while True:
-            effect = step(result)
-            try:
-                result = caller.call(effect) if isinstance(effect, Call | Replay) else runtime.perform(effect)
-                step = flow.send
-            except BaseException as error:  # noqa: BLE001  the flow decides what passes, cancellation included
-                step, result = flow.throw, error
-    except StopIteration:
-        return
+    steps = _Steps(flow)
+    while (effect := steps.take()) is not None:
+        try:
+            steps.result(caller.call(effect) if isinstance(effect, Call | Replay) else runtime.perform(effect))
+        except BaseException as error:  # noqa: BLE001  see `_Steps.error`; so below
+            steps.error(error)
 
 
 async def arun(flow: Flow, runtime: Runtime, caller: AsyncCaller) -> None:
     """`run` without blocking the event loop."""
-    step: Any = flow.send
-    result: Any = None
-    try:
-        while True:
-            effect = step(result)
-            try:
-                if isinstance(effect, Call | Replay):
-                    result = await caller.acall(effect)
-                else:
-                    result = await runtime.aperform(effect)
-                step = flow.send
-            except BaseException as error:  # noqa: BLE001  as in `run`
-                step, result = flow.throw, error
-    except StopIteration:
-        return
-
-
-def _told(error: BaseException) -> BaseException:
-    return StreamClosed() if isinstance(error, GeneratorExit) else error
+    steps = _Steps(flow)
+    while (effect := steps.take()) is not None:
+        try:
+            if isinstance(effect, Call | Replay):
+                steps.result(await caller.acall(effect))
+            else:
+                steps.result(await runtime.aperform(effect))
+        except BaseException as error:  # noqa: BLE001
+            steps.error(error)
 
 
 def stream(flow: Flow, runtime: Runtime, streamer: Streamer[Chunk]) -> Generator[Chunk, None, None]:
     """Run a flow and yield the answer's pieces. Closing the generator closes the model's stream and books the abort."""
-    step: Any = flow.send
-    result: Any = None
-    try:
-        while True:
-            effect = step(result)
+    steps = _Steps(flow)
+    with suppress(StreamClosed):
+        while (effect := steps.take()) is not None:
             try:
                 if isinstance(effect, Call | Replay):
-                    result = yield from streamer.pieces(effect)
+                    steps.result((yield from streamer.pieces(effect)))
                 else:
-                    result = runtime.perform(effect)
-                step = flow.send
-            except BaseException as error:  # noqa: BLE001  as in `run`
-                step, result = flow.throw, _told(error)
-    except (StopIteration, StreamClosed):
-        return
+                    steps.result(runtime.perform(effect))
+            except BaseException as error:  # noqa: BLE001
+                steps.error(error)
 
 
 async def astream(flow: Flow, runtime: Runtime, streamer: AsyncStreamer[Chunk]) -> AsyncGenerator[Chunk, None]:
     """`stream` without blocking the event loop."""
-    step: Any = flow.send
-    result: Any = None
-    try:
-        while True:
-            effect = step(result)
+    steps = _Steps(flow)
+    with suppress(StreamClosed):
+        while (effect := steps.take()) is not None:
             try:
                 if isinstance(effect, Call | Replay):
                     async with aclosing(streamer.apieces(effect)) as pieces:
                         async for piece in pieces:
                             yield piece
-                    result = streamer.reply()
+                    steps.result(streamer.reply())
                 else:
-                    result = await runtime.aperform(effect)
-                step = flow.send
-            except BaseException as error:  # noqa: BLE001  as in `run`
-                step, result = flow.throw, _told(error)
-    except (StopIteration, StreamClosed):
-        return
+                    steps.result(await runtime.aperform(effect))
+            except BaseException as error:  # noqa: BLE001
+                steps.error(error)
 
 
 def start(flow: Flow, runtime: Runtime) -> Call | Replay:
     """Run a flow up to its call on a model, which the caller makes by its own means and ends with `finish`."""
-    effect = next(flow)
-    while not isinstance(effect, Call | Replay):
+    steps = _Steps(flow)
+    while (effect := steps.take()) is not None:
+        if isinstance(effect, Call | Replay):
+            return effect
         try:
-            result = runtime.perform(effect)
-        except BaseException as error:  # noqa: BLE001  as in `run`
-            effect = flow.throw(error)
-        else:
-            effect = flow.send(result)
-    return effect
+            steps.result(runtime.perform(effect))
+        except BaseException as error:  # noqa: BLE001
+            steps.error(error)
+    raise RuntimeError("the flow ended without asking a model")
 
 
 async def astart(flow: Flow, runtime: Runtime) -> Call | Replay:
     """`start` without blocking the event loop."""
-    effect = next(flow)
-    while not isinstance(effect, Call | Replay):
+    steps = _Steps(flow)
+    while (effect := steps.take()) is not None:
+        if isinstance(effect, Call | Replay):
+            return effect
         try:
-            result = await runtime.aperform(effect)
-        except BaseException as error:  # noqa: BLE001  as in `run`
-            effect = flow.throw(error)
-        else:
-            effect = flow.send(result)
-    return effect
+            steps.result(await runtime.aperform(effect))
+        except BaseException as error:  # noqa: BLE001
+            steps.error(error)
+    raise RuntimeError("the flow ended without asking a model")
 
 
 def finish(flow: Flow, runtime: Runtime, reply: Reply | None, error: BaseException | None) -> None:
     """Run a flow that `start` left at its call to its end; the error has been shown to the app already."""
-    step: Any = flow.send if error is None else flow.throw
-    result: Any = reply if error is None else _told(error)
-    with suppress(StopIteration, StreamClosed, type(error) if error is not None else StopIteration):
-        while True:
-            effect = step(result)
+    steps = _ended(flow, reply, error)
+    with _shown_already(error):
+        while (effect := steps.take()) is not None:
             try:
-                step, result = flow.send, runtime.perform(effect)
-            except BaseException as failed:  # noqa: BLE001  as in `run`
-                step, result = flow.throw, failed
+                steps.result(runtime.perform(effect))
+            except BaseException as failed:  # noqa: BLE001
+                steps.error(failed)
 
 
 async def afinish(flow: Flow, runtime: Runtime, reply: Reply | None, error: BaseException | None) -> None:
     """`finish` without blocking the event loop."""
-    step: Any = flow.send if error is None else flow.throw
-    result: Any = reply if error is None else _told(error)
-    with suppress(StopIteration, StreamClosed, type(error) if error is not None else StopIteration):
-        while True:
-            effect = step(result)
+    steps = _ended(flow, reply, error)
+    with _shown_already(error):
+        while (effect := steps.take()) is not None:
             try:
-                step, result = flow.send, await runtime.aperform(effect)
-            except BaseException as failed:  # noqa: BLE001  as in `run`
-                step, result = flow.throw, failed
+                steps.result(await runtime.aperform(effect))
+            except BaseException as failed:  # noqa: BLE001
+                steps.error(failed)
+
+
+def _ended(flow: Flow, reply: Reply | None, error: BaseException | None) -> _Steps:
+    steps = _Steps(flow)
+    if error is None:
+        steps.result(reply)
+    else:
+        steps.error(error)
+    return steps
+
+
+@contextmanager
+def _shown_already(error: BaseException | None) -> Iterator[None]:
+    """The app has seen this error; the flow's letting it through is no news. Another one is."""
+    try:
+        yield
+    except StreamClosed:
+        return
+    except BaseException as raised:
+        if raised is not error:
+            raise

@@ -91,10 +91,12 @@ class Engine:
     Attributes:
         cache: the exact response cache.
         router: chooses among tiers; without one the baseline answers.
+        standing: what is out of order for every call, for the ledger.
     """
 
     cache: CachePolicy | None = None
     router: Router | None = None
+    standing: tuple[str, ...] = ()
 
     def call(
         self, request: Request, tiers: Sequence[Tier], baseline: int, *, dialect: str, streamed: bool = False
@@ -112,12 +114,15 @@ class Engine:
             UnsupportedByTier: no tier can serve the request.
             ConfigError: the request insists on a tier that there is not.
         """
-        booking = Booking(request, tiers[baseline], dialect)
+        booking = Booking(request, tiers[baseline], dialect, self.standing)
         key = self.cache.address(request) if self.cache else None
         try:
-            found = None if key is None else (yield from _look_up(key, booking))
+            insisted = forced(request, tiers)
+            if insisted is not None:
+                booking.chosen_by_the_app(tiers[insisted.tier])
+            found = None if key is None or request.fresh else (yield from _look_up(key, booking))
             if found is None:
-                decision = self._route(request, tiers, baseline, booking)
+                decision = insisted or self._route(request, tiers, baseline, booking)
             else:
                 decision = _stood_for(found, tiers, baseline)
         except BaseException as error:
@@ -130,29 +135,26 @@ class Engine:
         reply, tier = yield from _answer(request, tiers, decision, booking)
         try:
             if self.cache and key is not None and self.cache.keeps(reply, streamed=streamed):
-                yield from _keep(key, reply, self.cache.ttl, booking)
+                yield from _keep(key, request, reply, self.cache.ttl, booking)
         finally:
             yield Append(booking.answered(reply, tier))
 
     def _route(self, request: Request, tiers: Sequence[Tier], baseline: int, booking: Booking) -> Decision:
-        decision = forced(request, tiers)
-        if decision is None and self.router is not None and len(tiers) > 1:
+        if self.router is not None and len(tiers) > 1:
             try:
-                decision = self.router.decide(request, tiers, baseline)
+                return self.router.decide(request, tiers, baseline)
             except ThriftError:
                 raise
             except Exception as error:  # noqa: BLE001  a router may be the app's own; its bugs must not stop the call
                 booking.fallback(f"routing: policy failed ({type(error).__name__}), baseline asked")
-        if decision is None:
-            decision = Decision(baseline, tiers[baseline].name, "baseline")
-        return decision
+        return Decision(baseline, tiers[baseline].name, "baseline")
 
 
 def _look_up(key: str, booking: Booking) -> Generator[Effect, Any, Reply | None]:
     try:
         data: bytes | None = yield LookUp(key)
-    except StoreError:
-        booking.fallback("cache: store down, call made")
+    except Exception as error:  # noqa: BLE001  a store may be the app's own, and is only an optimisation
+        booking.fallback(f"cache: {_trouble(error)}, call made")
         return None
     if data is None:
         return None
@@ -175,7 +177,9 @@ def _replay(reply: Reply, decision: Decision, booking: Booking) -> Flow:
         yield Append(booking.hit(reply))
 
 
-def _keep(key: str, reply: Reply, ttl: float, booking: Booking) -> Flow:
+def _keep(key: str, request: Request, reply: Reply, ttl: float, booking: Booking) -> Flow:
+    if rejects(request, reply) is not None:
+        return  # an app that asks again after an answer it cannot use must get another one
     try:
         value = pack(reply)
     except TypeError:
@@ -183,8 +187,12 @@ def _keep(key: str, reply: Reply, ttl: float, booking: Booking) -> Flow:
         return
     try:
         yield Keep(key, value, ttl)
-    except StoreError:
-        booking.fallback("cache: store down, answer not stored")
+    except Exception as error:  # noqa: BLE001  as in `_look_up`; the answer is paid for and must not be lost
+        booking.fallback(f"cache: {_trouble(error)}, answer not stored")
+
+
+def _trouble(error: Exception) -> str:
+    return "store down" if isinstance(error, StoreError) else f"store failed ({type(error).__name__})"
 
 
 def _answer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import Any
 from thrift_plugins.caching import CachePolicy
 from thrift_plugins.config import Config
 from thrift_plugins.engine import Append, Effect, Engine, Keep, LookUp
-from thrift_plugins.errors import ConfigError
+from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.ledger import Ledger
 from thrift_plugins.prices import Prices
 from thrift_plugins.routing import Router, RuleRouter
@@ -34,6 +35,7 @@ class Runtime:
         event_log: an open log for the ledger, over `config.ledger.url`.
         prices: model to rates in US dollars per million tokens, over those in `config`.
         clock: seconds since the epoch.
+        standing: what is out of order for every call, for the ledger.
 
     Raises:
         ConfigError: a setting that cannot work.
@@ -49,6 +51,7 @@ class Runtime:
         event_log: EventLog | None = None,
         prices: Mapping[str, Mapping[str, float]] | None = None,
         clock: Clock = time.time,
+        standing: tuple[str, ...] = (),
     ) -> None:
         settings = config if isinstance(config, Config) else Config.load(config) if config else Config()
         self.config = settings
@@ -58,6 +61,7 @@ class Runtime:
         self.engine = Engine(
             cache=CachePolicy(settings.cache.ttl, settings.cache.max_temperature) if settings.cache.enabled else None,
             router=(router or RuleRouter(caution=settings.routing.caution)) if settings.routing.enabled else None,
+            standing=standing,
         )
         self.store = store if store is not None else open_store(settings.store, clock=clock)
         self.ledger = self._open_ledger(event_log)
@@ -81,6 +85,7 @@ class Runtime:
         params: Mapping[str, Json],
         scope: Scope,
         cacheable: bool = True,
+        fresh: bool = False,
         forced: str | None = None,
     ) -> Request:
         """A request of this runtime: now, with an id of its own, or with that of the recorded call being replayed.
@@ -102,6 +107,7 @@ class Runtime:
             identity=" ".join([dialect, *map(str, identities)]),
             scope=scope,
             cacheable=cacheable and None not in identities,
+            fresh=fresh,
             forced=forced or current_route(),
             baseline_usage=recording.baseline_usage if recording else None,
         )
@@ -135,6 +141,8 @@ class Runtime:
         self.store.close()
 
 
+logger = logging.getLogger("thrift_plugins")
+
 _calls = itertools.count()
 
 
@@ -157,8 +165,18 @@ def default_runtime() -> Runtime:
     global _default  # noqa: PLW0603  one for the process, so that every model shares one cache and one ledger
     with _lock:
         if _default is None:
-            _default = Runtime("thrift.toml" if Path("thrift.toml").is_file() else None)
+            _default = Runtime("thrift.toml") if Path("thrift.toml").is_file() else _by_default()
         return _default
+
+
+def _by_default() -> Runtime:
+    """With nothing configured, nothing may break the app: not a home that cannot be written, nor a damaged file there."""
+    try:
+        return Runtime()
+    except (StoreError, OSError, RuntimeError) as error:
+        logger.warning("answers and ledger are kept in memory only: %s", error)
+        memory = Config(store="memory:")
+        return Runtime(memory, standing=(f"store and ledger: in memory only ({type(error).__name__})",))
 
 
 def chosen_runtime(runtime: Runtime | None, config: Config | str | Path | None) -> Runtime:

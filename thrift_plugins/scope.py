@@ -47,9 +47,15 @@ def merged(base: Scope, names: dict[str, str]) -> Scope:
     for name, value in names.items():
         if not isinstance(value, str):
             raise ConfigError(f"scope {name!r} must be a string, not {type(value).__name__}")
+    names = {name: _printable(value) for name, value in names.items()}
     known = {name: value for name, value in names.items() if name in _NAMES}
     walls = {**dict(base.keys), **{name: value for name, value in names.items() if name not in _NAMES}}
     return replace(base, **known, keys=tuple(sorted(walls.items())))
+
+
+def _printable(value: str) -> str:
+    """A name that every store can write: half a surrogate pair becomes its escape, which is another name for another one."""
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,12 +119,41 @@ class Usage:
         if self.input_tokens < 0 or self.output_tokens < 0:
             raise ValueError(f"a usage cannot be negative: {self}")
 
+    @classmethod
+    def told(cls, input_tokens: object, output_tokens: object, **parts: object) -> Usage:
+        """What a provider says was used, or no usage at all where that cannot be, so that it is counted instead.
+
+        Args:
+            input_tokens: all input, as the provider gives it; so with `output_tokens`.
+            parts: the further attributes; those that say more than the whole are left out.
+        """
+        whole = [_count(input_tokens), _count(output_tokens)]
+        if None in whole:
+            return cls()
+        known = {name: count for name, part in parts.items() if (count := _count(part))}
+        read = sum(known.get(name, 0) for name in ("cache_read", "cache_write", "cache_write_1h"))
+        if read > (whole[0] or 0) or known.get("reasoning", 0) > (whole[1] or 0):
+            known = {}
+        return cls(whole[0] or 0, whole[1] or 0, **known, source="provider")
+
     def __add__(self, other: Usage) -> Usage:
         names = [name for name in self.__slots__ if name != "source"]
         sums = {name: getattr(self, name) + getattr(other, name) for name in names}
         source = self.source if other.source in (self.source, "none") else other.source
         return Usage(**sums, source="estimated" if "estimated" in (self.source, other.source) else source)
 
+
+def _count(told: object) -> int | None:
+    """A number of tokens, None where it cannot be one."""
+    if told is None:
+        return 0
+    if isinstance(told, float) and told.is_integer():
+        told = int(told)
+    return told if isinstance(told, int) and 0 <= told <= _MOST_TOKENS else None
+
+
+_MOST_TOKENS = 2**53
+"""More than any call has; larger numbers do not survive JSON."""
 
 NO_USAGE = Usage()
 
@@ -142,6 +171,7 @@ class Request:
         params: everything else that decides the answer (temperature, max_tokens, stop, seed, ...).
         identity: a digest of the model's own settings, in the dialect of the adapter.
         cacheable: False where something in the request has no canonical form, so that no key may be made.
+        fresh: True for a retry by the app itself: a stored answer would be the one that it could not use.
         forced: tier that the caller insists on.
         baseline_usage: what the baseline is known to use for it (replays know), else None.
     """
@@ -156,6 +186,7 @@ class Request:
     identity: str = ""
     scope: Scope = Scope()
     cacheable: bool = True
+    fresh: bool = False
     forced: str | None = None
     baseline_usage: Usage | None = None
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,10 +19,13 @@ from thrift_plugins.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from thrift_plugins.stores import (
     EventLog,
     MemoryEventLog,
+    MemoryStore,
     SQLiteEventLog,
     SQLiteStore,
     Store,
 )
+from thrift_plugins.stores.breaker import Breaker
+from thrift_plugins.stores.sqlite_file import SQLiteFile
 
 SECRET = "a secret of enough bytes"
 K = "{t1}:0a1b"
@@ -173,6 +178,20 @@ def test_a_busy_file_refuses_writes_and_serves_reads(tmp_path: Path) -> None:
     store.close()
 
 
+def test_an_event_loop_waits_less_for_other_writers(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "c.db")
+
+    def patience() -> int:
+        return int(store._file.run(lambda connection: connection.execute("PRAGMA busy_timeout").fetchone()[0]))
+
+    for write in (store.aput(K, b"x"), store.adelete(K), store.aput(K, b"x", 0)):
+        store.put(K, b"x")
+        assert patience() == 50
+        asyncio.run(write)
+        assert patience() == 5
+    store.close()
+
+
 def test_damage_that_comes_later_is_unavailable(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "c.db")
     for number in range(200):
@@ -195,6 +214,48 @@ def test_a_file_that_is_taken_away_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
         store.get(K)
     assert not (tmp_path / "c.db").exists()
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted"])
+def test_a_store_leaves_a_file_that_is_gone(tmp_path: Path, how: str) -> None:
+    store = SQLiteStore(tmp_path / "c.db")
+    store.put(K, b"x")
+    _take_away(tmp_path, how)
+    for _ in range(64):
+        store.put(K, b"y")
+    store.put("new", b"z")
+    assert SQLiteStore(tmp_path / "c.db").get("new") == b"z"
+    store.close()
+
+
+def _take_away(folder: Path, how: str) -> None:
+    (folder / "elsewhere").mkdir()
+    for file in [each for each in folder.glob("*.db*") if each.suffix != ".key"]:
+        if how == "moved":
+            file.rename(folder / "elsewhere" / file.name)
+        else:
+            file.unlink()
+
+
+def test_no_thread_for_a_checkpoint_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = SQLiteFile(tmp_path / "c.db", ["CREATE TABLE IF NOT EXISTS t(x)"], busy_timeout=1, checkpoints_apart=True)
+    log = tmp_path / "c.db-wal"
+    file.run(lambda connection: connection.execute("INSERT INTO t VALUES (zeroblob(9000000))"))
+    assert log.stat().st_size > 8 * 1024 * 1024
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        file.checkpoint_soon()
+    assert (tmp_path / "c.db").stat().st_size < 1024 * 1024
+    before = set(threading.enumerate())
+    file.checkpoint_soon()
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    assert (tmp_path / "c.db").stat().st_size > 8 * 1024 * 1024, "the next try is not shut out by the one that failed"
+    file.close()
 
 
 def _outcome(store: Store, key: str) -> bytes | str | None:
@@ -283,6 +344,27 @@ def test_a_forked_child_has_its_own_connections(tmp_path: Path) -> None:
     store.close()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_does_not_wait_for_its_parents_threads(tmp_path: Path) -> None:
+    breaker, log, memory, file = Breaker(), MemoryEventLog(), MemoryStore(), SQLiteStore(tmp_path / "c.db")
+    memory.put("before", b"x")
+    with breaker._lock, log._lock, memory._lock, file._lock:  # as another thread may, just then
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                signal.alarm(10)
+                breaker.failure()
+                log.extend([("a", 1.0, "{}")])
+                memory.put(K, b"x")
+                file.put(K, b"x")
+                status = 0 if memory.get("before") == memory.get(K) == file.get(K) == b"x" else 2
+            finally:
+                os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    file.close()
+
+
 # Event logs
 
 
@@ -309,6 +391,31 @@ def test_a_batch_that_breaks_is_not_kept(log: EventLog) -> None:
         log.extend(breaking())
     assert list(log.rows()) == []
     assert log.extend([("a", 1.0, "{}")]) == 1
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted"])
+def test_no_event_goes_into_a_file_that_is_gone(tmp_path: Path, how: str) -> None:
+    log = SQLiteEventLog(tmp_path / "events.db")
+    log.extend([("a", 1.0, "{}")])
+    _take_away(tmp_path, how)
+    assert log.extend([("b", 2.0, "{}")]) == 1
+    other = SQLiteEventLog(tmp_path / "events.db")
+    assert [row[0] for row in other.rows()] == [row[0] for row in log.rows()] == ["b"]
+    other.close()
+    log.close()
+    if how == "moved":
+        assert [row[0] for row in SQLiteEventLog(tmp_path / "elsewhere" / "events.db").rows()] == ["a"]
+
+
+def test_events_wait_while_a_foreign_file_is_in_their_place(tmp_path: Path) -> None:
+    log = SQLiteEventLog(tmp_path / "events.db")
+    _take_away(tmp_path, "moved")
+    (tmp_path / "events.db").write_text("somebody's notes")
+    with pytest.raises(StoreCorrupt, match="left untouched"):
+        log.extend([("a", 1.0, "{}")])
+    (tmp_path / "events.db").unlink()
+    assert log.extend([("a", 1.0, "{}")]) == 1
+    log.close()
 
 
 def test_rows_stream_while_others_write(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import redis.asyncio
 
 from tests.redis_server import RedisServer
 from thrift_plugins.errors import ConfigError, StoreUnavailable
@@ -291,6 +292,19 @@ def test_event_loops_come_and_go(server: RedisServer) -> None:
     for number in range(3):
         assert asyncio.run(use(number)) == str(number).encode()
         assert len(store._lanes) == 0, "the loop closed its connections when it shut down"
+    store.close()
+
+
+def test_a_client_on_another_event_loop_is_unavailable(server: RedisServer) -> None:
+    theirs = redis.asyncio.Redis(port=server.port)
+    store = RedisStore(server.url, secret=SECRET, timeout=5, async_client=theirs)
+    with asyncio.Runner() as own, asyncio.Runner() as other:
+        own.run(store.aput(K, b"x"))
+        with pytest.raises(StoreUnavailable):
+            other.run(store.aget(K))
+        assert not store._breaker.is_open
+        assert own.run(store.aget(K)) == b"x"
+        own.run(theirs.aclose())
     store.close()
 
 

@@ -106,3 +106,9 @@ def test_a_summary_adds_up_and_divides_by_feature():
     assert faq.actual == 600_000
     assert all(line.closes() for line in (total, *summary.by_feature.values()))
     assert summarise([]).total.saved_fraction == 0
+
+
+def test_what_priced_models_were_paid_in_an_unpriced_call_is_told_apart():
+    made = bill(Event("1", 0.0, "test", Scope(), "answered", Cost("unknown-1", USED), served="small", usage=USED,
+                      overheads=(Overhead("routing", "big", USED, "failed"),)), PRICES)  # fmt: skip
+    assert made == Bill(unpriced=("unknown-1",), apart=300_000 + 3_000_000)

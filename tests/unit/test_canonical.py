@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from enum import Enum
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -37,7 +38,6 @@ def named(value: int) -> int:
         (Colour.RED, "red"),
         (Point(x=2), ["Point", {"x": 2}]),
         (Point, Point.model_json_schema()),
-        (named, [__name__, "named"]),
     ],
 )
 def test_what_has_a_form(value: Any, form: Any):
@@ -50,6 +50,14 @@ def test_what_has_a_form(value: Any, form: Any):
 def test_what_has_none_is_never_guessed(value: Any):
     with pytest.raises(NoCanonicalForm):
         plain(value)
+
+
+def test_a_function_is_known_by_its_name_and_by_what_it_does():
+    assert plain(named)[:2] == [__name__, "named"]
+    other = FunctionType((lambda: "changed").__code__, {}, "named")
+    other.__module__, other.__qualname__ = named.__module__, named.__qualname__
+    assert plain(other)[:2] == plain(named)[:2]
+    assert plain(other) != plain(named)
 
 
 def test_two_functions_of_one_name_inside_others_have_none():

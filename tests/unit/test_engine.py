@@ -381,3 +381,43 @@ def test_without_policies_the_baseline_answers():
 def test_two_tiers_of_one_model_cost_the_same():
     played = play(ROUTED, tiers=[Tier("warm", "gpt-4o"), Tier("cold", "gpt-4o")])
     assert (played.asked, played.event.patches) == (["warm"], ())
+
+
+@pytest.mark.parametrize("error", [TypeError("a store of the app's own"), OSError("disk"), StoreUnavailable("down")])
+def test_no_error_of_a_store_reaches_the_app(error: Exception):
+    engine = Engine(cache=CachePolicy())
+    before, after = play(engine, lookup=error), play(engine, keep=error)
+    assert before.raised is after.raised is None
+    assert before.event.outcome == after.event.outcome == "answered"
+    assert "call made" in before.event.fallbacks[0]
+    assert "not stored" in after.event.fallbacks[0]
+
+
+def test_the_apps_own_choice_is_its_baseline_and_no_saving_of_ours():
+    event = play(Engine(router=Fixed()), replace(REQUEST, forced="small")).event
+    assert (event.baseline.model, event.served, event.patches) == ("gpt-4o-mini", "gpt-4o-mini", ())
+
+
+def test_an_answer_that_cannot_be_used_is_not_given_again():
+    asked = replace(REQUEST, schema={"type": "object", "required": ["city"], "properties": {"city": {"type": "string"}}})
+    engine = Engine(cache=CachePolicy())
+    assert Keep not in play(engine, asked, (STRONG,), calls=[replace(ANSWER, content='{"town": "Rome"}')]).kinds
+    assert Keep in play(engine, asked, (STRONG,), calls=[replace(ANSWER, content='{"city": "Rome"}')]).kinds
+
+
+def test_a_retry_of_the_app_is_asked_anew_and_replaces_what_was_kept():
+    kinds = play(Engine(cache=CachePolicy()), replace(REQUEST, fresh=True), lookup=pack(ANSWER)).kinds
+    assert LookUp not in kinds
+    assert Keep in kinds
+
+
+def test_what_is_out_of_order_for_every_call_is_in_every_event():
+    assert play(Engine(standing=("store: in memory only",))).event.fallbacks == ("store: in memory only",)
+
+
+def test_arguments_without_json_form_share_no_address_and_are_not_kept():
+    call = ToolCall("1", "weather", {"celsius": float("nan")})
+    asked = replace(REQUEST, messages=(*REQUEST.messages, Message("assistant", "", (call,))))
+    assert CachePolicy().address(asked) is None
+    engine = Engine(cache=CachePolicy())
+    assert Keep not in play(engine, calls=[replace(ANSWER, tool_calls=(call,))]).kinds

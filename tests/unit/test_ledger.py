@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import multiprocessing
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -59,9 +60,9 @@ def test_it_writes_by_itself(log: EventLog):
     ledger = Ledger(log, PRICES)
     ledger.append(event(1))
     pause = threading.Event()
-    while not list(log.rows()):
+    while ledger.waiting:
         pause.wait(0.01)
-    assert ledger.waiting == 0
+    assert len(list(log.rows())) == 1
     ledger.close()
 
 
@@ -171,3 +172,49 @@ def test_the_digest_does_not_know_the_adapter_but_everything_else():
 
     assert digest(event(1), event(2)) == digest(event(2, dialect="other"), event(1, dialect="other"))
     assert len({digest(), digest(event(1)), digest(event(2)), digest(event(1, at=9.0)), digest(event(1, policy="x"))}) == 5
+
+
+def _booked_by_a_worker(path: str, number: int) -> None:
+    ledger = Ledger(SQLiteEventLog(path), PRICES)
+    ledger.append(event(number))  # and ends at once, without `atexit`
+
+
+@pytest.mark.parametrize("how", ["fork", "spawn"])
+def test_what_a_worker_books_is_written_before_it_ends(tmp_path: Path, how: str):
+    path = str(tmp_path / "events.db")
+    SQLiteEventLog(path).close()
+    context = multiprocessing.get_context(how)
+    workers = [context.Process(target=_booked_by_a_worker, args=(path, number)) for number in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert ids(Ledger(SQLiteEventLog(path), PRICES)) == ["e00000", "e00001", "e00002"]
+
+
+class Collecting(MemoryEventLog):
+    """A log during whose writing the collector comes by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forgotten: list[Any] = []
+
+    def extend(self, rows: Iterable[tuple[str, float, str]]) -> int:
+        self.forgotten.clear()
+        gc.collect()
+        return super().extend(rows)
+
+
+def test_a_ledger_that_is_collected_while_it_writes_still_writes():
+    log = Collecting()
+    ledger = Ledger(log, PRICES)
+    log.forgotten.append([ledger])
+    ledger.append(event(1))
+    del ledger
+    waited = threading.Event()
+    for _ in range(100):
+        if list(log.rows()):
+            break
+        waited.wait(0.05)
+    assert [row[0] for row in log.rows()] == ["e00001"]

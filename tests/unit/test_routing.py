@@ -148,6 +148,35 @@ def test_the_same_request_gets_the_same_tier(pairs: list[tuple[str, str]]) -> No
     assert len(flips) <= 2, flips
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Implement a red-black tree", "Write a function that merges intervals", "Write a Linux kernel module for a PCI device",
+        "写一个红黑树的实现", "赤黒木を実装して", "레드-블랙 트리를 구현해 줘", "Реализуй красно-чёрное дерево", "Implémente un arbre rouge-noir",
+        "Implementiere einen Rot-Schwarz-Baum", "Implementa un árbol rojo-negro", "Is P equal to NP?",
+        "What dose of warfarin is safe with amiodarone?", "华法林与胺碘酮合用的安全剂量是多少？", "Какая доза варфарина безопасна с амиодароном?",
+        "Quelle dose de warfarine est sûre avec l'amiodarone ?", "ワルファリンとアミオダロンの安全な用量は？",
+    ],
+)  # fmt: skip
+def test_short_requests_for_hard_work_are_hard(text: str) -> None:
+    assert tier(text) == "strong"
+
+
+@pytest.mark.parametrize("unit", ["😀", " ", '"'])
+def test_a_long_text_without_words_is_a_long_context(unit: str) -> None:
+    assert tier(unit * 40_000) == "strong"
+
+
+def test_a_short_turn_is_as_hard_as_what_it_leans_on() -> None:
+    asked = Message("user", HARD[0][0])
+    consent = (Message("assistant", "Shall I go on?"), Message("user", "Yes, please."))
+    assert tier("", messages=(asked, *consent)) == "strong"
+    assert tier("", messages=(Message("user", "Hello!"), *consent)) == "cheap"
+    assert tier("", messages=(asked, *consent * 4)) == "cheap"
+    alone = Message("user", "Thanks. Please tell me when the shop near the station is open on Sunday.")
+    assert tier("", messages=(asked, alone)) == "cheap"
+
+
 def test_the_decision_says_why() -> None:
     decision = RuleRouter().decide(ask("Prove it step by step in Python"), TIERS, 1)
     assert (decision.policy, decision.tier, decision.alternatives) == ("rules", 1, ())
@@ -215,6 +244,8 @@ def test_exams_and_word_problems_lose_no_quality(name: str) -> None:
 # ---- constraints ----
 
 IMAGE = Message("user", ({"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "data:,"}}))
+FILE = Message("user", ({"type": "text", "text": "Sum it up"}, {"type": "input_file", "file_id": "f"}))
+AUDIO = Message("user", ({"block_type": "audio", "url": "data:,"},))
 NESTED_IMAGE = Message("tool", ({"type": "tool_result", "content": [{"type": "image", "source": {}}]},), tool_call_id="1")
 
 
@@ -224,6 +255,8 @@ NESTED_IMAGE = Message("tool", ({"type": "tool_result", "content": [{"type": "im
         (Tier("w", "w", tools=False), ask("hi", tools=(WEATHER,)), "tools"),
         (Tier("w", "w", vision=False), ask("", messages=(IMAGE,)), "vision"),
         (Tier("w", "w", vision=False), ask("", messages=(NESTED_IMAGE,)), "vision"),
+        (Tier("w", "w", vision=False), ask("", messages=(FILE,)), "vision"),
+        (Tier("w", "w", vision=False), ask("", messages=(AUDIO,)), "vision"),
         (Tier("w", "w", structured=False), ask("hi", schema={"type": "object"}), "structured output"),
         (Tier("w", "w", max_output=50), ask("hi", params={"max_tokens": 100}), "100 output tokens (at most 50)"),
         (Tier("w", "w", window=2_000), ask("word " * 3_000), "context window (2000 tokens)"),
@@ -247,6 +280,12 @@ def test_a_count_decides_where_the_bound_is_too_coarse() -> None:
 def test_tools_that_may_not_be_called_need_no_tools() -> None:
     request = ask("hi", tools=(WEATHER,), params={"tool_choice": "none"})
     assert eligible(request, (Tier("w", "w", tools=False), STRONG)) == (0, 1)
+
+
+def test_words_reasoning_and_tools_need_no_vision() -> None:
+    parts = ({"type": "thinking", "thinking": "?"}, {"type": "tool_use", "name": "t", "input": {}}, {"type": "text", "text": "hi"})
+    request = ask("", messages=(Message("assistant", parts), Message("user", "hi")))
+    assert eligible(request, (Tier("w", "w", vision=False), STRONG)) == (0, 1)
 
 
 def test_a_lone_tier_behaves_as_without_us() -> None:

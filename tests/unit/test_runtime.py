@@ -167,3 +167,18 @@ def test_a_model_s_own_runtime(process: Path):
     with pytest.raises(ConfigError, match="give runtime= or config=, not both"):
         chosen_runtime(made, MEMORY)
     assert not (process / "home").exists(), "nothing of the process's was touched"
+
+
+def test_with_nothing_configured_a_home_that_cannot_be_used_breaks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    home = tmp_path / "home"
+    home.write_text("a file where a folder should be")
+    monkeypatch.setenv("THRIFT_HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runtime, "_default", None)
+    made = default_runtime()
+    assert isinstance(made.store, MemoryStore)
+    assert "in memory only" in made.engine.standing[0]
+    assert "in memory only" in caplog.text
+    made.close()

@@ -112,6 +112,17 @@ def test_labels_of_bullets_and_of_commas() -> None:
 def test_unknown_languages_are_not_familiar() -> None:
     assert not read("Fizetek, ha megmondod, mennyibe kerül").familiar
     assert not read("Αποδείξτε ότι συγκλίνει").familiar
+    for hard in (
+        "Доведіть, що корінь з двох ірраціональний", "ثابت کنید که ریشه دوم دو گنگ است", "Bewijs dat wortel twee irrationaal is",
+        "Dokažte, že odmocnina ze dvou je iracionální", "Todista, että kahden neliöjuuri on irrationaalinen",
+        "Thibitisha kwamba mzizi wa mbili si namba wiana",
+    ):  # fmt: skip
+        assert not read(hard).familiar
+    for known in (
+        "Где моя посылка и когда её привезут?", "ما هي عاصمة فرنسا من فضلك؟", "मेरा पार्सल कहाँ है?", "Dov'è il mio pacco oggi?",
+        "你们的营业时间是什么？",
+    ):  # fmt: skip
+        assert read(known).familiar
     assert read("Wo ist mein Paket geblieben?").familiar
     assert read("Kubernetes Jenkins").familiar
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
 import tracemalloc
@@ -105,6 +106,12 @@ def test_long_runs_are_measured_in_parts_of_bounded_size(unit):
     assert "".join(parts) == text
     assert max(map(len, parts)) <= 1_000
     assert count(text, MODEL) <= bound(text)
+
+
+def test_only_the_start_of_a_run_is_tried():
+    text = "word  \n" * 50
+    tried = re.compile(tokens._LONG_RUN.pattern.replace("{1000,}", "+"))
+    assert sum(bool(tried.match(text, start)) for start in range(len(text))) == 100
 
 
 def test_a_million_spaces_do_not_panic(o200k):

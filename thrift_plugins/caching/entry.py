@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from thrift_plugins.caching.key import finite
 from thrift_plugins.types import Reply, ToolCall, Usage
 
 _VERSION = 1
@@ -27,6 +28,7 @@ def pack(reply: Reply) -> bytes:
         "n": reply.tier,
     }  # fmt: skip
     if reply.tool_calls:
+        finite([call.arguments for call in reply.tool_calls])
         record["t"] = [[call.id, call.name, call.arguments] for call in reply.tool_calls]
     if reply.finish_reason is not None:
         record["f"] = reply.finish_reason

@@ -7,6 +7,7 @@ The parts are framed by JSON, so no two different requests serialise alike, and 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from hashlib import blake2b, sha256
 from typing import Any
@@ -32,11 +33,23 @@ def address(request: Request) -> str | None:
     """Where the answer to a request is kept: `{tenant tag}:digest`, or None where it has no canonical form."""
     if not request.cacheable:
         return None
-    scope = request.scope
-    parts: list[Any] = [
+    try:
+        framed = orjson.dumps(_parts(request), option=_SORTED)
+    except TypeError:
+        return None
+    return f"{{{tenant_tag(request.scope.tenant)}}}:{sha256(framed).hexdigest()}"
+
+
+def _parts(request: Request) -> list[Any]:
+    """All that decides the answer.
+
+    Raises:
+        TypeError: part of it has no JSON form.
+    """
+    return [
         _VERSION,
-        scope.tenant,
-        scope.keys,
+        request.scope.tenant,
+        request.scope.keys,
         request.model,
         request.identity,
         request.forced,
@@ -45,11 +58,18 @@ def address(request: Request) -> str | None:
         request.schema,
         request.params,
     ]
+
+
+def finite(value: Json) -> None:
+    """Refuse NaN and infinity, which the fast serialiser would make `null` of, so that two calls looked alike.
+
+    Raises:
+        TypeError: there is one in it, or something with no JSON form.
+    """
     try:
-        framed = orjson.dumps(parts, option=_SORTED)
-    except TypeError:
-        return None
-    return f"{{{tenant_tag(scope.tenant)}}}:{sha256(framed).hexdigest()}"
+        json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise TypeError(str(error)) from error
 
 
 def tenant_tag(tenant: str) -> str:
@@ -65,6 +85,7 @@ def _conversation(messages: Sequence[Message]) -> list[Any]:
         if message.tool_calls or message.tool_call_id or message.name or message.extra:
             for call in message.tool_calls:
                 places.setdefault(call.id, len(places))
+            finite([call.arguments for call in message.tool_calls])
             turns.append(
                 [
                     message.role,

@@ -184,6 +184,8 @@ class GenerateTurn(Turn):
 def _as_sent(request: Request, options: Mapping[str, Any]) -> Request:
     """The request as LangChain's OpenAI classes send it: earlier tool calls with spaces in their JSON."""
     request = as_sent(request, options)
+    if not any(message.tool_calls for message in request.messages):
+        return request
     return replace(request, messages=tuple(_spaced(message) for message in request.messages))
 
 

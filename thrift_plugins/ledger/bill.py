@@ -11,6 +11,7 @@ holds to the nano-dollar for each call and so for every sum of calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import combinations
@@ -38,7 +39,8 @@ class Bill:
     Attributes:
         rows: tactic to what it saved; negative where it cost more.
         overheads: tactic to what it paid beside the answer; never positive.
-        unpriced: models without a price. If there are any, the amounts are all 0 and the event counts as unpriced.
+        unpriced: models without a price. If there are any, nothing can be attributed: the amounts above are 0, the event
+            counts as unpriced, and `apart` is what its priced models were paid.
     """
 
     baseline: Nano = 0
@@ -46,6 +48,7 @@ class Bill:
     rows: Mapping[str, Nano] = field(default_factory=dict)
     overheads: Mapping[str, Nano] = field(default_factory=dict)
     unpriced: tuple[str, ...] = ()
+    apart: Nano = 0
 
 
 def bill(event: Event, prices: Priced) -> Bill:
@@ -53,7 +56,19 @@ def bill(event: Event, prices: Priced) -> Bill:
     try:
         return _bill(event, prices)
     except UnknownModelPrice as unknown:
-        return Bill(unpriced=(unknown.model,))
+        return Bill(unpriced=(unknown.model,), apart=_paid(event, prices))
+
+
+def _paid(event: Event, prices: Priced) -> Nano:
+    """What the models with a price were paid for a call that has one without."""
+    paid = [(overhead.model, overhead.usage, overhead.processing) for overhead in event.overheads]
+    if event.served:
+        paid.append((event.served, event.usage, "standard"))
+    amount = 0
+    for model, usage, processing in paid:
+        with suppress(UnknownModelPrice):
+            amount += prices.cost(model, usage, at=event.at, processing=processing)
+    return amount
 
 
 def _bill(event: Event, prices: Priced) -> Bill:

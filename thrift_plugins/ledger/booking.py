@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from thrift_plugins.errors import StreamClosed
@@ -15,17 +15,21 @@ from thrift_plugins.types import NO_USAGE, Decision, Outcome, Overhead, Patch, P
 class Booking:
     """The open event of one call."""
 
-    def __init__(self, request: Request, baseline: Tier, dialect: str) -> None:
+    def __init__(self, request: Request, baseline: Tier, dialect: str, standing: Iterable[str] = ()) -> None:
         self._request = request
         self._baseline = baseline
         self._dialect = dialect
         self._decision: Decision | None = None
         self._overheads: list[Overhead] = []
-        self._fallbacks: list[str] = []
+        self._fallbacks: list[str] = [*standing]
 
     def fallback(self, what: str) -> None:
         """Note a part that was out of order, in words for the ledger."""
         self._fallbacks.append(what)
+
+    def chosen_by_the_app(self, tier: Tier) -> None:
+        """Note the tier that the call insists on: the app's own choice is its baseline, and no saving of ours."""
+        self._baseline = tier
 
     def routed(self, decision: Decision) -> None:
         """Note who was chosen, and why."""

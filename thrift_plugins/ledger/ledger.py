@@ -5,8 +5,10 @@ Appending never blocks on the log and never fails the call. What could not be ke
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import sys
 import threading
 import weakref
 from collections import deque
@@ -14,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from itertools import islice
+from queue import SimpleQueue
 from typing import Any
 
 import orjson
@@ -42,7 +45,8 @@ class Ledger:
     def __init__(self, log: EventLog, prices: Priced, *, capacity: int = 20_000) -> None:
         self._log = log
         self._writer = _Writer(log, prices, capacity)
-        self._finalizer = weakref.finalize(self, self._writer.stop)
+        self._finalizer = weakref.finalize(self, self._writer.leave)
+        self._finalizer.atexit = False  # `_at_exit` waits for the log; a finalizer must not
 
     @property
     def dropped(self) -> int:
@@ -78,7 +82,8 @@ class Ledger:
 
     def close(self) -> None:
         """Write what waits and let go of the log. Idempotent."""
-        self._finalizer()
+        self._finalizer.detach()
+        self._writer.stop()
         self._log.close()
 
 
@@ -95,9 +100,12 @@ class _Writer:
 
     def renew(self) -> None:
         """Locks of this process's own: a forked child has the queue, but not the thread, and locks as it found them."""
+        # `put` may be called by a finalizer, at any point of any thread, this one's included: so no lock that a thread
+        # cannot take twice, and no `Event`, which has one inside.
         self._draining = threading.Lock()
-        self._starting = threading.Lock()
-        self._wake = threading.Event()
+        self._starting = threading.RLock()
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._woken = False
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -108,8 +116,9 @@ class _Writer:
         self.queue.append(event)
         if self._thread is None:
             self._start()
-        if not self._wake.is_set():
-            self._wake.set()
+        if not self._woken:
+            self._woken = True
+            self._wake.put(None)
 
     def _start(self) -> None:
         with self._starting, suppress(RuntimeError):  # no thread can be had while the interpreter ends; `stop` writes
@@ -117,18 +126,20 @@ class _Writer:
                 thread = threading.Thread(target=self._run, name="thrift-ledger", daemon=True)
                 thread.start()
                 self._thread = thread
+                _write_before_a_worker_ends(self)
 
     def _run(self) -> None:
         pause = _LINGER
         while not self._stopping.is_set():
-            self._wake.wait()
+            self._wake.get()
             self._stopping.wait(pause)
-            self._wake.clear()
+            self._woken = False
             if self.drain():
                 pause = _LINGER
             else:
                 pause = min(pause * 2, 5.0)
-                self._wake.set()
+                self._wake.put(None)
+        self._drain_at_last()
 
     def drain(self) -> bool:
         with self._draining:
@@ -162,14 +173,23 @@ class _Writer:
             "rows": priced.rows,
             "overheads": priced.overheads,
             "unpriced": list(priced.unpriced),
+            **({"apart": priced.apart} if priced.apart else {}),
         }
         body["prices"] = dict(self.prices.snapshot)
         return body
 
-    def stop(self) -> None:
+    def leave(self) -> None:
+        """Let the thread write what waits and end. For the collector, which may come by while this thread is writing."""
         self._stopped = True
         self._stopping.set()
-        self._wake.set()
+        self._wake.put(None)
+
+    def stop(self) -> None:
+        """Write what waits, now."""
+        self.leave()
+        self._drain_at_last()
+
+    def _drain_at_last(self) -> None:
         if not self.drain():
             lost = len(self.queue)
             self.queue.clear()
@@ -178,6 +198,19 @@ class _Writer:
 
 
 _writers: weakref.WeakSet[_Writer] = weakref.WeakSet()
+
+
+@atexit.register
+def _at_exit() -> None:
+    for writer in list(_writers):
+        writer.stop()
+
+
+def _write_before_a_worker_ends(writer: _Writer) -> None:
+    """Workers of multiprocessing end without `atexit`; they have finalizers of their own."""
+    process = sys.modules.get("multiprocessing.process")
+    if process is not None and process.parent_process() is not None:
+        sys.modules["multiprocessing.util"].Finalize(None, writer.stop, exitpriority=0)
 
 
 def _after_fork_in_child() -> None:

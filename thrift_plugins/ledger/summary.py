@@ -18,6 +18,8 @@ class Line:
         by_tactic: what each tactic saved, its overheads not yet taken off.
         overheads: what each tactic paid beside the answers; never positive.
         outcomes: calls by how they ended.
+        unpriced: calls by the model that has no price; they are in no sum of money.
+        apart: what priced models were paid in such calls.
     """
 
     requests: int = 0
@@ -27,6 +29,7 @@ class Line:
     overheads: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     unpriced: Counter[str] = field(default_factory=Counter)
+    apart: Nano = 0
     estimated: int = 0
     fallbacks: Counter[str] = field(default_factory=Counter)
 
@@ -51,6 +54,7 @@ class Line:
             self.overheads[tactic] += amount
         self.outcomes[entry["outcome"]] += 1
         self.unpriced.update(priced["unpriced"])
+        self.apart += priced.get("apart", 0)
         self.fallbacks.update(entry["fallbacks"])
         self.estimated += entry["usage"].get("source") == "estimated"
 

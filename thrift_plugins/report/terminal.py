@@ -68,6 +68,8 @@ def notes(line: Line) -> Iterable[str]:
     yield f"{line.requests:,} calls, {hits:,} of them answered from the cache, {line.estimated:,} counted by our tokenizer."
     if line.unpriced:
         yield f"Not priced, and not in the sums: {', '.join(f'{model} ({count:,})' for model, count in line.unpriced.items())}."
+    if line.apart:
+        yield f"Beside the sums: {money(line.apart)} for priced models in calls that also had one without a price."
     kinds: Counter[str] = Counter()
     for what, count in line.fallbacks.items():
         kinds[what.partition(" (")[0]] += count

@@ -14,6 +14,15 @@ EXPECTED_OUTPUT = 1_024
 """Tokens kept free for the answer where the caller sets no limit."""
 
 _OUTPUT_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+_WORDS_ONLY = frozenset({
+    "text", "text-plain", "input_text", "output_text", "refusal", "citation", "citable", "search_result", "cache",
+    "reasoning", "reasoning_content", "thinking", "redacted_thinking",
+    "tool_use", "tool_call", "tool_call_chunk", "invalid_tool_call", "tool_result", "function_call", "function_call_output",
+    "server_tool_use", "server_tool_call", "server_tool_call_chunk", "server_tool_result",
+    "web_search_call", "web_search_result", "web_search_tool_result",
+})  # fmt: skip
+"""Kinds of content parts that every model reads; images, audio, video, files, and whatever comes next are not."""
+
 _MESSAGE_OVERHEAD = 16  # tokens of role, name and separators; more than any chat format adds
 
 
@@ -66,7 +75,7 @@ class _Needs:
         self.request = request
         self.limit = output_limit(request)
         self.tools = bool(request.tools) and request.params.get("tool_choice") != "none"
-        self.vision = any(_has_image(message.content) for message in request.messages)
+        self.vision = any(_beyond_words(message.content) for message in request.messages)
         self._bound: int | None = None
 
     def lacking(self, tier: Tier) -> str | None:
@@ -107,11 +116,11 @@ def _texts(request: Request) -> Iterator[str]:
             yield orjson.dumps(call.arguments).decode()
 
 
-def _has_image(content: Json) -> bool:
-    """Whether a content has an image part, also inside the content of a tool's result."""
+def _beyond_words(content: Json) -> bool:
+    """Whether a content has a part that is not text, also inside the content of a tool's result."""
     if isinstance(content, str) or not isinstance(content, Iterable):
         return False
     if isinstance(content, Mapping):
         kind = content.get("type") or content.get("block_type")
-        return (isinstance(kind, str) and "image" in kind) or _has_image(content.get("content"))
-    return any(_has_image(part) for part in content)
+        return (isinstance(kind, str) and kind not in _WORDS_ONLY) or _beyond_words(content.get("content"))
+    return any(_beyond_words(part) for part in content)

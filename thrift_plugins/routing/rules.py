@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.routing.constraints import eligible, forced
 from thrift_plugins.text.features import Features, features
-from thrift_plugins.types import Decision, Json, Request, Tier
+from thrift_plugins.types import Decision, Json, Message, Request, Tier
 
 Points: TypeAlias = Iterator[tuple[str, float]]
 """Signs with what each adds. One point halves the chance that a small model is good enough."""
@@ -17,6 +17,8 @@ Points: TypeAlias = Iterator[tuple[str, float]]
 _TOOL_TEXT_SHARE = 0.35  # filling in arguments takes less than solving: the tool does the sums
 _EXAM = 4.0  # no less than all that `_of_sums` can add, so that the score never falls where an exam is recognised
 _MORE_THAN_A_LOOKUP = 12  # words; "how many days are 3 weeks" has fewer
+_LEANS = 8  # words; "yes, please" and "go on" ask for what was asked before
+_EARLIER = 3  # user turns that a short one may lean on
 _NAMED = 0.1  # smaller contributions are not worth a reason
 
 
@@ -62,8 +64,27 @@ class RuleRouter:
 
 
 def difficulty(request: Request) -> tuple[float, tuple[str, ...]]:
-    """How hard a request is, 0 to 1, and the signs of it, weightiest first."""
-    found = features(request.messages)
+    """How hard a request is, 0 to 1, and the signs of it, weightiest first.
+
+    A turn of few words leans on the turns before it, so it is no easier than the hardest of the last few.
+    """
+    points = max((_points(request, found) for found in _turns(request.messages)), key=_total)
+    named = sorted((item for item in points if item[1] >= _NAMED), key=lambda item: -item[1])
+    return 1 - 2 ** -_total(points), tuple(name for name, _ in named) or ("short request",)
+
+
+def _turns(messages: Sequence[Message]) -> Iterator[Features]:
+    """The last user turn and, where it is short, the ones before it, as if each were asked at the end."""
+    last = features(messages)
+    yield last
+    if last.words >= _LEANS or last.turns <= 1:
+        return
+    asked = [at for at, message in enumerate(messages) if message.role == "user"]
+    for at in asked[-1 - _EARLIER : -1]:
+        yield replace(features(messages[: at + 1]), context=last.context, turns=last.turns)
+
+
+def _points(request: Request, found: Features) -> list[tuple[str, float]]:
     points = list(_of_size(found))
     if request.tools:
         points += [(name, _TOOL_TEXT_SHARE * value) for name, value in _of_text(found)]
@@ -72,9 +93,11 @@ def difficulty(request: Request) -> tuple[float, tuple[str, ...]]:
         points += _of_text(found)
     if request.schema is not None:
         points.append(("structured answer", 0.05 * _leaves(request.schema)))
-    score = 1 - 2 ** -sum(value for _, value in points)
-    named = sorted((item for item in points if item[1] >= _NAMED), key=lambda item: -item[1])
-    return score, tuple(name for name, _ in named) or ("short request",)
+    return points
+
+
+def _total(points: Sequence[tuple[str, float]]) -> float:
+    return sum(value for _, value in points)
 
 
 def _of_size(found: Features) -> Points:
@@ -92,7 +115,7 @@ def _of_text(found: Features) -> Points:
     else:
         yield from _of_sums(found)
     if found.code_marks or found.code:
-        yield "code", (1.0 if found.code_marks else 0.5) + 0.3 * min(3, found.code)
+        yield "code", (1.0 if found.code_marks or found.writes else 0.5) + 0.3 * min(3, found.code)
     yield "reasoning", min(2.5, 1.0 * found.reason)
     yield "explanation", min(0.9, 0.3 * found.explain)
     yield "several steps", min(0.9, 0.2 * found.steps)

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
+from thrift_plugins.stores.forks import renew_after_fork
+
 
 class Breaker:
     """Says whether a call is worth trying. Thread-safe; costs one comparison while all is well.
@@ -25,9 +27,14 @@ class Breaker:
         self._limit = failures
         self._cooldown = cooldown
         self._clock = clock
-        self._lock = Lock()
         self._in_a_row = 0
         self._next_try = 0.0
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """A lock of this process's own."""
+        self._lock = Lock()
 
     @property
     def is_open(self) -> bool:

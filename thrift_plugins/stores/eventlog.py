@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
+from thrift_plugins.stores.forks import renew_after_fork
 from thrift_plugins.stores.sqlite_file import SQLiteFile
 
 _SCHEMA = (
@@ -23,7 +24,7 @@ Row = tuple[str, float, str]
 
 
 class SQLiteEventLog:
-    """Events in a file, for several processes at once.
+    """Events in a file, for several processes at once. Moved or deleted, it is made anew for the next events.
 
     Args:
         path: the file; a `SQLiteStore` may use the same one.
@@ -84,6 +85,11 @@ class MemoryEventLog:
 
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """A lock of this process's own."""
         self._lock = Lock()
 
     def extend(self, rows: Iterable[Row]) -> int:

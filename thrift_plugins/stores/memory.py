@@ -8,6 +8,7 @@ from threading import Lock
 
 from thrift_plugins.stores.base import Clock
 from thrift_plugins.stores.envelope import expiry
+from thrift_plugins.stores.forks import renew_after_fork
 
 _ENTRY_OVERHEAD = 300
 """Bytes that an entry takes beside its key and value: dictionary slot, list node, tuple, float and object headers."""
@@ -28,13 +29,18 @@ class MemoryStore:
     def __init__(self, *, max_bytes: int = 64 * 1024 * 1024, clock: Clock = time.time) -> None:
         self.damaged = 0
         self._entries: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
-        self._bytes = 0
         self._max_bytes = max_bytes
         self._clock = clock
-        self._lock = Lock()
+        self.renew()
+        renew_after_fork(self)
 
     def __repr__(self) -> str:
         return f"MemoryStore({len(self._entries)} entries, {self._bytes} of {self._max_bytes} bytes)"
+
+    def renew(self) -> None:
+        """A lock of this process's own, and the sum that its holder may have been about to correct."""
+        self._lock = Lock()
+        self._bytes = sum(_size(key, value) for key, (value, _) in self._entries.items())
 
     def get(self, key: str) -> bytes | None:
         """The value, or None where there is none or it has expired."""

@@ -24,6 +24,7 @@ from thrift_plugins.errors import ConfigError, StoreUnavailable
 from thrift_plugins.stores.base import Clock
 from thrift_plugins.stores.breaker import Breaker
 from thrift_plugins.stores.envelope import Opened, as_secret, expiry, seal, unseal
+from thrift_plugins.stores.forks import renew_after_fork
 
 T = TypeVar("T")
 
@@ -103,7 +104,8 @@ class RedisStore:
         self._async_client = async_client
         self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = WeakKeyDictionary()
         self._breaker = Breaker()
-        self._lock = Lock()
+        self.renew()
+        renew_after_fork(self)
         clients: tuple[Redis | AsyncRedis | None, ...] = (self._client, async_client)
         for used in clients:
             if used is not None and used.get_encoder().decode_responses:
@@ -111,6 +113,10 @@ class RedisStore:
 
     def __repr__(self) -> str:
         return f"RedisStore({_address(self._client)!r})"
+
+    def renew(self) -> None:
+        """A lock of this process's own."""
+        self._lock = Lock()
 
     def get(self, key: str) -> bytes | None:
         """The value, or None where there is none, it has expired, or it is damaged."""
@@ -130,14 +136,12 @@ class RedisStore:
 
     def put(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """Keep a value for `ttl` seconds, or until the server evicts it."""
-        expires = expiry(self._clock(), ttl)
-        if expires is None:
+        sealed = self._sealed(key, value, ttl)
+        if sealed is None:
             self.delete(key)
             return
-        name = self._name(key)
-        sealed = seal(name, value, expires, self._secret)
         with self._asking():
-            self._client.set(name, sealed, px=_milliseconds(ttl))
+            self._client.set(self._name(key), sealed, px=_milliseconds(ttl))
 
     def delete(self, key: str) -> None:
         """Forget a value; no error where there is none."""
@@ -176,13 +180,11 @@ class RedisStore:
 
     async def aput(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """`put` without blocking the event loop."""
-        expires = expiry(self._clock(), ttl)
-        if expires is None:
+        sealed = self._sealed(key, value, ttl)
+        if sealed is None:
             await self.adelete(key)
             return
-        name = self._name(key)
-        sealed = seal(name, value, expires, self._secret)
-        await self._ask(lambda client: client.set(name, sealed, px=_milliseconds(ttl)))
+        await self._ask(lambda client: client.set(self._name(key), sealed, px=_milliseconds(ttl)))
 
     async def adelete(self, key: str) -> None:
         """`delete` without blocking the event loop."""
@@ -206,6 +208,11 @@ class RedisStore:
 
     def _pattern(self, prefix: str) -> str:
         return re.sub(r"([*?\[\]\\])", r"\\\1", self._name(prefix)) + "*"
+
+    def _sealed(self, key: str, value: bytes, ttl: float | None) -> bytes | None:
+        """What to keep; None where it has expired already."""
+        expires = expiry(self._clock(), ttl)
+        return None if expires is None else seal(self._name(key), value, expires, self._secret)
 
     def _opened(self, name: str, raw: object) -> Opened | None:
         entry = unseal(name, raw, self._secret)
@@ -237,6 +244,9 @@ class RedisStore:
         except _REFUSED as error:
             self._breaker.success()
             raise StoreUnavailable(f"{self!r} refused: {type(error).__name__}") from None
+        except RuntimeError as error:
+            # What asyncio says of an application's client on another event loop than its own: not the server's fault.
+            raise StoreUnavailable(f"{self!r} cannot be asked from here: {error}") from None
         self._breaker.success()
 
     async def _ask(self, command: Callable[[AsyncRedis], Awaitable[T]]) -> T:

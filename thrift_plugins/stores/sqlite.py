@@ -10,10 +10,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from thrift_plugins.errors import StoreUnavailable
+from thrift_plugins.errors import StoreCorrupt, StoreUnavailable
 from thrift_plugins.stores.base import Clock
 from thrift_plugins.stores.breaker import Breaker
 from thrift_plugins.stores.envelope import as_secret, expiry, seal, unseal
+from thrift_plugins.stores.forks import renew_after_fork
 from thrift_plugins.stores.sqlite_file import SQLiteFile, shared_secret
 
 # Ids grow with every write, so the order of ids is the order of age and no index is kept for it or for expiry:
@@ -37,6 +38,8 @@ _NEXT: Final = "SELECT id, expires FROM entries WHERE id > ? ORDER BY id LIMIT ?
 _EXPIRE: Final = "DELETE FROM entries WHERE id BETWEEN ? AND ? AND expires <= ?"
 
 _BUSY_TIMEOUT_S = 0.05
+_PATIENTLY: Final = "PRAGMA busy_timeout = 50"
+_INLINE: Final = "PRAGMA busy_timeout = 5"
 _TEND_EVERY = 64
 """Puts between two looks at size and age; smaller than what one look can remove, so the bound is kept."""
 _SWEEP = 128
@@ -45,9 +48,9 @@ _SWEEP = 128
 class SQLiteStore:
     """Entries in a file, the oldest evicted first. For threads, forks and several processes at once.
 
-    Reads never wait for writers. A write waits 50 ms at most; where writes keep failing they are refused at once for
-    a second at a time, while reads go on. The asynchronous methods run inline: handing microseconds to a thread
-    costs more than they take.
+    Reads never wait for writers. A write waits for others 50 ms at most; where writes keep failing they are refused at
+    once for a second at a time, while reads go on. The asynchronous methods run inline: handing microseconds to a
+    thread costs more than they take. They hold up the event loop, and so wait 5 ms at most.
 
     Args:
         path: the file. `<path>-wal` and `<path>-shm` are SQLite's own; `<path>.key` holds the secret.
@@ -78,12 +81,17 @@ class SQLiteStore:
         key_file = self._file.path.with_name(f"{self._file.path.name}.key")
         self._secret = as_secret(shared_secret(key_file) if secret is None else secret)
         self._writes = Breaker()
-        self._lock = Lock()
         self._puts_since = self._bytes_since = 0
         self._swept_to = 0
+        self.renew()
+        renew_after_fork(self)
 
     def __repr__(self) -> str:
         return f"SQLiteStore({str(self._file.path)!r})"
+
+    def renew(self) -> None:
+        """A lock of this process's own."""
+        self._lock = Lock()
 
     @property
     def path(self) -> Path:
@@ -103,22 +111,16 @@ class SQLiteStore:
 
     def put(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """Keep a value for `ttl` seconds, or until evicted."""
-        expires = expiry(self._clock(), ttl)
-        if expires is None or len(value) > self._max_bytes:
-            self.delete(key)
-            return
-        sealed = seal(key, value, expires, self._secret)
-        self._write(_PUT, key, expires, sealed)
-        self._tend(len(sealed))
+        self._put(_PATIENTLY, key, value, ttl)
 
     def delete(self, key: str) -> None:
         """Forget a value; no error where there is none."""
-        self._write(_DELETE, key)
+        self._write(_PATIENTLY, _DELETE, key)
 
     def clear(self, prefix: str = "") -> None:
         """Forget every value whose key starts with `prefix`, in steps that let other writers in between."""
         end = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else ""
-        while self._write(_CLEAR, prefix, end, end):
+        while self._write(_PATIENTLY, _CLEAR, prefix, end, end):
             pass
 
     def close(self) -> None:
@@ -131,11 +133,11 @@ class SQLiteStore:
 
     async def aput(self, key: str, value: bytes, ttl: float | None = None) -> None:
         """`put`, inline."""
-        self.put(key, value, ttl)
+        self._put(_INLINE, key, value, ttl)
 
     async def adelete(self, key: str) -> None:
         """`delete`, inline."""
-        self.delete(key)
+        self._write(_INLINE, _DELETE, key)
 
     async def aclear(self, prefix: str = "") -> None:
         """`clear`, in a thread."""
@@ -145,12 +147,27 @@ class SQLiteStore:
         """`close`."""
         self.close()
 
-    def _write(self, statement: str, *values: str | float | bytes) -> int:
+    def _put(self, patience: str, key: str, value: bytes, ttl: float | None) -> None:
+        expires = expiry(self._clock(), ttl)
+        if expires is None or len(value) > self._max_bytes:
+            self._write(patience, _DELETE, key)
+            return
+        sealed = seal(key, value, expires, self._secret)
+        self._write(patience, _PUT, key, expires, sealed)
+        self._tend(len(sealed))
+
+    def _write(self, patience: str, statement: str, *values: str | float | bytes) -> int:
         """How many rows it changed."""
+
+        def change(connection: sqlite3.Connection) -> int:
+            # Left as it is afterwards, so that what tends the file next, on the same connection, is as patient.
+            connection.execute(patience)
+            return connection.execute(statement, values).rowcount
+
         if not self._writes.allow():
             raise StoreUnavailable(f"{self._file.path}: writes failed lately; not tried")
         try:
-            changed = self._file.run(lambda connection: connection.execute(statement, values).rowcount)
+            changed = self._file.run(change)
         except StoreUnavailable:
             self._writes.failure()
             raise
@@ -171,8 +188,9 @@ class SQLiteStore:
             if self._puts_since < _TEND_EVERY and self._bytes_since < self._max_bytes // _TEND_EVERY:
                 return
             self._puts_since = self._bytes_since = 0
-        # The value is kept already; a busy file only puts this off.
-        with suppress(StoreUnavailable):
+        # The value is kept already; a busy or foreign file only puts this off.
+        with suppress(StoreUnavailable, StoreCorrupt):
+            self._file.reopen_if_moved()
             self._file.run(self._sweep)
             self._file.run(self._evict)
         self._file.checkpoint_soon()

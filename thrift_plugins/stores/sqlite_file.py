@@ -11,12 +11,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from weakref import WeakSet
 
 from thrift_plugins.errors import ConfigError, StoreCorrupt, StoreUnavailable
 
 T = TypeVar("T")
+_Identity: TypeAlias = tuple[int, int]
 
 APPLICATION_ID = 0x54485246
 """`THRF`, in the header of every file of ours."""
@@ -36,7 +37,8 @@ _UNTOUCHED = "it was left untouched; choose another path, or move that file away
 class SQLiteFile:
     """Connections to one file. Each is used by one thread at a time, and kept for the next.
 
-    Closed, it opens again when it is used.
+    Closed, it opens again when it is used. Where the path leads to another file or none, `transact` goes on with the file
+    there, made anew if need be; `run` does so after `reopen_if_moved`.
 
     Args:
         path: made if it is not there, readable by its owner alone.
@@ -60,12 +62,8 @@ class SQLiteFile:
         self._checkpoints_apart = checkpoints_apart
         self._idle: deque[sqlite3.Connection] = deque()
         self._checkpointing = Lock()
-        try:
-            _make_private(self.path)
-            _refuse_foreign(self.path)
-            self._prepare(schema)
-        except (OSError, sqlite3.Error) as error:
-            raise self._explained(error) from error
+        self._schema = tuple(schema)
+        self._identity = self._made()
         _open_files.add(self)
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -75,9 +73,10 @@ class SQLiteFile:
             StoreUnavailable: SQLite did not do it.
         """
         connection = None
+        idle = self._idle
         try:
             try:
-                connection = self._idle.pop()
+                connection = idle.pop()
             except IndexError:
                 connection = self._connect(self._busy_timeout)
             result = work(connection)
@@ -87,11 +86,21 @@ class SQLiteFile:
         except BaseException:
             _discard(connection)
             raise
-        self._idle.append(connection)
+        # Closed meanwhile, the file may be another one by now.
+        if idle is self._idle:
+            idle.append(connection)
+        else:
+            _discard(connection)
         return result
 
     def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """`run`, all or nothing."""
+        """`run`, all or nothing, and not into a file that nobody will find.
+
+        Raises:
+            StoreCorrupt: another file, not ours, is there now.
+            StoreUnavailable: SQLite did not do it.
+        """
+        self.reopen_if_moved()
 
         def whole(connection: sqlite3.Connection) -> T:
             connection.execute("BEGIN IMMEDIATE")
@@ -101,27 +110,46 @@ class SQLiteFile:
 
         return self.run(whole)
 
+    def reopen_if_moved(self) -> None:
+        """Leave a file that was moved or deleted: connections would go on writing to it without an error.
+
+        Raises:
+            StoreCorrupt: another file, not ours, is there now.
+            StoreUnavailable: it cannot be made or opened.
+        """
+        if _identity(self.path) != self._identity:
+            self.close()
+            self._identity = self._made()
+
     def checkpoint_soon(self) -> None:
         """Move the write-ahead log into the file once it is large, in a thread of its own.
 
         SQLite would do it inside somebody's put, which then waits for the disk: 13 to 40 ms where 0.03 are usual.
         """
         log = self.path.with_name(f"{self.path.name}-wal")
-        with suppress(OSError):
+        try:
             if log.stat().st_size < _CHECKPOINT_BYTES or not self._checkpointing.acquire(blocking=False):
                 return
+        except OSError:  # no log, nothing to move
+            return
+        try:
             Thread(target=self._checkpoint, name="thrift-checkpoint", daemon=True).start()
+        except RuntimeError:  # no thread can be had: the log grows until one can
+            self._checkpointing.release()
 
     def _checkpoint(self) -> None:
-        with suppress(StoreUnavailable):
-            self.run(lambda connection: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())
-        self._checkpointing.release()
+        try:
+            with suppress(StoreUnavailable):
+                self.run(lambda connection: connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone())
+        finally:
+            self._checkpointing.release()
 
     def close(self) -> None:
-        """Close the connections that nobody is using."""
+        """Close the connections: now those that nobody is using, the others as soon as they come back."""
+        idle, self._idle = self._idle, deque()
         with suppress(IndexError):
             while True:
-                _discard(self._idle.pop())
+                _discard(idle.pop())
 
     def abandon(self) -> None:
         """In a forked child: forget inherited connections without closing them."""
@@ -130,7 +158,7 @@ class SQLiteFile:
         self._checkpointing = Lock()
 
     def _connect(self, wait: float) -> sqlite3.Connection:
-        # mode=rw: a file that was taken away is an outage, not a reason to make one with other permissions.
+        # mode=rw: a file is made by `_made` alone, which sees to its permissions and its schema.
         connection = sqlite3.connect(
             f"{self.path.as_uri()}?mode=rw", uri=True, timeout=wait, isolation_level=None, check_same_thread=False
         )
@@ -144,7 +172,17 @@ class SQLiteFile:
             raise
         return connection
 
-    def _prepare(self, schema: Sequence[str]) -> None:
+    def _made(self) -> _Identity | None:
+        """The file at the path, made if it is not there."""
+        try:
+            _make_private(self.path)
+            _refuse_foreign(self.path)
+            self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            raise self._explained(error) from error
+        return _identity(self.path)
+
+    def _prepare(self) -> None:
         connection = self._connect(_PREPARE_WAIT_S)
         try:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -157,7 +195,7 @@ class SQLiteFile:
             if version == 0:
                 connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
                 connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-            for statement in schema:
+            for statement in self._schema:
                 connection.execute(statement)
             connection.execute("COMMIT")
             _switch_to_wal(connection)
@@ -201,6 +239,14 @@ def _publish_secret(path: Path) -> None:
             os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> _Identity | None:
+    """Which file the path leads to, None where to none."""
+    with suppress(OSError):
+        found = path.stat()
+        return found.st_dev, found.st_ino
+    return None
 
 
 def _make_private(path: Path) -> None:

@@ -13,6 +13,7 @@ from thrift_plugins.types import Message
 
 _HEAD, _TAIL = 1_400, 600  # characters read of a long text: tasks are put before or after the material
 _CHARACTERS_PER_TOKEN = 4.0  # of the text that is not read
+_BYTES_PER_TOKEN = 8  # at most, and of anything: emoji and white space have no words, but they fill a context
 
 _LATIN_WORD = re.compile(r"[a-z\u00c0-\u024f]+")  # what stands between Chinese characters has no spaces around it
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")
@@ -31,7 +32,8 @@ _LONG_LIST = 10  # commas in a line from which it may be a list of labels
 _LABEL_LETTERS = 30  # a label is shorter than a clause
 
 _PHRASES_ONLY = (*UNSPACED, Script.HANGUL)
-_ENOUGH_WORDS = 4  # fewer Latin words can be names in any language
+_ENOUGH_WORDS = 4  # fewer can be names in any language
+_COMMON_SHARE = 0.15  # of the words; neighbouring languages share a few, and names and terms have none
 _STRONG_IN_SYSTEM = (Sign.REASON, Sign.MATHS, Sign.CODE, Sign.EXPERT, Sign.CHOICE, Sign.LENGTHY)
 
 
@@ -53,6 +55,7 @@ class Features:
         steps: words that put steps in an order.
         maths: mathematical words and signs.
         code: words about programs; `code_marks` tells that there is code itself.
+        writes: asks for something to be written or built.
         technical: terms of engineering and the sciences.
         expert: terms of medicine, law, and tax.
         exam: it has the form of an exam question: lettered options, a blank, "which of the following".
@@ -78,6 +81,7 @@ class Features:
     maths: int = 0
     code: int = 0
     code_marks: bool = False
+    writes: int = 0
     technical: int = 0
     expert: int = 0
     exam: bool = False
@@ -117,7 +121,7 @@ def features(messages: Sequence[Message]) -> Features:
     return Features(
         words=max(0.0, size.words - numerals) * scale,
         tokens=size.tokens * scale,
-        context=size.tokens * scale + sum(len(m.text) for m in before) / _CHARACTERS_PER_TOKEN,
+        context=max(size.tokens * scale, _least_tokens(turn)) + sum(_unread_tokens(m.text) for m in before),
         turns=1 + sum(1 for m in before if m.role == "user"),
         asks=_asks(window, found, signs),
         quantity=signs[Sign.QUANTITY],
@@ -127,6 +131,7 @@ def features(messages: Sequence[Message]) -> Features:
         maths=signs[Sign.MATHS] + (0 if plain else sum(map(window.count, _MATHS_MARKS))),
         code=signs[Sign.CODE],
         code_marks=any(map(window.__contains__, _CODE_MARKS)),
+        writes=signs[Sign.WRITE],
         technical=signs[Sign.TECHNICAL],
         expert=signs[Sign.EXPERT],
         exam=exam,
@@ -143,6 +148,15 @@ def features(messages: Sequence[Message]) -> Features:
 
 def _window(text: str) -> str:
     return text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]}\n{text[-_TAIL:]}"
+
+
+def _least_tokens(text: str) -> float:
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return size / _BYTES_PER_TOKEN
+
+
+def _unread_tokens(text: str) -> float:
+    return max(len(text) / _CHARACTERS_PER_TOKEN, _least_tokens(text))
 
 
 def _is_spaced(size: Tally) -> bool:
@@ -208,6 +222,7 @@ def _labels(text: str) -> int:
 def _familiar(size: Tally, found: Sequence[str], signs: Sequence[int]) -> bool:
     if size.share(Script.OTHER) > 0.3:
         return False
-    if size.share(Script.LATIN) < 0.9 or sum(map(str.isalpha, found)) < _ENOUGH_WORDS:
+    words = len(found) - sum(map(str.isdecimal, found))
+    if words < _ENOUGH_WORDS or sum(map(size.share, _PHRASES_ONLY)) > 0.1:
         return True
-    return signs[Sign.COMMON] + signs[Sign.QUESTION] + signs[Sign.CODE] > 0
+    return signs[Sign.COMMON] + signs[Sign.QUESTION] - signs[Sign.STRANGE] >= _COMMON_SHARE * words

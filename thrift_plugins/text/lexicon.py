@@ -37,6 +37,8 @@ class Sign(IntEnum):
     LENGTHY = 12
     NUMBER = 13
     COMMON = 14
+    STRANGE = 15
+    WRITE = 16
 
 
 _WORDS: Mapping[Sign, str] = MappingProxyType({
@@ -84,7 +86,11 @@ _WORDS: Mapping[Sign, str] = MappingProxyType({
         debug compile compiler stackt* traceb* segfault nullpo* refact* unittest pytest git github docker kubern* dockerfile
         code coding codes program programming progra* script algori* recursion recurs* leetcode api endpoint
         quellcode programmiere algorithmus programme programmer código codigo programa programar algoritmo script codice
-        код кода програ* скрипт алгори* функцию كود برنامج خوارزمية برمجة कोड प्रोग्राम एल्गोरिदम""",
+        implem* implém* linux module modules driver drivers parser parsers function functions binärb* treiber kernelmodul
+        módulo módulos analyseur
+        код кода програ* скрипт алгори* функцию реализ* драйвер драйве* парсер модуль модуля функция
+        كود برنامج برنامجا برنامجًا خوارزمية برمجة نفذ نفّذ دالة
+        कोड प्रोग्राम एल्गोरिदम फ़ंक्शन फंक्शन मॉड्यूल ड्राइवर इम्प्लीमेंट""",
     Sign.TECHNICAL: """
         database databases distri* concur* deadlo* encryp* crypto* protocol protocols latency throug* schema kernel thread threads
         neural transf* gradie* bayesian regres* quantum relati* thermo* entropy molecu* enzyme enzymes protein proteins genome
@@ -95,14 +101,17 @@ _WORDS: Mapping[Sign, str] = MappingProxyType({
     Sign.EXPERT: """
         diagno* sympto* patient patients dosage dose mg clinical treatm* disease diseases therapy prescr* cancer tumor tumour
         surgery surgical syndro* chroni* contraindicated contraindications medica* antibi* pathol* infect* pregna* vaccine overdose
+        drug drugs warfar* amioda* heparin insuli* metfor* ibupro* parace* acetam* aspiri* amoxic* morphi* opioid opioids statin
+        statins antico* antide* lithium digoxin
         lawsuit statute plaint* defend* liabil* court contract contracts tort jurisd* consti* legal lawyer attorney litiga*
         felony negligence copyri* patent patents gdpr compliance tax taxes taxati* deduct* fiduci* deriva* amorti* audit auditor
-        diagnose krankh* symptome dosier* behand* gericht vertrag haftung gesetz steuer steuern medika* rechtl* klage
+        diagnose krankh* symptome dosier* dosis behand* wirkst* arznei* gericht vertrag haftung gesetz steuer steuern medika* rechtl* klage
         maladie symptô* traite* médica* posologie contrat tribunal juridi* loi impôt impôts avocat
         enferm* síntom* sintom* tratam* dosis dosagem contrato contratos demanda tribunal jurídi* jurídico ley impuesto impostos imposto advogado abogado
-        doença doenças malattia sintomi farmaco contratto legge tasse
-        диагно* болезн* симпто* лечени* дозиро* доза догово* суд закон законы законом закона юридич* налог налоги налогов врач
-        تشخيص مرض أعراض علاج جرعة عقد قانون محكمة ضريبة रोग लक्षण इलाज उपचार दवा खुराक कानून अदालत अनुबंध टैक्स""",
+        fármaco fármacos remédio remédios doença doenças malattia sintomi farmaco farmaci dosagg* contratto legge tasse
+        диагно* болезн* симпто* лечени* дозиро* доза дозу дозы препар* лекарс* варфар* амиода* инсули* ибупро* аспири* догово* суд закон законы законом закона юридич* налог налоги налогов врач
+        تشخيص مرض أعراض علاج جرعة الجرعة دواء الدواء وارفارين الوارفارين أميودارون الأميودارون أنسولين عقد قانون محكمة ضريبة
+        रोग लक्षण इलाज उपचार दवा दवाई खुराक वारफेरिन वारफरिन एमियोडेरोन इंसुलिन कानून अदालत अनुबंध टैक्स""",
     Sign.CONSTRAINT: """
         json yaml xml csv markdown exactly must only strictly bullet bullets table without unless except format between
         genau höchst* mindes* nur tabelle ohne exacte* seulement maximum minimum tableau sans exacta* solamente solo máximo
@@ -123,15 +132,34 @@ _WORDS: Mapping[Sign, str] = MappingProxyType({
         dos tres cuatro cinco seis siete ocho nueve diez mitad doble dois duas três quatro sete oito nove dez metade dobro
         два две три четыре пять шесть семь восемь девять десять полови* вдвое
         اثنان ثلاثة أربعة خمسة ستة سبعة ثمانية تسعة عشرة نصف ضعف दो तीन चार पाँच पांच छह सात आठ नौ दस आधा आधे दोगुना""",
-    # Words that most sentences have. Latin text with none of them is in a language that this file does not know.
+    Sign.WRITE: """
+        write build develop schrei* écris écrire écrivez escrib* escrev* scrivi scrivere scriva напиши напишите написать
+        اكتب लिखो लिखें लिखिए""",
+    # Words that most sentences have. A text with few of them is in a language that this file does not know.
     Sign.COMMON: """
         the a an of to in on for and or it this that with my your me i you we he she they at from by be was were has have
+        these those there their his her its our us them as if into about than but so not will would should may all any tell give
         please translate hello hi thanks hey thank okay yes good
         der die das ein eine einen den dem und ist sind im in zu mit von für auf ich mein meine mir du bitte es hallo danke
+        dass wie als an aus bei nach oder auch wir sie er des
         le la les un une des du de et est sont dans pour avec sur mon ma mes je tu vous il elle ce cette bonjour merci ça
+        au aux par en se son sa ses nous ou
         el los las una unos del y es son en por para con mi mis tu su yo está hola gracias al lo se
         o os as um uma e é são no na nos nas do da dos das em por para com meu minha seu sua olá obrigado obrigada ao
-        il lo gli i uno di è sono nel nella per con mio mia ciao grazie che si""",
+        il lo gli i uno di è sono nel nella per con mio mia ciao grazie che si del della
+        и в на я с а по к у за от из о об для до это этот эта то но же вы ты мы он она они мой моя моё мои мне меня если или
+        ли бы есть был была было у при все всё пожалуйста привет здравствуйте спасибо переведи
+        في على إلى عن مع هذا هذه ذلك التي الذي أن إن أنا هو هي أو و كان كل بين بعد قبل عند لي يا مرحبا شكرا فضلك
+        है हैं का की के को में से और यह वह ये मैं मेरा मेरी मेरे मुझे आप एक पर भी तो हो कि इस उस ने था थी थे लिए
+        करें करो कीजिए कृपया नमस्ते धन्यवाद""",
+    # Such words of languages that this file does not know, where those share COMMON ones with languages that it does.
+    Sign.STRANGE: """
+        het een dat niet wat hoe van voor zijn wordt waarom och att det är inte som på av ett og ikke til jeg hva hvad
+        że się jest jak czy dla przez który która które oraz že jsou ale jak který která které proč při
+        ja että ovat mitä miten miksi și să este pentru dacă sunt amb els és què hogy egy ve bir bu için ile nasıl
+        kwa ya wa katika kwamba dan yang untuk dengan dari ini adalah là của và cho một kako što koji koja
+        що та як це або чи від із між щоб є і че са какво защо је су шта како
+        که است را این از به با برای در چگونه کنید کے کی میں سے ہے کا اور आहे आणि छ""",
 })
 
 _SPACED_PHRASES: Mapping[Sign, tuple[str, ...]] = MappingProxyType({
@@ -141,6 +169,7 @@ _SPACED_PHRASES: Mapping[Sign, tuple[str, ...]] = MappingProxyType({
     ),
     Sign.REASON: (
         "step by step", "step-by-step", "root cause", "trade-off", "think through", "show your work", "schritt für schritt",
+        "np-hard", "np-complete", "p = np", "p=np", "p vs np", "equal to np", "equal np",
         "étape par étape", "pas à pas", "paso a paso", "passo a passo", "passo dopo passo", "шаг за шагом", "пошагово",
         "خطوة بخطوة", "चरण दर चरण", "कदम दर कदम",
     ),
@@ -155,7 +184,15 @@ _SPACED_PHRASES: Mapping[Sign, tuple[str, ...]] = MappingProxyType({
         "at most", "at least", "no more than", "less than", "in the form", "höchstens", "no más de", "au plus", "pas plus de", "no máximo",
         "не более", "не менее", "على الأكثر", "على الأقل", "कम से कम", "अधिक से अधिक", "make sure",
     ),
-    Sign.CODE: ("source code", "code source", "código fonte", "código fuente", "исходный код", "pull request", "unit test"),
+    Sign.CODE: (
+        "source code", "code source", "código fonte", "código fuente", "исходный код", "pull request", "unit test",
+        "red-black", "red black tree", "binary tree", "search tree", "linked list", "hash table", "class that",
+        "rot-schwarz", "verkettete liste", "funktion die", "funktion, die", "klasse, die", "arbre rouge", "liste chaînée",
+        "fonction qui", "classe qui", "pilote pour", "árbol rojo", "árbol binario", "lista enlazada", "función que", "clase que",
+        "árvore rubro", "árvore binária", "lista encadeada", "função que", "classe que", "albero rosso", "albero binario",
+        "funzione che", "classe che", "красно-ч", "двоичное дерево", "связный список", "напиши класс", "модуль ядра",
+        "شجرة حمراء", "الشجرة الحمراء", "लाल-काला", "रेड-ब्लैक",
+    ),
 })
 
 _UNSPACED_PHRASES: Mapping[Sign, tuple[str, ...]] = MappingProxyType({
@@ -166,7 +203,7 @@ _UNSPACED_PHRASES: Mapping[Sign, tuple[str, ...]] = MappingProxyType({
         "설명", "왜 ", "비교", "차이", "이유", "อธิบาย", "ทำไม", "เปรียบเทียบ",
     ),
     Sign.REASON: (
-        "证明", "推导", "分析", "评估", "设计", "优化", "架构", "策略", "根因", "根本原因", "权衡", "逐步", "一步一步", "一步步", "推理", "诊断",
+        "证明", "推导", "分析", "评估", "设计", "优化", "架构", "策略", "根因", "根本原因", "猜想", "权衡", "逐步", "一步一步", "一步步", "推理", "诊断",
         "論証", "評価", "設計", "最適化", "戦略", "導出", "段階的", "ステップ", "推論", "根拠", "証明",
         "증명", "분석", "평가", "설계", "최적화", "전략", "단계별", "추론", "근본 원인", "พิสูจน์", "วิเคราะห์", "ออกแบบ", "ทีละขั้น",
     ),
@@ -179,6 +216,9 @@ _UNSPACED_PHRASES: Mapping[Sign, tuple[str, ...]] = MappingProxyType({
         "계산", "방정식", "적분", "확률", "미분", "정리", "행렬", "평균", "합계", "모두", "퍼센트", "절반", "คำนวณ", "สมการ",
     ),
     Sign.CODE: (
+        "实现", "编写", "红黑树", "二叉树", "链表", "驱动", "模块", "内核", "解析器", "排序", "的函数", "个函数", "一个类",
+        "実装", "赤黒木", "二分木", "連結リスト", "ドライバ", "カーネル", "モジュール", "パーサ", "関数を書", "クラスを書",
+        "구현", "레드블랙", "레드-블랙", "이진 트리", "드라이버", "커널", "모듈", "파서", "함수를", "클래스를",
         "代码", "编程", "程序", "调试", "算法", "函数式", "脚本", "正则", "接口", "コード", "プログラム", "デバッグ", "アルゴリズム", "スクリプト", "正規表現",
         "코드", "프로그램", "디버그", "디버깅", "알고리즘", "스크립트", "정규식", "โค้ด", "โปรแกรม",
     ),
@@ -189,8 +229,11 @@ _UNSPACED_PHRASES: Mapping[Sign, tuple[str, ...]] = MappingProxyType({
     ),
     Sign.EXPERT: (
         "诊断", "症状", "患者", "治疗", "剂量", "疾病", "药", "手术", "法律", "合同", "诉讼", "责任", "法院", "税", "法规", "病",
-        "診断", "治療", "用量", "薬", "手術", "契約", "訴訟", "裁判", "税金", "法的", "条例",
-        "진단", "증상", "환자", "치료", "복용", "질병", "수술", "법률", "계약", "소송", "법원", "세금", "약을", "โรค", "กฎหมาย", "สัญญา",
+        "华法林", "胺碘酮", "胰岛素", "布洛芬", "阿司匹林", "二甲双胍",
+        "診断", "治療", "用量", "投与", "薬", "手術", "契約", "訴訟", "裁判", "税金", "法的", "条例",
+        "ワルファリン", "アミオダロン", "インスリン", "イブプロフェン", "アスピリン",
+        "진단", "증상", "환자", "치료", "복용", "용량", "투여", "질병", "수술", "법률", "계약", "소송", "법원", "세금", "약을",
+        "와파린", "아미오다론", "인슐린", "이부프로펜", "아스피린", "โรค", "กฎหมาย", "สัญญา",
     ),
     Sign.CHOICE: (
         "下列", "以下哪", "以下说法", "以下选项", "哪一项", "哪项", "正确的是", "错误的是", "不正确", "答案：", "答案:", "单选", "多选", "（）", "( )", "（ ）",
@@ -205,6 +248,7 @@ _UNSPACED_PHRASES: Mapping[Sign, tuple[str, ...]] = MappingProxyType({
         "论文", "文章", "报告", "详细", "全面", "小说", "故事", "方案", "计划", "大纲", "エッセイ", "レポート", "詳しく", "詳細", "物語", "小説", "企画",
         "에세이", "보고서", "자세히", "상세", "이야기", "소설", "계획", "บทความ", "รายงาน", "ละเอียด",
     ),
+    Sign.WRITE: ("写", "書い", "作っ", "작성", "เขียน"),
     Sign.NUMBER: ("两", "三", "四", "五", "六", "七", "八", "九", "十", "百", "千", "万", "半", "둘", "셋", "넷", "다섯", "여섯", "절반"),
 })
 
