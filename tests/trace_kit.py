@@ -46,6 +46,11 @@ def row(number: int, text: str, **changes: Any) -> dict[str, Any]:
     return {**record, **changes}
 
 
+def arm(**changes: Any) -> dict[str, Any]:
+    """What the baseline of a row answered."""
+    return {"text": "Hi", "score": 1.0, "usage": {"input_tokens": 9, "output_tokens": 2}, **changes}
+
+
 def tool_row(number: int, call: str | None) -> dict[str, Any]:
     """A request with one tool; `call` is what both models answered."""
     arm = {"text": call, "score": 1.0, "usage": {"input_tokens": 60, "output_tokens": 15}}

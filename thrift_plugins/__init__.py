@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 # Not lazily: whoever imports the module `scope` first would leave it here under the name of the function.
-from thrift_plugins.scope import current_scope, route, scope
+from thrift_plugins.scope import current_scope, fresh, route, scope
 
 if TYPE_CHECKING:
     from thrift_plugins.config import CacheConfig, Config, LedgerConfig, RoutingConfig
@@ -59,6 +59,7 @@ __all__ = [
     "UnknownModelPrice",
     "UnsupportedByTier",
     "current_scope",
+    "fresh",
     "route",
     "scope",
 ]

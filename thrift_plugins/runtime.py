@@ -19,7 +19,7 @@ from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.ledger import Ledger
 from thrift_plugins.prices import Prices
 from thrift_plugins.routing import Router, RuleRouter
-from thrift_plugins.scope import current_recording, current_route
+from thrift_plugins.scope import current_recording, current_route, wants_fresh
 from thrift_plugins.stores import ledger_beside, open_event_log, open_store
 from thrift_plugins.stores.base import Clock, EventLog, Store
 from thrift_plugins.types import Json, Message, Request, Scope
@@ -85,7 +85,6 @@ class Runtime:
         params: Mapping[str, Json],
         scope: Scope,
         cacheable: bool = True,
-        fresh: bool = False,
         forced: str | None = None,
     ) -> Request:
         """A request of this runtime: now, with an id of its own, or with that of the recorded call being replayed.
@@ -107,7 +106,7 @@ class Runtime:
             identity=" ".join([dialect, *map(str, identities)]),
             scope=scope,
             cacheable=cacheable and None not in identities,
-            fresh=fresh,
+            fresh=wants_fresh(),
             forced=forced or current_route(),
             baseline_usage=recording.baseline_usage if recording else None,
         )

@@ -84,6 +84,24 @@ def replaying(recording: Recording) -> Iterator[None]:
         _recording.reset(token)
 
 
+_fresh: ContextVar[bool] = ContextVar("thrift_fresh", default=False)
+
+
+def wants_fresh() -> bool:
+    """Whether calls here must not be answered from the cache."""
+    return _fresh.get()
+
+
+@contextmanager
+def fresh() -> Iterator[None]:
+    """Ask anew in a block, and keep the new answers: for "try again", and for a retry around one's own parser."""
+    token = _fresh.set(True)
+    try:
+        yield
+    finally:
+        _fresh.reset(token)
+
+
 _route: ContextVar[str | None] = ContextVar("thrift_route", default=None)
 
 

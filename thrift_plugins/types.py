@@ -171,7 +171,7 @@ class Request:
         params: everything else that decides the answer (temperature, max_tokens, stop, seed, ...).
         identity: a digest of the model's own settings, in the dialect of the adapter.
         cacheable: False where something in the request has no canonical form, so that no key may be made.
-        fresh: True for a retry by the app itself: a stored answer would be the one that it could not use.
+        fresh: True where the app wants no stored answer; the new one is stored in its place.
         forced: tier that the caller insists on.
         baseline_usage: what the baseline is known to use for it (replays know), else None.
     """

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.trace_kit import header, row, tool_row, week, write
+from tests.trace_kit import arm, header, row, tool_row, week, write
 from thrift_plugins import CacheConfig, Config, LedgerConfig, RoutingConfig
-from thrift_plugins.cli import app
-from thrift_plugins.errors import ConfigError, ThriftError, TraceError
+from thrift_plugins.cli import app, main
+from thrift_plugins.errors import ConfigError, StoreError, ThriftError, TraceError
+from thrift_plugins.ledger import Ledger
 from thrift_plugins.replay import Trace, replay
 from thrift_plugins.replay.check import Answer, score
 from thrift_plugins.replay.month import Framework
@@ -86,14 +89,19 @@ def test_a_replay_needs_its_ledger(tmp_path: Path) -> None:
         ([header(), row(0, "Hi", baseline="huge-1")], 2, "the baseline 'huge-1' has no arm"),
         ([header(), row(0, "Hi", arms={})], 2, "has no arm"),
         ([header(), row(0, "Hi", arms={"other-1": {}})], 2, "model 'other-1' has no price"),
-        ([header(), row(0, "Hi", arms={"large-1": {"text": "Hi", "score": 1.0}})], 2, "is not whole"),
-        ([header(), row(0, "Hi", check={"kind": "guess"})], 2, "check kind 'guess'"),
+        ([header(), row(0, "Hi", arms={"large-1": {"text": "Hi", "score": 1.0}})], 2, "the arm of 'large-1': field 'usage' is missing"),
+        ([header(), row(0, "Hi", check={"kind": "guess"})], 2, "the check: kind 'guess' is not one of recorded, label"),
         ([header(), {key: value for key, value in row(0, "Hi").items() if key != "messages"}], 2, "'messages' is missing"),
         ([header(), row(0, "Hi", t="noon")], 2, "'t' is str"),
         ([header(), row(1, "Hi"), row(0, "Hi")], 3, "time order"),
+        ([header(), row(1, "Hi"), row(2, "Ho", id="k001")], 3, "id 'k001' is that of an earlier line"),
         ([row(0, "Hi")], 1, "not a trace header"),
         ([header(schema=9)], 1, "not a trace header"),
         ([header(start="soon")], 1, "soon"),
+        ([header(start=5)], 1, "start must be a time"),
+        ([header(prices_usd_per_million_tokens=[1])], 1, "must be an object of objects"),
+        ([header(prices_usd_per_million_tokens={"large-1": 3})], 1, "must be an object of objects"),
+        ([header(prices_usd_per_million_tokens={"large-1": {"input": "3"}})], 1, "each rate as a number"),
     ],
 )
 def test_a_bad_line_is_named_before_anything_is_replayed(tmp_path: Path, lines: list[Any], line: int, problem: str) -> None:
@@ -105,6 +113,60 @@ def test_a_bad_line_is_named_before_anything_is_replayed(tmp_path: Path, lines: 
     assert isinstance(result.exception, ThriftError)
     assert str(result.exception) == str(caught.value)
     assert "replaying" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"messages": ["Hi"]}, "message 1: is str, not an object"),
+        ({"messages": [{"role": "user"}]}, "message 1: field 'content' is missing"),
+        ({"messages": [{"role": "robot", "content": "Hi"}]}, "role 'robot' cannot be replayed, only assistant, system, user"),
+        ({"messages": [{"role": "tool", "content": "Hi"}]}, "role 'tool' cannot be replayed"),
+        ({"params": [1]}, "field 'params' is list"),
+        ({"params": {"messages": 1, "top_p": 1}}, "field 'params' has messages, which"),
+        ({"tools": "abc"}, "field 'tools' is str"),
+        ({"tools": [{}]}, "tool 1: field 'name' is missing"),
+        ({"t": True}, "field 't' is bool"),
+        ({"check": {"kind": []}}, "the check: field 'kind' is list"),
+        ({"check": {"kind": "label"}}, "field 'gold' is missing"),
+        ({"check": {"kind": "same_topic", "topic": 3}}, "field 'topic' is int"),
+        ({"check": {"kind": "evidence"}}, "field 'any_of' is missing"),
+        ({"check": {"kind": "spans", "turns": [1]}}, "field 'turns' is not a list of strings"),
+        ({"arms": {"large-1": "Hi"}}, "the arm of 'large-1': is str"),
+        ({"arms": {"large-1": arm(text=5)}}, "field 'text' is int"),
+        ({"arms": {"large-1": arm(score="nan")}}, "field 'score' is str"),
+        ({"arms": {"large-1": arm(score=1.5)}}, "field 'score' is 1.5, not from 0 to 1"),
+        ({"arms": {"large-1": arm(usage={"input_tokens": 5.5, "output_tokens": 1})}}, "field 'input_tokens' is float"),
+        ({"arms": {"large-1": arm(usage={"input_tokens": 5, "output_tokens": -1})}}, "field 'output_tokens' is -1"),
+        ({"arms": {"large-1": arm(usage={"input_tokens": 5, "output_tokens": 1, "cached_tokens": 6})}}, "more than the 5"),
+    ],
+)
+def test_a_row_that_cannot_be_replayed_is_one_sentence(tmp_path: Path, changes: dict[str, Any], problem: str) -> None:
+    with pytest.raises(TraceError, match=problem) as caught:
+        list(Trace(write(tmp_path / "bad.jsonl", [header(), row(0, "Hi", **changes)])))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_start_without_an_offset_is_utc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        naive = Trace(write(tmp_path / "naive.jsonl", [header(start="2026-10-01T00:00:00")]))
+    time.tzset()
+    assert naive.start == Trace(write(tmp_path / "utc.jsonl", [header()])).start
+
+
+def test_empty_lines_are_nothing(tmp_path: Path) -> None:
+    trace = Trace(write(tmp_path / "airy.jsonl", ["", header(), "", row(0, "Hi")]))
+    assert [each.id for each in trace] == ["k000"]
+
+
+def test_a_damaged_trace_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.jsonl.gz"
+    whole = gzip.compress("\n".join(json.dumps(each) for each in [header(), *week()]).encode())
+    path.write_bytes(whole[:60] + bytes(30) + whole[90:])
+    with pytest.raises(TraceError, match="cannot be read to its end"):
+        list(Trace(path))
 
 
 def test_a_trace_that_is_cut_is_named(tmp_path: Path) -> None:
@@ -148,6 +210,46 @@ def test_a_config_file_decides_what_is_on_and_a_misspelt_key_is_named(tmp_path: 
     assert "saved by" not in run(tmp_path / "week", "--config", str(good)).output
     assert "no setting 'tttl'. Did you mean 'ttl'?" in str(run(tmp_path / "week", "--config", str(bad)).exception)
     assert "no such folder" in str(run(tmp_path / "week", "--warm", str(tmp_path / "nowhere")).exception)
+
+
+def test_a_replay_leaves_the_apps_own_store_and_ledger_alone(tmp_path: Path) -> None:
+    own = Config(store=str(tmp_path / "own.db"), ledger=LedgerConfig(url=str(tmp_path / "own-ledger.db")))
+    first, second = (figures(tmp_path / name, "langchain", own) for name in ("first", "second"))
+    assert first == second
+    assert not list(tmp_path.glob("own*"))
+
+
+def test_a_small_ledger_loses_no_call_of_a_replay(tmp_path: Path) -> None:
+    assert figures(tmp_path / "week", "langchain", Config(ledger=LedgerConfig(capacity=1)))["requests"] == 11
+
+
+def test_a_bill_that_lacks_a_call_is_not_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ledger, "dropped", 1)
+    with pytest.raises(StoreError, match="kept 11 of 11 calls, and 1 events were dropped"):
+        figures(tmp_path / "week", "langchain")
+
+
+@pytest.mark.parametrize("command", [["replay", "week"], ["demo", "--offline"]])
+def test_a_file_that_cannot_be_written_is_said_before_the_work(tmp_path: Path, command: list[str]) -> None:
+    for target, problem in ((tmp_path, "is a folder"), (tmp_path / "no" / "figures.json", "no such folder")):
+        result = CliRunner().invoke(app, [*command, "--json", str(target)])
+        assert isinstance(result.exception, ConfigError)
+        assert problem in str(result.exception)
+        assert not result.output
+
+
+def test_what_the_system_refuses_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = write(tmp_path / "week.jsonl", [header(), *week()])
+    figures_file = tmp_path / ("x" * 300)
+    monkeypatch.setattr("sys.argv", ["thrift-plugins", "replay", str(trace), "--json", str(figures_file)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    told = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert "File name too long" in told
+    assert "Traceback" not in told
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
@@ -62,15 +63,17 @@ def test_a_whole_file(tmp_path: Path):
         ("[cache]\nttll = 3", r"\[?.*cache.*has no setting 'ttll'. Did you mean 'ttl'\?"),
         ("stroe = 'x'", r"has no setting 'stroe'. Did you mean 'store'\?"),
         ("[quantum]\nx = 1", "has no setting 'quantum'. Known keys: cache, ledger, prices, routing, store"),
-        ("[cache]\nttl = '3'", r"cache: ttl must be of type float, not str: '3'"),
-        ("[cache]\nenabled = 1", "cache: enabled must be of type bool, not int: 1"),
-        ("[ledger]\ncapacity = 1.5", "ledger: capacity must be of type int, not float"),
-        ("[ledger]\ncapacity = true", "ledger: capacity must be of type int, not bool"),
-        ("[cache]\nttl = true", "cache: ttl must be of type float, not bool"),
-        ("store = 5", "store must be of type str, not int: 5"),
+        ("[cache]\nttl = '3'", r"cache.ttl must be of type float, not str$"),
+        ("[cache]\nenabled = 1", "cache.enabled must be of type bool, not int$"),
+        ("[ledger]\ncapacity = 1.5", "ledger.capacity must be of type int, not float"),
+        ("[ledger]\ncapacity = true", "ledger.capacity must be of type int, not bool"),
+        ("[cache]\nttl = true", "cache.ttl must be of type float, not bool"),
+        ("store = 5", "store must be of type str, not int$"),
         ("store = {a = 1}", r"store must be of type str, not dict"),
         ("cache = true", "cache must be a table, not bool"),
         ("prices = 3", "prices must be"),
+        ("[prices]\nm = 3", r"prices\['m'\] must be a table of a model's rates, not int"),
+        ("[prices.M]\ninput = 1\n[prices.m]\ninput = 2", "prices has both 'M' and 'm', which are one model"),
         ("[cache]\nttl = 0", "cache.ttl must be more than 0 seconds, not 0.0; .*cache.enabled = false"),
         ("[cache]\nttl = nan", "cache.ttl must be more than 0"),
         ("[routing]\ncaution = 0", "routing.caution must be above 0 and at most 1, not 0.0"),
@@ -93,3 +96,29 @@ def test_files_that_cannot_be_read(tmp_path: Path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is not TOML"):
         Config.load(tmp_path / "binary.toml")
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: CacheConfig(ttl="3600"), "cache.ttl must be of type float, not str"),  # type: ignore[arg-type]
+        (lambda: CacheConfig(enabled="false"), "cache.enabled must be of type bool, not str"),  # type: ignore[arg-type]
+        (lambda: CacheConfig(max_temperature="hot"), "cache.max_temperature must be of type float"),  # type: ignore[arg-type]
+        (lambda: LedgerConfig(capacity="5"), "ledger.capacity must be of type int"),  # type: ignore[arg-type]
+        (lambda: RoutingConfig(caution=True), "routing.caution must be of type float, not bool"),
+        (lambda: Config(cache={"ttl": 5}), "cache must be of type CacheConfig, not dict"),  # type: ignore[arg-type]
+        (lambda: Config(prices={"m": 3}), r"prices\['m'\] must be a table"),  # type: ignore[dict-item]
+    ],
+)
+def test_settings_from_code_are_checked_too(make: Callable[[], object], says: str):
+    with pytest.raises(ConfigError, match=says):
+        make()
+
+
+def test_a_path_is_a_store(tmp_path: Path):
+    assert Config(store=tmp_path / "thrift.db").store == str(tmp_path / "thrift.db")  # type: ignore[arg-type]
+
+
+def test_a_password_is_not_shown():
+    config = Config("redis://:s3cr3t@cache/0", ledger=LedgerConfig(url="redis://:s3cr3t@cache/1"))
+    assert "s3cr3t" not in repr(config)

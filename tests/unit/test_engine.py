@@ -403,6 +403,9 @@ def test_an_answer_that_cannot_be_used_is_not_given_again():
     engine = Engine(cache=CachePolicy())
     assert Keep not in play(engine, asked, (STRONG,), calls=[replace(ANSWER, content='{"town": "Rome"}')]).kinds
     assert Keep in play(engine, asked, (STRONG,), calls=[replace(ANSWER, content='{"city": "Rome"}')]).kinds
+    for arguments, kept in (({"town": "Rome"}, False), ({"city": "Rome"}, True)):
+        called = replace(ANSWER, content="", tool_calls=(ToolCall("1", "City", arguments),), finish_reason="tool_calls")
+        assert (Keep in play(engine, asked, (STRONG,), calls=[called]).kinds) is kept
 
 
 def test_a_retry_of_the_app_is_asked_anew_and_replaces_what_was_kept():

@@ -13,7 +13,7 @@ import thrift_plugins
 PLACES = {
     "thrift_plugins": {
         "CacheConfig", "Config", "ConfigError", "LedgerConfig", "RoutingConfig", "Runtime", "StoreCorrupt", "StoreError",
-        "StoreUnavailable", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "route",
+        "StoreUnavailable", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "fresh", "route",
         "scope",
     },
     "thrift_plugins.langchain": {"ResponseCache", "ThriftChatModel"},

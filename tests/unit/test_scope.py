@@ -8,8 +8,8 @@ from contextvars import copy_context
 
 import pytest
 
-from thrift_plugins import ConfigError, current_scope, route, scope
-from thrift_plugins.scope import Recording, current_recording, current_route, merged, replaying
+from thrift_plugins import ConfigError, current_scope, fresh, route, scope
+from thrift_plugins.scope import Recording, current_recording, current_route, merged, replaying, wants_fresh
 from thrift_plugins.types import Scope, Usage
 
 
@@ -71,3 +71,16 @@ def test_a_route_and_a_recording_hold_in_their_block():
         with route("small"):
             assert current_route() == "small"
     assert (current_route(), current_recording()) == (None, None)
+
+
+def test_a_block_may_ask_anew():
+    assert not wants_fresh()
+    with fresh():
+        assert wants_fresh()
+    assert not wants_fresh()
+
+
+def test_a_name_that_no_store_can_write_is_escaped_and_stays_another_one():
+    one, other = (merged(Scope(), {"tenant": f"a{half}"}).tenant for half in ("\ud800", "\ud801"))
+    assert one.isascii()
+    assert one != other

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from thrift_plugins.caching.key import address
-from thrift_plugins.types import Reply, Request
+from thrift_plugins.types import Json, Reply, Request
 
 _FINISHED = frozenset(
     {"stop", "end_turn", "stop_sequence", "tool_calls", "tool_use", "function_call", "complete", "completed", "eos"}
@@ -28,8 +29,7 @@ class CachePolicy:
 
     def address(self, request: Request) -> str | None:
         """Where the answer would be, or None if this request must not be answered from a cache."""
-        temperature = request.params.get("temperature")
-        if isinstance(temperature, int | float) and temperature > self.max_temperature:
+        if any(temperature > self.max_temperature for temperature in _temperatures(request.params)):
             return None
         many = request.params.get("n")
         if isinstance(many, int) and many > 1:
@@ -46,3 +46,15 @@ class CachePolicy:
         if reply.finish_reason is None:
             return not streamed
         return reply.finish_reason.lower() in _FINISHED
+
+
+def _temperatures(params: Mapping[str, Json]) -> Iterator[float]:
+    """Every temperature that a request names, also among the extra arguments that go to the provider as they are."""
+    for name, value in params.items():
+        if name == "temperature" and isinstance(value, int | float):
+            yield value
+        elif isinstance(value, Mapping) and name in _EXTRAS:
+            yield from _temperatures(value)
+
+
+_EXTRAS = frozenset({"extra_body", "model_kwargs", "additional_kwargs", "generation_config", "options"})

@@ -30,9 +30,9 @@ app.command()(doctor)
 
 
 def main() -> None:
-    """Run the command line. What goes wrong on purpose is one sentence on stderr and exit code 2."""
+    """Run the command line. What goes wrong on purpose, or with a file, is one sentence on stderr and exit code 2."""
     try:
         app()
-    except ThriftError as error:
+    except (ThriftError, OSError) as error:
         sys.stderr.write(f"thrift-plugins: {error}\n")
         sys.exit(2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from enum import StrEnum
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thrift_plugins.cli.figures import JsonFile, write_figures
 from thrift_plugins.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,13 +30,12 @@ class Choice(StrEnum):
 def demo(
     framework: Annotated[Choice, typer.Option(help="Which framework the app runs on.")] = Choice.both,
     offline: Annotated[bool, typer.Option("--offline", help="Take no notice of OPENAI_API_KEY.")] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Run a small help centre: what it would have cost, what it cost, and why.
 
     Without OPENAI_API_KEY it runs offline and free; with it, against OpenAI, for a few cents.
     """
-    import orjson
     from rich.console import Console
 
     from thrift_plugins.demo import show
@@ -52,8 +51,7 @@ def demo(
         console.print()
         console.print(part)
     if json_file is not None:
-        figures = {run.framework: run.figures() for run in runs}
-        json_file.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        write_figures(json_file, {run.framework: run.figures() for run in runs})
 
 
 def _frameworks(choice: Choice) -> list[Framework]:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from thrift_plugins.cli.figures import JsonFile, write_figures
 from thrift_plugins.errors import ConfigError
 
 if TYPE_CHECKING:
     from thrift_plugins.config import Config
     from thrift_plugins.replay import Outcome, Trace
+
+_CONFIG_HELP = "'all', 'none', or a thrift.toml, whose store and ledger are not touched: a replay has its own."
 
 
 class Framework(StrEnum):
@@ -26,16 +29,14 @@ class Framework(StrEnum):
 def replay(
     trace: Annotated[Path, typer.Argument(help="A trace: JSON lines, .jsonl or .jsonl.gz.")],
     framework: Annotated[Framework, typer.Option(help="Whose adapter the requests go through.")] = Framework.langchain,
-    config: Annotated[str, typer.Option(help="'all', 'none', or a thrift.toml.")] = "all",
+    config: Annotated[str, typer.Option(help=_CONFIG_HELP)] = "all",
     warm: Annotated[Path | None, typer.Option(help="Folder with what the app has from the month before.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Replay a recorded month: every request through the real adapter over recorded models, on the trace's clock.
 
     Prints the bill before and after, by tactic and by feature, with quality beside the money.
     """
-    import orjson
-
     from thrift_plugins.replay import Trace
     from thrift_plugins.report.terminal import print_outcome
 
@@ -45,7 +46,7 @@ def replay(
     outcome = _run(Trace(trace), framework, settings)
     print_outcome(outcome, learnt=warm is None)
     if json_file is not None:
-        json_file.write_bytes(orjson.dumps(outcome.figures(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        write_figures(json_file, outcome.figures())
 
 
 def _settings(config: str) -> Config:

@@ -10,9 +10,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
 
-from thrift_plugins.canonical import NoCanonicalForm, plain
+from thrift_plugins.canonical import plain
 from thrift_plugins.errors import UnsupportedByTier
-from thrift_plugins.langchain.convert import as_json, schema_in, tool_in
+from thrift_plugins.langchain.convert import as_json, schema_in, tool_as_given, tool_in
 from thrift_plugins.langchain.tier import ModelTier
 from thrift_plugins.types import Json
 
@@ -66,8 +66,10 @@ def binding(
         told: dict[str, Json] = {name: plain(value) for name, value in options.items() if name != "response_format"}
         if wanted is not None:
             told["schema"] = as_json(wanted)
+        if tools:
+            told["tools"] = [tool_as_given(tool) for tool in tools]
         return Binding(tuple(tool_in(tool) for tool in tools), schema_in(wanted), told, tuple(runnables))
-    except (NoCanonicalForm, ValueError, TypeError):
+    except Exception:  # noqa: BLE001  a tool or schema that we cannot read may still be one that the tiers can
         return Binding((), None, {}, tuple(runnables), cacheable=False)
 
 

@@ -24,8 +24,8 @@ _VERSION = 1
 _OPAQUE = re.compile(r"<class '|<function |\bat 0x[0-9a-f]{6}")
 """Classes and objects by their name: two different ones can look alike, so such a call has no address."""
 
-_TEMPERATURE = re.compile(r"""['"]temperature['"]\s*[,:]\s*([0-9.]+)""")
-_DERIVED = ("tool_calls", "function_call", "parsed")
+_TEMPERATURE = re.compile(r"""['"]temperature['"]\s*[,:]\s*([0-9]+(?:\.[0-9]+)?)""")
+_DERIVED = ("tool_calls", "parsed")
 
 
 def cache_address(prompt: str, llm_string: str, scope: Scope) -> str | None:
@@ -47,12 +47,8 @@ def _address(prompt: str, llm_string: str, tenant: str, keys: tuple[tuple[str, s
 
 @lru_cache(maxsize=256)
 def temperature(llm_string: str) -> float:
-    """The temperature that a model string names, 0 where it names none."""
-    found = _TEMPERATURE.search(llm_string)
-    try:
-        return float(found[1]) if found else 0.0
-    except ValueError:
-        return 0.0
+    """The highest temperature that a model string names, 0 where it names none: one in `extra_body` counts too."""
+    return max(map(float, _TEMPERATURE.findall(llm_string)), default=0.0)
 
 
 @lru_cache(maxsize=256)

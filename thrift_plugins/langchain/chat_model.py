@@ -9,10 +9,9 @@ that answers, so callbacks, usage, streaming, tools, structured output and event
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, Self, cast, overload
 
 from langchain_core.callbacks import CallbackManagerForLLMRun, Callbacks
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -42,6 +41,9 @@ from thrift_plugins.runtime import Runtime, chosen_runtime
 _BELONGS_TO_TIERS = {"cache", "rate_limiter", "disable_streaming", "output_version", "custom_get_token_ids"}
 
 
+_LINEUP = frozenset({"tiers", "names", "baseline"})
+
+
 class ThriftChatModel(BaseChatModel):
     """Chat models of the app, cheapest first, that answer as one.
 
@@ -52,8 +54,13 @@ class ThriftChatModel(BaseChatModel):
         runtime: shared policies, store and ledger; by default one for the process.
         config: settings for a runtime of its own, or the path of a `thrift.toml`.
 
+    Whose call it is, is read when the model is called. `chain.stream(...)` calls it at the first piece, so a `scope`
+    must be around the reading, or the tenant in the run's metadata as `thrift_tenant`. Headers are no part of what an
+    answer is known by: a gateway that chooses a model by header needs a further wall, `scope(route=...)`.
+
     Raises:
-        ConfigError: no tiers, two of one name, an unknown baseline, or a setting that belongs to a tier.
+        ConfigError: no tiers, two of one name, an unknown baseline, a setting that belongs to a tier, or another
+            lineup for a model that has one.
 
     Example:
         ```python
@@ -90,6 +97,14 @@ class ThriftChatModel(BaseChatModel):
         fields = {"tiers": list(tiers), "names": names and list(names), "baseline": baseline, "runtime": shared}
         super().__init__(**{"profile": common_profile(tiers), **kwargs, **fields})
         self._tiers, self._index = known, index
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        _refuse_lineup({name})
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        _refuse_lineup(update or ())
+        return super().model_copy(update=update, deep=deep)
 
     # One call -----------------------------------------------------------------------------------------------------
 
@@ -157,10 +172,11 @@ class ThriftChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> Iterator[AIMessageChunk]:
+        """The answer in pieces. Whose call it is, is read here and not at the first piece."""
         flow, turn = self._begin(Turn, input, config, {"stop": stop, **kwargs}, streamed=True)
-        yield from drive.stream(flow, self.runtime, turn)
+        return drive.stream(flow, self.runtime, turn)
 
-    async def astream(
+    def astream(
         self,
         input: LanguageModelInput,
         config: RunnableConfig | None = None,
@@ -168,10 +184,9 @@ class ThriftChatModel(BaseChatModel):
         stop: list[str] | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[AIMessageChunk]:
+        """`stream` without blocking the event loop."""
         flow, turn = self._begin(Turn, input, config, {"stop": stop, **kwargs}, streamed=True)
-        async with aclosing(drive.astream(flow, self.runtime, turn)) as chunks:
-            async for chunk in chunks:
-                yield chunk
+        return drive.astream(flow, self.runtime, turn)
 
     def generate(
         self,
@@ -353,6 +368,11 @@ class ThriftChatModel(BaseChatModel):
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         return self._tiers[self._index].model.get_num_tokens_from_messages(messages, tools)
+
+
+def _refuse_lineup(changed: Iterable[str]) -> None:
+    for name in _LINEUP.intersection(changed):
+        raise ConfigError(f"{name} cannot be changed once the model is made: make another ThriftChatModel")
 
 
 def _each(

@@ -9,17 +9,15 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, Chat
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from pydantic import BaseModel
 
+from thrift_plugins.canonical import plain
 from thrift_plugins.types import Json, Message, Reply, Role, ToolCall, Usage
 
 _ROLES: dict[str, Role] = {
     "human": "user",
-    "ai": "assistant",
-    "AIMessageChunk": "assistant",
     "system": "system",
-    "tool": "tool",
     "function": "tool",
 }
-_DERIVED = frozenset({"tool_calls", "function_call", "parsed"})
+_DERIVED = frozenset({"tool_calls", "parsed"})
 """Keys of `additional_kwargs` that repeat what a message says elsewhere."""
 
 
@@ -37,11 +35,17 @@ def message_in(message: BaseMessage) -> Message:
         if message.status == "error":
             extra["status"] = "error"
         return Message("tool", message.content, (), message.tool_call_id, message.name, extra or None)
-    if isinstance(message, ChatMessage) and message.role not in get_args(Role):
-        extra["role"] = message.role
-        return Message("user", message.content, name=message.name, extra=extra)
-    role = cast("Role", message.role) if isinstance(message, ChatMessage) else _ROLES.get(message.type, "user")
-    return Message(role, message.content, name=message.name, extra=extra or None)
+    role = _role(message)
+    if role is None:
+        extra["role"] = message.role if isinstance(message, ChatMessage) else message.type
+    return Message(role or "user", message.content, name=message.name, extra=extra or None)
+
+
+def _role(message: BaseMessage) -> Role | None:
+    """Whose message it is, None where we have no word for it. A chunk's type is its class."""
+    if isinstance(message, ChatMessage):
+        return cast("Role", message.role) if message.role in get_args(Role) else None
+    return _ROLES.get(message.type.removesuffix("MessageChunk").lower())
 
 
 def _unplaced(content: str | list[str | dict[str, Any]]) -> str | Sequence[Json]:
@@ -64,6 +68,15 @@ def tool_in(tool: Any) -> Mapping[str, Json]:
     converted = tool if isinstance(tool, Mapping) and "function" in tool else _openai_tool(tool)
     function = converted.get("function")
     return function if isinstance(function, Mapping) else converted
+
+
+def tool_as_given(tool: Any) -> Json:
+    """What a tool says beside its function: the settings of a provider's own tool, strictness, examples.
+
+    Raises:
+        NoCanonicalForm: part of it has no JSON form.
+    """
+    return cast("Json", plain(tool if isinstance(tool, Mapping) else getattr(tool, "extras", None)))
 
 
 def _openai_tool(tool: Any) -> Mapping[str, Any]:
@@ -115,14 +128,15 @@ def _begun(message: AIMessage) -> tuple[ToolCall, ...]:
 
 
 def reply_in(message: AIMessage, *, complete: bool = True) -> Reply:
-    """What a model answered. Ids, headers and token counts stay out of what is stored."""
+    """What a model answered. Headers and token counts stay out of what is stored, and so do log-probabilities."""
     told = message.response_metadata
     finish = told.get("finish_reason") or told.get("stop_reason") or told.get("done_reason")
     extra: dict[str, Any] = {}
-    kept = {key: _plain(value) for key, value in message.additional_kwargs.items() if value is not None}
+    kept = {key: _plain(value) for key, value in message.additional_kwargs.items()}
     if kept:
         extra["additional_kwargs"] = kept
     told_kept = {key: told[key] for key in _TOLD if key in told}
+    told_kept.update({key: _zeroed(told[key]) for key in _COUNTS if key in told})
     if told_kept:
         extra["response_metadata"] = told_kept
     if message.invalid_tool_calls:
@@ -137,13 +151,22 @@ def reply_in(message: AIMessage, *, complete: bool = True) -> Reply:
         model=str(told.get("model_name") or told.get("model") or ""),
         extra=extra,
         complete=complete,
+        storable=not told.get("logprobs"),
     )
 
 
 _TOLD = (
     "model_name", "model", "model_provider", "finish_reason", "stop_reason", "done_reason", "system_fingerprint",
-    "output_version",
+    "output_version", "id", "logprobs",
 )  # fmt: skip
+_COUNTS = ("token_usage", "usage")
+
+
+def _zeroed(counts: Any) -> Any:
+    """Token counts in their own form, for an answer that uses none."""
+    if isinstance(counts, Mapping):
+        return {name: _zeroed(count) for name, count in counts.items()}
+    return 0 if isinstance(counts, int | float) else None
 
 
 def _plain(value: Any) -> Any:
@@ -151,22 +174,25 @@ def _plain(value: Any) -> Any:
 
 
 def usage_in(message: AIMessage) -> Usage:
-    """The provider's own count, as LangChain gives it."""
+    """The provider's own count, as LangChain gives it; zero for an answer out of LangChain's own cache."""
     counted = message.usage_metadata
-    if counted is None or "input_tokens" not in counted:
+    if counted is None:
+        return Usage()
+    if cast("Mapping[str, Any]", counted).get("total_cost") == 0:  # LangChain's mark of a hit of its cache
+        return Usage(source="provider")
+    if "input_tokens" not in counted:
         return Usage()
     read: Mapping[str, Any] = counted.get("input_token_details") or {}
     written: Mapping[str, Any] = counted.get("output_token_details") or {}
-    return Usage(
-        input_tokens=counted["input_tokens"],
-        output_tokens=counted["output_tokens"],
-        cache_read=read.get("cache_read") or 0,
-        cache_write=read.get("ephemeral_5m_input_tokens") or read.get("cache_creation") or 0,
-        cache_write_1h=read.get("ephemeral_1h_input_tokens") or 0,
-        reasoning=written.get("reasoning") or 0,
-        input_audio=read.get("audio") or 0,
-        output_audio=written.get("audio") or 0,
-        source="provider",
+    return Usage.told(
+        counted["input_tokens"],
+        counted["output_tokens"],
+        cache_read=read.get("cache_read"),
+        cache_write=read.get("ephemeral_5m_input_tokens") or read.get("cache_creation"),
+        cache_write_1h=read.get("ephemeral_1h_input_tokens"),
+        reasoning=written.get("reasoning"),
+        input_audio=read.get("audio"),
+        output_audio=written.get("audio"),
     )
 
 

@@ -24,9 +24,11 @@ from thrift_plugins.engine import Call, Flow, Replay
 from thrift_plugins.langchain.convert import reply_in
 from thrift_plugins.langchain.turn import Turn
 from thrift_plugins.runtime import Runtime
-from thrift_plugins.types import Reply
+from thrift_plugins.types import Reply, Usage
 
 _TEXTUAL = frozenset({"text", "tool_call", "invalid_tool_call"})
+_UNREAD = Reply("", Usage(source="provider"), storable=False)
+"""A stream that nobody read: its provider is asked when the first piece is."""
 
 
 class _Watch:
@@ -66,6 +68,8 @@ class _Watch:
 
     def abandoned(self) -> None:
         """Nobody holds the stream any more."""
+        if isinstance(self._effect, Call) and not self._seen.has_events:
+            self._effect.partial = _UNREAD
         if self._seen.output_message is not None:
             self.ended()
         else:

@@ -125,6 +125,9 @@ def _call_chunk(content: str | list[str | dict[str, Any]], part: ToolCallChunk) 
 
 
 def replay(original: BaseChatModel, message: AIMessage) -> ReplayChatModel:
-    """A model that answers with `message` in the place of `original`."""
+    """A model that answers with `message` in the place of `original`.
+
+    LangChain's own cache knows no tenants, and must not keep what ours has let through.
+    """
     inherited = {name: getattr(original, name) for name in _INHERITED}
-    return ReplayChatModel.model_construct(original=original, message=message, **inherited)
+    return ReplayChatModel.model_construct(original=original, message=message, cache=False, **inherited)

@@ -9,11 +9,12 @@ from typing import Any, TypeVar
 from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
-from thrift_plugins.canonical import NoCanonicalForm, decisive
+from thrift_plugins.canonical import decisive
 from thrift_plugins.engine import Flow
+from thrift_plugins.errors import ConfigError
 from thrift_plugins.langchain.binding import STRUCTURED, Binding, BoundTools
-from thrift_plugins.langchain.convert import as_json, message_in, schema_in, tool_in
-from thrift_plugins.langchain.tier import ModelTier
+from thrift_plugins.langchain.convert import as_json, message_in, schema_in, tool_as_given, tool_in
+from thrift_plugins.langchain.tier import ModelTier, overrides
 from thrift_plugins.langchain.turn import Turn
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.scope import current_scope, merged
@@ -53,7 +54,7 @@ def begin(
         messages=[message_in(message) for message in messages],
         tools=tools,
         schema=schema,
-        params={**tiers[baseline].params, **params},
+        params=_decided(tiers, baseline, params),
         scope=_scope(config),
         cacheable=cacheable,
         forced=(config.get("configurable") or {}).get("thrift_route"),
@@ -106,11 +107,26 @@ def _params(
     try:
         if kwargs.get("tools"):
             tools = tuple(tool_in(tool) for tool in kwargs["tools"])
+            bound["tools"] = [tool_as_given(tool) for tool in kwargs["tools"]]
         if wanted is not None:
             schema, bound["schema"] = schema_in(wanted), as_json(wanted)
-        return tools, schema, {**bound, **decisive(free)}, cacheable
-    except (NoCanonicalForm, ValueError, TypeError):
+        unset = {name: None for name in _SAMPLING if free.get(name, 0) is None}
+        return tools, schema, {**bound, **decisive(free), **unset}, cacheable
+    except Exception:  # noqa: BLE001  what we cannot read, the tier may: the call is made, with no key
         return tools, schema, bound, False
+
+
+_SAMPLING = ("temperature", "top_p", "top_k", "seed", "max_tokens", "max_completion_tokens")
+"""What a call may unset: None is then the provider's own default, and not that of the model's settings."""
+
+
+def _decided(tiers: Sequence[ModelTier], baseline: int, params: Mapping[str, Json]) -> dict[str, Json]:
+    """The parameters of a call over the model's own, with the temperature of the hottest tier that may answer."""
+    decided: dict[str, Json] = {**tiers[baseline].params, **params}
+    own = [params["temperature"]] if "temperature" in params else [tier.params.get("temperature") for tier in tiers]
+    heats = [*own, *overrides(params), *(heat for tier in tiers for heat in tier.overrides)]
+    known = [heat for heat in heats if isinstance(heat, int | float)]
+    return {**decided, "temperature": max(known)} if known else decided
 
 
 def _scope(config: RunnableConfig) -> Scope:
@@ -120,7 +136,10 @@ def _scope(config: RunnableConfig) -> Scope:
     if not metadata:
         return scope
     named = {name: metadata[key] for name, key in _SCOPE_KEYS if key in metadata}
-    named.update(metadata.get("thrift_keys") or {})
+    walls = metadata.get("thrift_keys") or {}
+    if not isinstance(walls, Mapping):
+        raise ConfigError(f"thrift_keys in a run's metadata must map names to strings, not be a {type(walls).__name__}")
+    named.update(walls)
     if not scope.session and "session" not in named and "thread_id" in metadata:
         named["session"] = str(metadata["thread_id"])
     return merged(scope, named) if named else scope

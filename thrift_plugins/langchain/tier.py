@@ -5,15 +5,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel, ModelProfile
+from pydantic import BaseModel
 
 from thrift_plugins.caching import canonical
 from thrift_plugins.canonical import NoCanonicalForm, decisive
 from thrift_plugins.prices import Prices
-from thrift_plugins.types import Tier
+from thrift_plugins.types import Json, Tier
+
+_INERT = ("client", "lock")
+"""Ends of the names of private attributes that say how a model is reached, not what it answers."""
+
+_EXTRAS = ("extra_body", "model_kwargs", "additional_kwargs")
+"""Settings that are sent as they are, over those with a name of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a model's settings were when they were last read.
+
+    Attributes:
+        seen: its fields, containers copied, so that a change inside one shows.
+        hidden: its private attributes that may decide an answer.
+        identity: a digest of both, None where they have no canonical form.
+        params: its own temperature, output limit and number of answers, where it says so.
+        overrides: temperatures that it sends over any other.
+    """
+
+    seen: Mapping[str, Any]
+    hidden: Mapping[str, Any]
+    identity: str | None
+    params: Mapping[str, Json]
+    overrides: tuple[float, ...]
 
 
 class ModelTier:
@@ -27,72 +54,86 @@ class ModelTier:
     def __init__(self, model: BaseChatModel, name: str | None, prices: Prices) -> None:
         self.model = model
         self.facts = _facts(model, name, prices)
-        self._seen: dict[str, Any] = {}
-        self._identity: str | None = None
-        self._params: dict[str, Any] = {}
+        self._reading: _Reading | None = None
 
     @property
     def identity(self) -> str | None:
         """A digest of the settings that decide its answers, or None where they have no canonical form."""
-        self._refresh()
-        return self._identity
+        return self._read().identity
 
     @property
-    def params(self) -> Mapping[str, Any]:
+    def params(self) -> Mapping[str, Json]:
         """Its own temperature, output limit and number of answers, where it says so."""
-        self._refresh()
-        return self._params
+        return self._read().params
 
-    def _refresh(self) -> None:
-        """Read the settings again if the app has changed one. Comparing them costs little, digesting them more."""
-        now = self.model.__dict__
-        if self._seen == now:
-            return
-        self._seen = {name: _copied(value) for name, value in now.items()}
+    @property
+    def overrides(self) -> tuple[float, ...]:
+        """Temperatures that it sends whatever the call says."""
+        return self._read().overrides
+
+    def _read(self) -> _Reading:
+        """Its settings, read again if the app has changed one. Comparing them costs little, digesting them more."""
+        known, now, hidden = self._reading, self.model.__dict__, _hidden(self.model)
+        if known is not None and known.seen == now and known.hidden == hidden:
+            return known
+        seen = {name: _kept(value) for name, value in now.items()}
         told = self.model._get_ls_params()
-        params = {
+        params: dict[str, Json] = {
             "temperature": told.get("ls_temperature"),
             "max_tokens": told.get("ls_max_tokens"),
             "n": getattr(self.model, "n", None),
         }
-        self._params = {name: value for name, value in params.items() if value is not None}
-        self._identity = _identity(self.model)
+        self._reading = _Reading(
+            seen,
+            hidden,
+            _identity(self.model, hidden),
+            {name: value for name, value in params.items() if value is not None},
+            overrides(now),
+        )
+        return self._reading
 
 
-def _copied(value: Any) -> Any:
+def overrides(settings: Mapping[str, Any]) -> tuple[float, ...]:
+    """Temperatures in what is sent as it is, where a named one does not show."""
+    extras = (settings.get(name) for name in _EXTRAS)
+    heats = (extra.get("temperature") for extra in extras if isinstance(extra, Mapping))
+    return tuple(heat for heat in heats if isinstance(heat, int | float))
+
+
+def _hidden(model: BaseChatModel) -> dict[str, Any]:
+    """Private attributes that may decide an answer. Clients and locks cannot."""
+    private = model.__pydantic_private__
+    if not private:
+        return {}
+    named = ((name.lstrip("_"), value) for name, value in private.items())
+    return {name: _kept(value) for name, value in named if not name.endswith(_INERT)}
+
+
+def _kept(value: Any) -> Any:
     """A setting that an app may change in place, like `model_kwargs`, as it is now."""
-    if isinstance(value, dict):
-        return {name: _copied(item) for name, item in value.items()}
-    return [_copied(item) for item in value] if isinstance(value, list) else value
+    match value:
+        case dict():
+            return {name: _kept(item) for name, item in value.items()}
+        case list() | tuple():
+            items = [_kept(item) for item in value]
+            return items if isinstance(value, list) else tuple(items)
+        case BaseModel():
+            return value.model_copy(update={name: _kept(item) for name, item in value.__dict__.items()})
+        case ModelTier():  # a wrapped model as a tier of another is known by what its own tiers are
+            return value.identity or value
+        case _:
+            return value
 
 
-def _identity(model: BaseChatModel) -> str | None:
+def _identity(model: BaseChatModel, hidden: Mapping[str, Any]) -> str | None:
     kind = type(model)
-    told = dict(model._identifying_params)
+    fields = {name: getattr(model, name) for name, field in kind.model_fields.items() if not field.exclude}
     try:
-        settings = {**_fields(model, strict=not told), **decisive(told)}
-        named = canonical([kind.__module__, kind.__qualname__, model._llm_type, settings])
+        settings = {**decisive(fields), **decisive(model._identifying_params)}
+        named = canonical([kind.__module__, kind.__qualname__, model._llm_type, settings, decisive(hidden)])
     except (NoCanonicalForm, TypeError):
         return None
     return sha256(named).hexdigest()
-
-
-def _fields(model: BaseChatModel, *, strict: bool) -> dict[str, Any]:
-    """The fields that may decide an answer: many a model leaves some of them out of what it says identifies it.
-
-    Args:
-        strict: whether a field with no canonical form, such as a client, is an error; it is where nothing else tells.
-    """
-    fields: dict[str, Any] = {}
-    for name, field in type(model).model_fields.items():
-        if field.exclude:
-            continue
-        try:
-            fields.update(decisive({name: getattr(model, name)}))
-        except NoCanonicalForm:
-            if strict:
-                raise
-    return fields
 
 
 def _facts(model: BaseChatModel, name: str | None, prices: Prices) -> Tier:

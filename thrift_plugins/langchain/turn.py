@@ -14,6 +14,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 
 from thrift_plugins.engine import Call, Replay
+from thrift_plugins.langchain.billed import billed
 from thrift_plugins.langchain.convert import merged, message_out, reply_in
 from thrift_plugins.langchain.replay import replay
 from thrift_plugins.langchain.tier import ModelTier
@@ -43,6 +44,7 @@ class Turn:
     request_id: str
     answer: AIMessage = field(init=False)
     _reply: Reply = field(init=False)
+    _asked: bool = field(default=False, init=False)
 
     def target(self, effect: Call | Replay) -> tuple[Target, RunnableConfig, Mapping[str, Any]]:
         """What to ask, in which config, with which arguments."""
@@ -65,6 +67,9 @@ class Turn:
             "thrift_request_id": self.request_id,
         }
         config = self.config.copy()
+        if self._asked:
+            config.pop("run_id", None)  # it names one run, and an observer takes a second for the first
+        self._asked = True
         config["metadata"] = {**(config.get("metadata") or {}), **told}
         return config
 
@@ -92,12 +97,20 @@ class Turn:
     def call(self, effect: Call | Replay) -> Reply:
         """Ask, and keep the message for the app."""
         model, config, kwargs = self.target(effect)
-        return self._take(model.invoke(self.given, config, **kwargs), effect)
+        try:
+            return self._take(model.invoke(self.given, config, **kwargs), effect)
+        except BaseException as error:
+            _broke(effect, error)
+            raise
 
     async def acall(self, effect: Call | Replay) -> Reply:
         """`call` without blocking the event loop."""
         model, config, kwargs = self.target(effect)
-        return self._take(await model.ainvoke(self.given, config, **kwargs), effect)
+        try:
+            return self._take(await model.ainvoke(self.given, config, **kwargs), effect)
+        except BaseException as error:
+            _broke(effect, error)
+            raise
 
     def pieces(self, effect: Call | Replay) -> Generator[AIMessageChunk, None, Reply]:
         """Ask, and pass the chunks on as they come."""
@@ -108,8 +121,8 @@ class Turn:
             for chunk in stream:
                 self._passing(chunk, chunks, effect)
                 yield chunk
-        except BaseException:
-            _broke(effect, chunks)
+        except BaseException as error:
+            _broke(effect, error, chunks)
             raise
         finally:
             if isinstance(stream, Generator):
@@ -125,8 +138,8 @@ class Turn:
             async for chunk in stream:
                 self._passing(chunk, chunks, effect)
                 yield chunk
-        except BaseException:
-            _broke(effect, chunks)
+        except BaseException as error:
+            _broke(effect, error, chunks)
             raise
         finally:
             if isinstance(stream, AsyncGenerator):
@@ -163,12 +176,20 @@ class GenerateTurn(Turn):
     def call(self, effect: Call | Replay) -> Reply:
         """Ask, and keep the result for the app."""
         model, config, kwargs = self._generator(effect)
-        return self._took(model.generate([self.given], **config, **kwargs), effect)
+        try:
+            return self._took(model.generate([self.given], **config, **kwargs), effect)
+        except BaseException as error:
+            _broke(effect, error)
+            raise
 
     async def acall(self, effect: Call | Replay) -> Reply:
         """`call` without blocking the event loop."""
         model, config, kwargs = self._generator(effect)
-        return self._took(await model.agenerate([self.given], **config, **kwargs), effect)
+        try:
+            return self._took(await model.agenerate([self.given], **config, **kwargs), effect)
+        except BaseException as error:
+            _broke(effect, error)
+            raise
 
     def _generator(self, effect: Call | Replay) -> tuple[BaseChatModel, dict[str, Any], dict[str, Any]]:
         """The model itself, the config as keyword arguments of `generate`, and the call's own."""
@@ -205,7 +226,12 @@ def _stand_in(model: BaseChatModel, bound: Target | None) -> Target:
     return model.bind(**kwargs) if kwargs else model
 
 
-def _broke(effect: Call | Replay, chunks: Sequence[AIMessageChunk]) -> None:
+def _broke(effect: Call | Replay, error: BaseException, chunks: Sequence[AIMessageChunk] = ()) -> None:
     """Tell the flow what had arrived."""
-    if isinstance(effect, Call) and chunks:
+    if not isinstance(effect, Call):
+        return
+    used = billed(error)
+    if used is not None:
+        effect.partial = Reply("", used, storable=False)
+    elif chunks:
         effect.partial = reply_in(merged(chunks), complete=False)

@@ -37,10 +37,27 @@ def _row(stream: object) -> list[_Link]:
     """
     row = [stream] if isinstance(stream, GeneratorType | AsyncGeneratorType) else []
     for link in row:
-        held = gc.get_referents(link)
-        row.extend(
-            item
-            for item in held
-            if isinstance(item, GeneratorType | AsyncGeneratorType) and all(item is not known for known in row)
-        )
+        row.extend(item for item in _read_from(link) if all(item is not known for known in row))
     return row
+
+
+def _read_from(link: _Link) -> list[_Link]:
+    """The generators that a paused one loops over: those that it refers to beyond its variables.
+
+    One that it only knows by a name, and asks now and then, may belong to somebody else.
+    """
+    held = [item for item in gc.get_referents(link) if isinstance(item, GeneratorType | AsyncGeneratorType)]
+    for value in _variables(link) if held else ():
+        place = next((place for place, item in enumerate(held) if item is value), None)
+        if place is not None:
+            del held[place]
+    return held
+
+
+def _variables(link: _Link) -> list[object]:
+    """What the variables of its own hold. Those that it shares with another function are not referred to directly."""
+    frame = link.gi_frame if isinstance(link, GeneratorType) else link.ag_frame
+    if frame is None:
+        return []
+    code, values = frame.f_code, frame.f_locals
+    return [values[name] for name in code.co_varnames if name in values and name not in code.co_cellvars]

@@ -18,6 +18,8 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.tools import BaseTool
 from pydantic import BaseModel
 
+from thrift_plugins.caching import canonical
+from thrift_plugins.canonical import NoCanonicalForm, plain
 from thrift_plugins.types import NO_USAGE, Json, Message, Reply, Role, ToolCall, Usage
 
 _ROLES: dict[MessageRole, Role] = {
@@ -30,29 +32,61 @@ _ROLES: dict[MessageRole, Role] = {
     MessageRole.TOOL: "tool",
     MessageRole.FUNCTION: "tool",
 }
-_DERIVED = frozenset({"tool_calls", "function_call", "tool_call_id", "name", "thrift"})
-"""Keys of `additional_kwargs` that repeat what a message says elsewhere."""
+_DERIVED = frozenset({"tool_calls", "tool_call_id", "name", "thrift"})
+"""Keys of `additional_kwargs` that are told elsewhere in our message."""
 
 
 def message_in(message: ChatMessage) -> Message:
-    """A LlamaIndex message, without its ids and without what a provider told about it."""
-    told = message.additional_kwargs
-    extra = {key: plain_json(value) for key, value in told.items() if key not in _DERIVED} if told else {}
-    blocks = message.blocks
+    """A LlamaIndex message, without its ids and without what a provider told about it.
+
+    Raises:
+        NoCanonicalForm: part of it has no JSON form, or is a local file, which may say something else next time.
+            What is behind a URL is taken to stay the same.
+    """
+    told, blocks = message.additional_kwargs, message.blocks
     if len(blocks) == 1 and type(blocks[0]) is TextBlock:
         content: str | list[Json] = blocks[0].text
-        calls: tuple[ToolCall, ...] = ()
+        calls = _calls(message) if told else ()
     else:
         calls = _calls(message)
         content = _content([block for block in blocks if not isinstance(block, ToolCallBlock)])
+    role = _ROLES.get(message.role, "user")
+    extra = _extra(told, calls) if told else {}
+    if message.role != role:  # for example "developer", which a provider may not take as "system"
+        extra["message_role"] = message.role.value
     return Message(
-        _ROLES.get(message.role, "user"),
+        role,
         content,
-        calls or _calls(message) if told else calls,
+        tuple(_plain_call(call) for call in calls) if calls else (),
         told.get("tool_call_id") if told else None,
         told.get("name") if told else None,
         extra or None,
     )
+
+
+def outline(message: ChatMessage) -> Message:
+    """What can be counted, and matters to routing, of a message that has no canonical form."""
+    parts: list[Json] = [
+        {"type": "text", "text": block.text} if isinstance(block, TextBlock) else {"type": block.block_type}
+        for block in message.blocks
+        if not isinstance(block, ToolCallBlock)
+    ]
+    return Message(_ROLES.get(message.role, "user"), parts)
+
+
+def _extra(told: Mapping[str, Any], calls: Sequence[ToolCall]) -> dict[str, Json]:
+    """What a message's extra arguments say that is not told elsewhere; tool calls of an unknown kind too."""
+    extra: dict[str, Json] = {key: plain(value) for key, value in told.items() if key not in _DERIVED}
+    given = told.get("tool_calls")
+    if given and (not isinstance(given, list) or len(given) != len(calls)):
+        extra["tool_calls"] = plain(given)
+    return extra
+
+
+def _plain_call(call: ToolCall) -> ToolCall:
+    arguments = plain(call.arguments)
+    canonical(arguments)  # JSON has numbers that no key can hold
+    return ToolCall(call.id, call.name, arguments)
 
 
 def _content(blocks: Sequence[Any]) -> str | list[Json]:
@@ -62,6 +96,8 @@ def _content(blocks: Sequence[Any]) -> str | list[Json]:
 
 
 def _block(block: BaseModel) -> dict[str, Json]:
+    if getattr(block, "path", None) is not None:
+        raise NoCanonicalForm("a local file may have other content next time")
     dumped = block.model_dump(mode="json", exclude_none=True)
     return {"type": dumped.pop("block_type", "unknown"), **dumped}
 
@@ -71,12 +107,12 @@ def _calls(message: ChatMessage) -> tuple[ToolCall, ...]:
     blocks = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
     if blocks:
         return tuple(ToolCall(b.tool_call_id or "", b.tool_name, _arguments(b.tool_kwargs)) for b in blocks)
-    calls = message.additional_kwargs.get("tool_calls") or ()
-    plain = [plain_json(call) for call in calls]
+    calls = message.additional_kwargs.get("tool_calls")
+    told = plain_json(calls) if isinstance(calls, list) else ()
     return tuple(
-        ToolCall(str(call.get("id") or ""), call["function"]["name"] or "", _arguments(call["function"]["arguments"]))
-        for call in plain
-        if isinstance(call, Mapping) and isinstance(call.get("function"), Mapping)
+        ToolCall(str(call.get("id") or ""), function.get("name") or "", _arguments(function.get("arguments")))
+        for call in told
+        if isinstance(call, Mapping) and isinstance(function := call.get("function"), Mapping)
     )
 
 
@@ -99,9 +135,10 @@ def _arguments(given: Any) -> Json:
 
 
 def plain_json(value: Any) -> Any:
-    """Pydantic objects inside a value as JSON objects."""
+    """Pydantic objects inside a value as JSON objects; one that has no such form stays, and no store takes it."""
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json", exclude_none=True)
+        with suppress(Exception):  # its own serialiser may raise anything, and an answer must reach the app
+            return value.model_dump(mode="json", exclude_none=True)
     if isinstance(value, Mapping):
         return {key: plain_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -126,17 +163,18 @@ def reply_as(
 ) -> Reply:
     """What a model answered, with what is known of its usage and of why it ended."""
     model = str(as_mapping(response.raw).get("model") or "")
+    storable = not response.logprobs  # a hit would lack them
     if isinstance(response, CompletionResponse):
-        return Reply(response.text, usage, (), finish, model, complete=complete)
+        return Reply(response.text, usage, (), finish, model, complete=complete, storable=storable)
     message = response.message
     calls = _calls(message) if complete else _begun(message)
     extra: dict[str, Json] = {}
     if calls or not (len(message.blocks) == 1 and type(message.blocks[0]) is TextBlock):
-        extra["blocks"] = [block.model_dump(mode="json", exclude_none=True) for block in message.blocks]
+        extra["blocks"] = plain_json(message.blocks)
     kept = {key: plain_json(value) for key, value in message.additional_kwargs.items() if key != "thrift"}
     if kept:
         extra["additional_kwargs"] = kept
-    return Reply(message.content or "", usage, calls, finish, model, extra, complete=complete)
+    return Reply(message.content or "", usage, calls, finish, model, extra, complete=complete, storable=storable)
 
 
 def chat_out(reply: Reply) -> ChatResponse:
@@ -164,12 +202,20 @@ def completion_out(reply: Reply) -> CompletionResponse:
 _NOTHING = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 
-def _raw(reply: Reply) -> dict[str, Any]:
-    return {
-        "model": reply.model,
-        "choices": [{"index": 0, "finish_reason": reply.finish_reason}],
-        "usage": dict(_NOTHING),
-    }
+class Raw(dict[str, Any]):
+    """A raw response that is read as a mapping or, like an SDK's object, by attribute."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def _raw(reply: Reply) -> Raw:
+    message = Raw(role="assistant", content=reply.content)
+    choice = Raw(index=0, finish_reason=reply.finish_reason, message=message)
+    return Raw(model=reply.model, choices=[choice], usage=Raw(_NOTHING))
 
 
 def as_mapping(raw: Any) -> Mapping[str, Any]:

@@ -7,9 +7,9 @@ and token counts are those of the bare model, once.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from llama_index.core.base.llms.types import ChatResponse, LLMMetadata
 from llama_index.core.llms import LLM
@@ -20,12 +20,12 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_serializer
 
 from thrift_plugins.config import Config
 from thrift_plugins.engine import Flow
-from thrift_plugins.errors import UnsupportedByTier
+from thrift_plugins.errors import ConfigError, UnsupportedByTier
 from thrift_plugins.lineup import lineup
 from thrift_plugins.llama_index import request as asking
 from thrift_plugins.llama_index.calls import astreamed, awhole, streamed, whole
 from thrift_plugins.llama_index.request import DIALECT, Ask
-from thrift_plugins.llama_index.restore import remember, runtime_like
+from thrift_plugins.llama_index.restore import redeem, ticket
 from thrift_plugins.llama_index.structured import StructuredTurn
 from thrift_plugins.llama_index.tier import ModelTier
 from thrift_plugins.llama_index.turn import Turn
@@ -47,6 +47,15 @@ class _Line(NamedTuple):
     baseline: int
 
 
+_FIXED = ("tiers", "names", "baseline")
+
+
+def _refuse(changed: Iterable[str]) -> None:
+    fixed = sorted({*changed} & {*_FIXED})
+    if fixed:
+        raise ConfigError(f"{fixed[0]} cannot be changed on a ThriftLLM: make a new one, which may share the runtime")
+
+
 class ThriftLLM(FunctionCallingLLM):
     """LLMs of the app, cheapest first, that answer as one.
 
@@ -63,6 +72,9 @@ class ThriftLLM(FunctionCallingLLM):
     Every call takes `thrift_route="name"` to insist on a tier (`structured_predict` in its `llm_kwargs` too);
     `with thrift_plugins.route("name"):` does it for calls that a query engine or an agent makes. Every response says
     in `additional_kwargs["thrift"]` who answered and why; so do the tags of instrumentation events.
+
+    Headers are no part of a cache key. Where a gateway chooses the model by a header (`default_headers`), name the
+    choice in a scope: `with thrift_plugins.scope(gateway="eu"):`.
 
     Example:
         ```python
@@ -181,15 +193,24 @@ class ThriftLLM(FunctionCallingLLM):
         manners = {name: getattr(self, name) for name in _MANNERS if name != "callback_manager"}
         return {"tiers": list(self.tiers), "names": names, "baseline": self._line.baseline, **manners}
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        _refuse((name,))
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other settings of its own, but of the same tiers."""
+        _refuse(update or ())
+        return super().model_copy(update=update, deep=deep)
+
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> ThriftLLM:
         """A copy with models of its own. Cache, ledger and prices stay shared: they are the process's."""
         return type(self)(runtime=self.runtime, **copy.deepcopy(self._parts(), memo))
 
     def __getstate__(self) -> dict[Any, Any]:
         """For another process: the models, and the settings of the runtime."""
-        remember(self.runtime)
-        return {**self._parts(), "config": self.runtime.config}
+        return {**self._parts(), "ticket": ticket(self.runtime), "config": self.runtime.config}
 
     def __setstate__(self, state: dict[Any, Any]) -> None:
         rest = dict(state)
-        self.__init__(runtime=runtime_like(rest.pop("config")), **rest)  # type: ignore[misc]  # as the base class does
+        runtime = redeem(rest.pop("ticket"), rest.pop("config"))
+        self.__init__(runtime=runtime, **rest)  # type: ignore[misc]  # as the base class does

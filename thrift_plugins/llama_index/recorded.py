@@ -39,9 +39,7 @@ class RecordedLLM(FunctionCallingLLM):
 
     @property
     def metadata(self) -> LLMMetadata:
-        return LLMMetadata(
-            model_name=self.model, is_chat_model=True, is_function_calling_model=True, context_window=-1
-        )
+        return LLMMetadata(model_name=self.model, is_chat_model=True, is_function_calling_model=True, context_window=-1)
 
     @llm_chat_callback()
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
@@ -84,9 +82,7 @@ class RecordedLLM(FunctionCallingLLM):
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         raise NotImplementedError(_CHATS_ONLY)
 
-    async def astream_complete(
-        self, prompt: str, formatted: bool = False, **kwargs: Any
-    ) -> CompletionResponseAsyncGen:
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         raise NotImplementedError(_CHATS_ONLY)
 
     def _prepare_chat_with_tools(

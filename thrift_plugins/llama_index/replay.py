@@ -30,7 +30,7 @@ from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_ca
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index_instrumentation import get_dispatcher
 
-from thrift_plugins.llama_index.convert import chat_out, completion_out
+from thrift_plugins.llama_index.convert import Raw, chat_out, completion_out
 from thrift_plugins.llama_index.tier import twin
 from thrift_plugins.types import Reply
 
@@ -152,9 +152,9 @@ def _so_far(blocks: list[ContentBlock], delta: str, raw: object) -> ChatResponse
     return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks), delta=delta, raw=raw)
 
 
-def _unfinished(whole: ChatResponse | CompletionResponse) -> dict[str, object]:
+def _unfinished(whole: ChatResponse | CompletionResponse) -> Raw:
     """What the provider tells with a piece before the last: neither usage nor why it ended."""
-    return {"model": whole.raw["model"] if isinstance(whole.raw, dict) else "", "choices": [], "usage": None}
+    return Raw(model=whole.raw["model"] if isinstance(whole.raw, dict) else "", choices=[], usage=None)
 
 
 def _completion_pieces(reply: Reply) -> CompletionResponseGen:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from types import FunctionType
 from typing import Any
 
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import LLM
 from llama_index.core.llms.function_calling import FunctionCallingLLM
+from pydantic import BaseModel
 
 from thrift_plugins.caching import canonical
 from thrift_plugins.canonical import NoCanonicalForm, decisive
@@ -22,21 +24,32 @@ _RENDERERS = ("messages_to_prompt", "completion_to_prompt")
 """Excluded from a model's dump although they decide what is sent."""
 
 
+_PLUMBING = ("callback_manager", "rate_limiter")
+"""Fields whose objects change with every call and decide nothing."""
+
+_TRANSPORT = ("client", "session", "lock")
+"""Ends of the names of private attributes that carry a question, and decide no answer."""
+
+_LOCKS = (type(threading.Lock()), type(threading.RLock()), threading.Condition, asyncio.Lock, asyncio.Semaphore)
+
+
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class Reading:
     """What a model's settings were when they were last read.
 
     Attributes:
-        seen: its fields, containers copied, so that a change inside one shows.
-        hidden: its private attributes that may decide an answer.
-        identity: a digest of both, None where they have no canonical form.
+        seen: its fields, containers and objects with fields copied, so that a change inside one shows.
+        hidden: its private attributes, likewise.
+        identity: a digest of what of both decides its answers, None where that has no canonical form.
         params: its own temperature and output limit, where it has them.
+        heats: temperatures inside its other settings, such as extra arguments for the provider.
     """
 
     seen: Mapping[str, Any]
     hidden: Mapping[str, Any]
     identity: str | None
     params: Mapping[str, Json]
+    heats: tuple[float, ...]
 
 
 class ModelTier:
@@ -50,28 +63,25 @@ class ModelTier:
     def __init__(self, model: LLM, name: str | None, prices: Prices) -> None:
         self.model = model
         self.facts = _facts(model, name, prices)
-        self._reading: _Reading | None = None
+        self._reading: Reading | None = None
         self._observed: tuple[Mapping[str, Any], CallbackManager, LLM] | None = None
 
     @property
     def identity(self) -> str | None:
         """A digest of the settings that decide its answers, or None where they have no canonical form."""
-        return self._read().identity
+        return self.read().identity
 
-    @property
-    def params(self) -> Mapping[str, Json]:
-        """Its own temperature and output limit, where it has them."""
-        return self._read().params
-
-    def _read(self) -> _Reading:
+    def read(self) -> Reading:
         """Its settings, read again if the app has changed one. Comparing them costs little, digesting them more."""
-        known, now, hidden = self._reading, self.model.__dict__, _hidden(self.model)
-        if known is not None and known.seen == now and known.hidden == hidden:
+        known, now, private = self._reading, self.model.__dict__, self.model.__pydantic_private__ or {}
+        if known is not None and known.seen == now and known.hidden == private:
             return known
-        seen = {name: _kept(value) for name, value in now.items()}
+        seen = {name: value if name in _PLUMBING else _kept(value) for name, value in now.items()}
+        hidden = {name: _kept(value) for name, value in private.items()}
         params = {name: now[name] for name in ("temperature", "max_tokens") if now.get(name) is not None}
-        self._reading = _Reading(seen, hidden, _identity(self.model, hidden), params)
-        return self._reading
+        heats = tuple(heat for value in now.values() if isinstance(value, Mapping) for heat in temperatures(value))
+        reading = self._reading = Reading(seen, hidden, _identity(self.model, private), params, heats)
+        return reading
 
     def under(self, wrapper: LLM) -> LLM:
         """The model, with the wrapper's callback manager and rate limiter where the wrapper has some.
@@ -81,7 +91,7 @@ class ModelTier:
         own, manager, limiter = self.model, wrapper.callback_manager, wrapper.rate_limiter
         if (not manager.handlers or manager is own.callback_manager) and limiter is None:
             return own
-        seen, known = self._read().seen, self._observed
+        seen, known = self.read().seen, self._observed
         if known is None or known[0] is not seen or known[1] is not manager or known[2].rate_limiter is not limiter:
             fields = {"callback_manager": manager, "rate_limiter": limiter}
             known = self._observed = (seen, manager, twin(own, fields))
@@ -103,25 +113,34 @@ def twin(model: LLM, attributes: Mapping[str, Any], kind: type[LLM] | None = Non
     return double
 
 
-def _hidden(model: LLM) -> dict[str, Any]:
-    """Private attributes that may decide an answer: plain values and functions. Clients and locks cannot."""
-    private = model.__pydantic_private__ or {}
-    return {
-        name.lstrip("_"): value
-        for name, value in private.items()
-        if isinstance(value, str | int | float | FunctionType)
-    }
+def temperatures(settings: Mapping[str, Any]) -> Iterator[float]:
+    """Every temperature that is set in settings or, like `extra_body`, inside one of them."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from temperatures(value)
+        elif name == "temperature" and isinstance(value, int | float):
+            yield value
 
 
 def _kept(value: Any) -> Any:
-    """A value with containers of its own."""
+    """A value with containers of its own, and with fields of its own where it has fields."""
     if isinstance(value, dict):
         return {key: _kept(item) for key, item in value.items()}
+    if isinstance(value, BaseModel):
+        double = copy.copy(value)
+        vars(double).update({name: _kept(item) for name, item in vars(value).items()})
+        return double
     return [_kept(item) for item in value] if isinstance(value, list) else value
 
 
-def _identity(model: LLM, hidden: Mapping[str, Any]) -> str | None:
+def _decides(name: str, value: Any) -> bool:
+    """Whether a private attribute may decide an answer. Clients and locks cannot."""
+    return not (name.endswith(_TRANSPORT) or isinstance(value, _LOCKS))
+
+
+def _identity(model: LLM, private: Mapping[str, Any]) -> str | None:
     kind = type(model)
+    hidden = {name.lstrip("_"): value for name, value in private.items() if _decides(name, value)}
     settings = {
         name: model.__dict__.get(name)
         for name, field in kind.model_fields.items()

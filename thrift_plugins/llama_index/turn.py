@@ -221,5 +221,5 @@ class Seen:
     def reply(self, *, complete: bool = True) -> Reply:
         """The whole answer, or what there is of it."""
         if self._last is None:
-            raise ValueError("the model's stream ended without a single piece")
+            return Reply("", NO_USAGE, complete=complete, storable=False)
         return reply_as(self._last, self._usage, self._finish, complete=complete)

@@ -11,7 +11,7 @@ import orjson
 
 from thrift_plugins.prices import Prices
 from thrift_plugins.replay.check import Answer
-from thrift_plugins.replay.trace import Row
+from thrift_plugins.replay.row import Row
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.tape import Tape
 from thrift_plugins.types import Reply, ToolCall
@@ -33,9 +33,8 @@ def cheapness(prices: Prices) -> Order:
 
 def replies(row: Row) -> Mapping[str, Reply]:
     """The recorded answers of a row, marked so that they are known again when a cache gives them to another row."""
-    topic = row.check.get("topic", "")
     return {
-        model: _reply(row, arm.text, Reply("", arm.usage, finish_reason="stop", model=model), {"model": model, "topic": topic})
+        model: _reply(row, arm.text, Reply("", arm.usage, model=model), {"model": model, "topic": row.check.topic})
         for model, arm in row.arms.items()
     }
 
@@ -89,5 +88,5 @@ class RecordedApp:
 
     def _answer(self, row: Row, text: str, mark: Mapping[str, str]) -> Answer:
         hit = self._tape.sent is None
-        sent = self._tape.sent() if self._tape.sent and row.check["kind"] in ("evidence", "spans") else None
+        sent = self._tape.sent() if self._tape.sent and row.check.kind in ("evidence", "spans") else None
         return Answer(text, mark["model"], mark["topic"] if hit else "", sent)

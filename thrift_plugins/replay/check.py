@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from thrift_plugins.replay.trace import Row
+from thrift_plugins.replay.row import Row
 from thrift_plugins.tokens import estimate
 
 
@@ -29,13 +29,13 @@ def score(row: Row, answer: Answer) -> float:
     """How right an answer is, 0 to 1."""
     arm = row.arms.get(answer.model)
     recorded = arm.score if arm else 0.0
-    match row.check["kind"]:
+    match row.check.kind:
         case "label":
-            return recorded if arm else float(answer.text.strip() == row.check["gold"])
+            return recorded if arm else float(answer.text.strip() == row.check.gold)
         case "same_topic":
-            return recorded if not answer.topic or answer.topic == row.check["topic"] else 0.0
+            return recorded if not answer.topic or answer.topic == row.check.topic else 0.0
         case "evidence":
-            found = answer.sent is None or any(text in answer.sent for text in row.check["any_of"])
+            found = answer.sent is None or any(text in answer.sent for text in row.check.any_of)
             return recorded if found else 0.0
         case "spans":
             return recorded * _share(row, answer.sent)
@@ -47,6 +47,6 @@ def _share(row: Row, sent: str | None) -> float:
     """Share of the listed turns' tokens that is still in what was sent."""
     if sent is None:
         return 1.0
-    sizes = {turn: estimate(turn) for turn in row.check["turns"]}
+    sizes = {turn: estimate(turn) for turn in row.check.turns}
     whole = sum(sizes.values())
     return sum(size for turn, size in sizes.items() if turn in sent) / whole if whole else 1.0

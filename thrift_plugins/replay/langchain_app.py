@@ -11,7 +11,7 @@ from thrift_plugins.langchain import ThriftChatModel
 from thrift_plugins.langchain.recorded import RecordedChatModel
 from thrift_plugins.replay.apps import RecordedApp
 from thrift_plugins.replay.check import Answer
-from thrift_plugins.replay.trace import Row
+from thrift_plugins.replay.row import Row
 
 _KINDS: Mapping[str, type[BaseMessage]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
 

@@ -11,7 +11,7 @@ from thrift_plugins.llama_index import ThriftLLM
 from thrift_plugins.llama_index.recorded import RecordedLLM, RecordedTool
 from thrift_plugins.replay.apps import RecordedApp
 from thrift_plugins.replay.check import Answer
-from thrift_plugins.replay.trace import Row
+from thrift_plugins.replay.row import Row
 
 
 class App(RecordedApp):
@@ -29,9 +29,7 @@ class App(RecordedApp):
         messages = [ChatMessage(role=m["role"], content=m["content"]) for m in row.messages]
         if row.tools:
             tools = [RecordedTool(tool) for tool in row.tools]
-            response = model.chat_with_tools(
-                tools, chat_history=messages, allow_parallel_tool_calls=True, **row.params
-            )
+            response = model.chat_with_tools(tools, chat_history=messages, allow_parallel_tool_calls=True, **row.params)
         else:
             response = model.chat(messages, **row.params)
         return self._answer(row, response.message.content or "", response.message.additional_kwargs["recorded"])

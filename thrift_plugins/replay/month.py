@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from thrift_plugins.config import Config
-from thrift_plugins.errors import ConfigError
+from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.ledger import Line, Summary, summarise
 from thrift_plugins.replay.apps import RecordedApp, app_of, cheapness, replies
 from thrift_plugins.replay.check import score
-from thrift_plugins.replay.trace import Row, Trace
+from thrift_plugins.replay.row import Row
+from thrift_plugins.replay.trace import Trace
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.scope import Recording, replaying, scope
 from thrift_plugins.stores import ledger_beside, open_event_log, open_store
@@ -99,20 +100,21 @@ def replay(
     Args:
         trace: the recorded month.
         framework: whose adapter.
-        config: what is on. Its store and ledger are made anew in `folder`, unless they are named.
-        folder: an empty folder for them.
+        config: what is on. The store and the ledger that it names are the app's own and are left alone.
+        folder: an empty folder for those of the replay.
         progress: called after each row.
 
     Raises:
         TraceError: a row cannot be replayed; says which.
+        StoreError: the ledger did not keep every call, so that there is no bill.
     """
     clock = _Clock(trace.start)
     prices = {**trace.prices, **config.prices}
     file = str(folder / "replay.db")
     runtime = Runtime(
         config,
-        store=open_store(config.store or file, clock=clock),
-        event_log=open_event_log(config.ledger.url or ledger_beside(file)),
+        store=open_store(file, clock=clock),
+        event_log=open_event_log(ledger_beside(file)),
         prices=prices,
         clock=clock,
     )
@@ -132,9 +134,7 @@ class _Clock:
         return self.now
 
 
-def _run(
-    trace: Trace, framework: Framework, runtime: Runtime, clock: _Clock, progress: Callable[[], None]
-) -> Outcome:
+def _run(trace: Trace, framework: Framework, runtime: Runtime, clock: _Clock, progress: Callable[[], None]) -> Outcome:
     ledger = runtime.ledger
     if ledger is None:
         raise ConfigError("a replay is a bill, and a bill needs the ledger: leave ledger.enabled on")
@@ -143,12 +143,17 @@ def _run(
     quality, by_feature = Quality(), dict[str, Quality]()
     for row in trace:
         clock.now = clock.start + row.t
+        if ledger.waiting >= runtime.config.ledger.capacity:
+            ledger.flush()  # an app must not wait for its log; a replay can
         tape.load(replies(row))
         before, after = row.arms[row.baseline].score, _ask(app, row)
         quality.add(before, after)
         by_feature.setdefault(row.feature, Quality()).add(before, after)
         progress()
     summary = summarise(ledger.records())
+    if ledger.dropped or summary.total.requests != quality.requests:
+        kept = f"{summary.total.requests} of {quality.requests} calls, and {ledger.dropped} events were dropped"
+        raise StoreError(f"the replay's ledger kept {kept}, so its bill would be wrong")
     return Outcome(trace.name, summary, ledger.digest(), quality, by_feature)
 
 
@@ -157,4 +162,3 @@ def _ask(app: RecordedApp, row: Row) -> float:
     known = Recording(row.id, row.arms[row.baseline].usage)
     with scope(tenant=row.tenant, user=row.user, feature=row.feature), replaying(known):
         return score(row, app.ask(row))
-

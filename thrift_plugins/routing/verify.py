@@ -24,9 +24,16 @@ def rejects(request: Request, reply: Reply) -> str | None:
     if not reply.tool_calls and not text.strip():
         return "empty answer"
     problem = _tool_problem(request, reply)
-    if problem is None and request.schema is not None and not reply.tool_calls:
-        problem = _schema_problem(request.schema, text)
+    if problem is None and request.schema is not None:
+        problem = _schema_problem(request.schema, text) if not reply.tool_calls else _given_by_call(request, reply)
     return problem
+
+
+def _given_by_call(request: Request, reply: Reply) -> str | None:
+    """A structured answer may come as the call of a tool that the adapter made of the schema, beside no others."""
+    if request.tools or request.schema is None:
+        return None
+    return next((why for call in reply.tool_calls if (why := _object_problem(request.schema, call.arguments))), None)
 
 
 def _tool_problem(request: Request, reply: Reply) -> str | None:
@@ -149,6 +156,10 @@ def _schema_problem(schema: Mapping[str, Json], text: str) -> str | None:
         value: Json = orjson.loads(_unfenced(text))
     except orjson.JSONDecodeError:
         return "not valid JSON"
+    return _object_problem(schema, value)
+
+
+def _object_problem(schema: Mapping[str, Json], value: Json) -> str | None:
     if schema.get("type", "object") != "object":
         return None if _fits(schema, value) else "wrong type of answer"
     if not isinstance(value, Mapping):
