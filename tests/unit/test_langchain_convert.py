@@ -106,7 +106,7 @@ def test_an_answer_goes_round() -> None:
     assert shown.content == given.content
     assert shown.tool_calls == given.tool_calls
     assert shown.invalid_tool_calls == given.invalid_tool_calls
-    assert shown.additional_kwargs == {"reasoning": "hm"}
+    assert shown.additional_kwargs == {"reasoning": "hm", "refusal": None}
     assert shown.response_metadata == {"finish_reason": "stop", "model_name": "m"}
     assert shown.usage_metadata == {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
     assert shown.id is None

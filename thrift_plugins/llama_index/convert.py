@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from io import IOBase
 from typing import Any
 
 from llama_index.core.base.llms.types import (
@@ -83,6 +84,11 @@ def _extra(told: Mapping[str, Any], calls: Sequence[ToolCall]) -> dict[str, Json
     return extra
 
 
+def _worded_call(call: ToolCall) -> ToolCall:
+    """A call that can be counted and verified, with words for what has no JSON form."""
+    return ToolCall(call.id, call.name, json.loads(json.dumps(call.arguments, default=str, skipkeys=True)))
+
+
 def _plain_call(call: ToolCall) -> ToolCall:
     arguments = plain(call.arguments)
     canonical(arguments)  # JSON has numbers that no key can hold
@@ -96,7 +102,7 @@ def _content(blocks: Sequence[Any]) -> str | list[Json]:
 
 
 def _block(block: BaseModel) -> dict[str, Json]:
-    if getattr(block, "path", None) is not None:
+    if getattr(block, "path", None) is not None or any(isinstance(value, IOBase) for value in vars(block).values()):
         raise NoCanonicalForm("a local file may have other content next time")
     dumped = block.model_dump(mode="json", exclude_none=True)
     return {"type": dumped.pop("block_type", "unknown"), **dumped}
@@ -168,6 +174,10 @@ def reply_as(
         return Reply(response.text, usage, (), finish, model, complete=complete, storable=storable)
     message = response.message
     calls = _calls(message) if complete else _begun(message)
+    try:
+        calls = tuple(_plain_call(call) for call in calls)
+    except TypeError:
+        calls, storable = tuple(_worded_call(call) for call in calls), False
     extra: dict[str, Json] = {}
     if calls or not (len(message.blocks) == 1 and type(message.blocks[0]) is TextBlock):
         extra["blocks"] = plain_json(message.blocks)
