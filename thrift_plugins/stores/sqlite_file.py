@@ -151,6 +151,10 @@ class SQLiteFile:
             while True:
                 _discard(idle.pop())
 
+    def __del__(self) -> None:
+        with suppress(AttributeError):  # one that was never made whole has nothing to close
+            self.close()
+
     def abandon(self) -> None:
         """In a forked child: forget inherited connections without closing them."""
         _inherited.append(self._idle)
