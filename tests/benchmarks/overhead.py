@@ -159,7 +159,9 @@ def _gptcache(folder: Path) -> Any:
 
     def init(cache: Any, llm: str) -> None:
         place = folder / f"gptcache-{abs(hash(llm))}"
-        cache.init(pre_embedding_func=get_prompt, data_manager=manager_factory(manager="map", data_dir=str(place)))
+        place.mkdir(exist_ok=True)
+        manager = manager_factory(manager="map", data_dir=str(place), max_size=2 * ENTRIES)
+        cache.init(pre_embedding_func=get_prompt, data_manager=manager)
 
     return GPTCache(init)
 

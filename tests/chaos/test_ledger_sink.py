@@ -229,7 +229,7 @@ def child_environment(path: Path) -> dict[str, str]:
 def python(code: str, environment: dict[str, str]) -> str:
     head = "import os, sys\nfrom tests.chaos.test_ledger_sink import *\nlog = SQLiteEventLog(os.environ['EVENTS'])\n"
     done = subprocess.run(
-        [sys.executable, "-W", "ignore:.*fork.*:DeprecationWarning", "-c", head + code], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", head + code], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
