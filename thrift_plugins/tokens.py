@@ -143,6 +143,16 @@ _FILES: Final[Mapping[str, str]] = {
 _CACHE_DIR: Final = "TIKTOKEN_CACHE_DIR"
 _loading = Lock()
 
+
+def _renew_after_fork() -> None:
+    """One that another thread held at the fork would stay held in the child for ever."""
+    global _loading  # noqa: PLW0603
+    _loading = Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_after_fork)
+
 # Over one piece of its splitting tiktoken 0.9 takes quadratic time (0.14 does not); all panic on a million spaces.
 _RUN = 1_000
 # Looking behind, only the start of a run is tried: shorter runs are read once, not once from each of their characters.
@@ -261,7 +271,7 @@ def count_messages(
         each = _FUNCTION_CL100K if encoding is not None and encoding.name == "cl100k_base" else _FUNCTION
         total += _FUNCTIONS_END + sum(each + _function(tool, measure) for tool in tools)
     if schema is not None:
-        total += measure(_compact(schema))
+        total += measure(compact(schema))
     return total
 
 
@@ -286,7 +296,7 @@ def _content(content: str | Sequence[Json], measure: Measure) -> int:
 
 
 def _call(call: ToolCall, measure: Measure) -> int:
-    arguments = call.arguments if isinstance(call.arguments, str) else _compact(call.arguments)
+    arguments = call.arguments if isinstance(call.arguments, str) else compact(call.arguments)
     return _CALL + measure(call.name) + measure(arguments)
 
 
@@ -319,5 +329,13 @@ def _mapping(value: Json) -> Mapping[str, Json]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _compact(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=dict)
+def compact(value: Json) -> str:
+    """A value as a provider is sent it, near enough to be counted: what has no JSON form counts as it prints."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_printed)
+    except (TypeError, ValueError, RecursionError):  # keys that are no names, or a value that holds itself
+        return str(value)
+
+
+def _printed(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)

@@ -242,6 +242,19 @@ def test_odd_tools_do_not_raise(tool):
     assert count_messages([], MODEL, (tool,)) >= 3 + 12 + 7
 
 
+@pytest.mark.parametrize("odd", [{1, 2}, object(), {("a", 1): 2}, float("nan"), "\ud800", 2**80, [b"x"]])
+def test_arguments_without_a_json_form_are_counted_all_the_same(odd):
+    assert tokens.compact({"a": odd})
+    message = Message("assistant", "", tool_calls=(ToolCall("1", "f", {"a": odd}),))
+    assert tokens.count_messages([message], "gpt-4o") > 3
+
+
+def test_arguments_that_hold_themselves():
+    loop: dict[str, object] = {}
+    loop["self"] = loop
+    assert tokens.compact(loop)
+
+
 def test_schema():
     schema = {"type": "object", "properties": {"città": {"type": "string"}}}
     more = count_messages([], MODEL, schema=schema) - count_messages([], MODEL)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-import orjson
-
 from thrift_plugins import tokens
 from thrift_plugins.errors import ConfigError, UnsupportedByTier
 from thrift_plugins.types import Decision, Json, Request, Tier
@@ -102,7 +100,7 @@ class _Needs:
     def _upper_bound(self) -> int:
         """More tokens than the request can have; only the near cases pay for a count."""
         if self._bound is None:
-            texts = (*_texts(self.request), *(orjson.dumps(tool).decode() for tool in self.request.tools))
+            texts = (*_texts(self.request), *(tokens.compact(tool) for tool in self.request.tools))
             overhead = _MESSAGE_OVERHEAD * (len(self.request.messages) + len(self.request.tools) + 1)
             self._bound = overhead + sum(tokens.bound(text) for text in texts)
         return self._bound
@@ -113,7 +111,7 @@ def _texts(request: Request) -> Iterator[str]:
         yield message.text
         for call in message.tool_calls:
             yield call.name
-            yield orjson.dumps(call.arguments).decode()
+            yield tokens.compact(call.arguments)
 
 
 def _beyond_words(content: Json) -> bool:
