@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 from langchain_openai import ChatOpenAI
 
-from thrift_plugins import Config, Runtime
+from thrift_plugins import CacheConfig, Config, Runtime
 from thrift_plugins.langchain import ThriftChatModel
 from thrift_plugins.testing import LoopbackProvider
 
@@ -33,7 +33,7 @@ def thrift(
 ) -> ThriftChatModel:
     """A wrapped model over the strong tier, or over both."""
     models = [chat(provider, name, **settings) for name in (CHEAP, STRONG)[-tiers:]]
-    return ThriftChatModel(tiers=models, runtime=runtime or Runtime(Config(store="memory:")))
+    return ThriftChatModel(tiers=models, runtime=runtime or Runtime(Config(store="memory:", cache=CacheConfig(kinds=False))))
 
 
 def records(model: Any) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from llama_index.llms.openai import OpenAI
 from llama_index_instrumentation import get_dispatcher
 from pydantic import PrivateAttr
 
-from thrift_plugins import Config, Runtime
+from thrift_plugins import CacheConfig, Config, Runtime
 from thrift_plugins.llama_index import ThriftLLM
 from thrift_plugins.testing import LoopbackProvider
 
@@ -43,7 +43,7 @@ def openai(provider: LoopbackProvider, model: str = STRONG, **settings: Any) -> 
 def thrift(provider: LoopbackProvider, runtime: Runtime | None = None, **settings: Any) -> ThriftLLM:
     """A wrapped model over both tiers."""
     models = [openai(provider, name, **settings) for name in (CHEAP, STRONG)]
-    return ThriftLLM(tiers=models, runtime=runtime or Runtime(Config(store="memory:")))
+    return ThriftLLM(tiers=models, runtime=runtime or Runtime(Config(store="memory:", cache=CacheConfig(kinds=False))))
 
 
 def user(text: str) -> list[ChatMessage]:

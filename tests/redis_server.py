@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,7 @@ class RedisServer:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -42,10 +43,7 @@ class RedisServer:
         """Start, and wait until it answers something."""
         for _ in range(5):
             self._process = subprocess.Popen(
-                [
-                    *(_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)),
-                    *("--save", "", "--appendonly", "no", *self._options, *options),
-                ],
+                [_binary(), *self._arguments(), *self._options, *options],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
             )
@@ -69,10 +67,20 @@ class RedisServer:
 
     def ask(self, *words: str) -> bytes:
         """The raw reply to a command, over a connection of its own."""
-        command = f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)
+        return self.ask_all(words)
+
+    def ask_all(self, *commands: Sequence[str]) -> bytes:
+        """The raw reply to the last of some commands on one connection."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-            connection.sendall(command.encode())
-            return connection.recv(65536)
+            reply = b""
+            for words in commands:
+                connection.sendall(packed(words))
+                reply = connection.recv(65536)
+            return reply
+
+    def _arguments(self) -> list[str]:
+        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        return [*where, "--save", "", "--appendonly", "no"]
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None
@@ -89,7 +97,12 @@ class RedisServer:
         return False
 
 
-def _free_port() -> int:
+def packed(words: Sequence[str]) -> bytes:
+    """A command as it goes over the wire."""
+    return (f"*{len(words)}\r\n" + "".join(f"${len(word.encode())}\r\n{word}\r\n" for word in words)).encode()
+
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

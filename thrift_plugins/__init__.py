@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 from thrift_plugins.scope import current_scope, fresh, route, scope
 
 if TYPE_CHECKING:
-    from thrift_plugins.config import CacheConfig, Config, LedgerConfig, RoutingConfig
+    from thrift_plugins.config import (
+        CacheConfig,
+        Config,
+        FeatureConfig,
+        LedgerConfig,
+        RoutingConfig,
+        SemanticConfig,
+    )
     from thrift_plugins.errors import (
         ConfigError,
         StoreCorrupt,
@@ -32,9 +39,11 @@ _HOMES = {
     "CacheConfig": "config",
     "Config": "config",
     "ConfigError": "errors",
+    "FeatureConfig": "config",
     "LedgerConfig": "config",
     "RoutingConfig": "config",
     "Runtime": "runtime",
+    "SemanticConfig": "config",
     "StoreCorrupt": "errors",
     "StoreError": "errors",
     "StoreUnavailable": "errors",
@@ -48,9 +57,11 @@ __all__ = [
     "CacheConfig",
     "Config",
     "ConfigError",
+    "FeatureConfig",
     "LedgerConfig",
     "RoutingConfig",
     "Runtime",
+    "SemanticConfig",
     "StoreCorrupt",
     "StoreError",
     "StoreUnavailable",

@@ -5,6 +5,9 @@
     [cache]
     ttl = 3600
 
+    [cache.features.checkout]
+    enabled = false
+
     [routing]
     enabled = false
 
@@ -18,10 +21,11 @@ A key that nobody knows is an error with the nearest known one, never ignored.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices.names import tidy
@@ -30,23 +34,108 @@ Section = TypeVar("Section")
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureConfig:
+    """Settings of the response cache for the calls of one feature, over those for all.
+
+    Attributes:
+        enabled: whether its calls are answered from the cache.
+        ttl: seconds that an answer lives, more than 0.
+        stale: seconds after that in which the old answer is shown while a new one is fetched.
+        kind: "general", "time" or "creative" for everything it asks; "" asks the classifier.
+        tool_calls: which answers that call tools are kept: "read" those whose tools only read, "all", or "none".
+        max_temperature: requests above it are never answered from the cache.
+    """
+
+    enabled: bool = True
+    ttl: float | None = None
+    stale: float | None = None
+    kind: Literal["", "general", "time", "creative"] = ""
+    tool_calls: Literal["read", "all", "none"] = "read"
+    max_temperature: float | None = None
+
+    def __post_init__(self) -> None:
+        where = "cache.features.*."
+        _settle(self, where)
+        _lives(f"{where}ttl", self.ttl, f"to switch the cache off, set {where}enabled = false")
+        _at_least_0(f"{where}stale", self.stale)
+        _at_least_0(f"{where}max_temperature", self.max_temperature)
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticConfig:
+    """Settings of the semantic tier of the response cache: answers to other questions that mean the same.
+
+    Attributes:
+        max_errors: the most wrong answers over all lookups that it may give, above 0 and below 1.
+        shadow: share of its hits that are asked of the model all the same, to know how many are wrong, 0 to 1.
+        embedder: what reads a question: "static" needs no download. An embedder of the app's own goes to the runtime.
+    """
+
+    enabled: bool = False
+    max_errors: float = 0.02
+    shadow: float = 0.05
+    embedder: Literal["static"] = "static"
+
+    def __post_init__(self) -> None:
+        _settle(self, "cache.semantic.")
+        if not 0 < self.max_errors < 1:
+            raise ConfigError(f"cache.semantic.max_errors must be above 0 and below 1, not {self.max_errors}")
+        if not 0 <= self.shadow <= 1:
+            raise ConfigError(f"cache.semantic.shadow must be 0 to 1, not {self.shadow}")
+
+
+@dataclass(frozen=True, slots=True)
 class CacheConfig:
     """Settings of the response cache.
 
     Attributes:
         ttl: seconds that an answer lives, more than 0.
+        ttl_time_sensitive: the same for what depends on the time of asking.
+        stale: seconds after that in which the old answer is shown while a new one is fetched; not for such questions.
         max_temperature: requests above it are never answered from the cache.
+        kinds: whether a classifier tells creative and time-sensitive requests from the others.
+        fold: whether spellings of a user's plain question that cannot change its meaning share an answer.
+        single_flight: whether identical calls at once are paid once.
+        flight_wait: seconds that a call waits for another one's answer before it asks for itself.
+        read_only_tools: names of tools that only read; an answer that calls one that may act is not kept.
+        features: feature to its own settings.
+        max_bytes: size of a store of our own, above which the least used answers are dropped.
+        semantic: answers to other questions that mean the same; off unless it is switched on.
     """
 
     enabled: bool = True
     ttl: float = 86_400.0
     max_temperature: float = 0.1
+    ttl_time_sensitive: float = 3_600.0
+    stale: float = 0.0
+    kinds: bool = True
+    fold: bool = True
+    single_flight: bool = True
+    flight_wait: float = 60.0
+    read_only_tools: Sequence[str] = ()
+    features: Mapping[str, FeatureConfig] = field(default_factory=dict)
+    max_bytes: int = 2**30
+    semantic: SemanticConfig = field(default_factory=SemanticConfig)
 
     def __post_init__(self) -> None:
         _settle(self, "cache.")
-        if not self.ttl > 0:
-            off = "to switch the cache off, set cache.enabled = false"
-            raise ConfigError(f"cache.ttl must be more than 0 seconds, not {self.ttl}; {off}")
+        object.__setattr__(self, "features", _features(self.features))
+        object.__setattr__(self, "read_only_tools", _names("cache.read_only_tools", self.read_only_tools))
+        _lives("cache.ttl", self.ttl, "to switch the cache off, set cache.enabled = false")
+        _lives(
+            "cache.ttl_time_sensitive",
+            self.ttl_time_sensitive,
+            "to treat them like the others, set cache.kinds = false",
+        )
+        _at_least_0("cache.max_temperature", self.max_temperature)
+        _at_least_0("cache.stale", self.stale)
+        _at_least_0("cache.flight_wait", self.flight_wait)
+        if self.max_bytes < _SMALLEST_STORE:
+            raise ConfigError(f"cache.max_bytes must be {_SMALLEST_STORE} or more, not {self.max_bytes}")
+
+
+_SMALLEST_STORE = 2**20
+"""Below this, a database file has hardly room for its own pages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +207,16 @@ class Config:
         """
         try:
             tree = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-            return _section(cls, tree, "the top level")
+            return _section(cls, tree, _TOP)
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not TOML: {error}") from error
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
+
+
+_TOP = "the top level"
 
 
 def _section(kind: type[Section], tree: Mapping[str, Any], name: str) -> Section:
@@ -137,15 +229,21 @@ def _section(kind: type[Section], tree: Mapping[str, Any], name: str) -> Section
         if is_dataclass(kinds[key]):
             if not isinstance(value, dict):
                 raise ConfigError(f"{key} must be a table, not {type(value).__name__}")
-            values[key] = _section(kinds[key], value, key)
+            values[key] = _section(kinds[key], value, key if name == _TOP else f"{name}.{key}")
     return kind(**values)
 
 
 def _settle(settings: object, prefix: str) -> None:
     """Check that every setting is of its type, whether it comes from code or from a file."""
     for name, hint in get_type_hints(type(settings)).items():
-        value = _value(get_origin(hint) or hint, getattr(settings, name), f"{prefix}{name}")
-        object.__setattr__(settings, name, value)
+        value = getattr(settings, name)
+        if get_origin(hint) is Literal:
+            _one_of(f"{prefix}{name}", value, get_args(hint))
+            continue
+        *kinds, last = get_args(hint) if get_origin(hint) is UnionType else (hint,)
+        if not (value is None and last is NoneType):
+            kind = kinds[0] if kinds else last
+            object.__setattr__(settings, name, _value(get_origin(kind) or kind, value, f"{prefix}{name}"))
 
 
 def _value(kind: type, value: object, name: str) -> object:
@@ -161,6 +259,40 @@ def _value(kind: type, value: object, name: str) -> object:
     if not fits:
         raise ConfigError(f"{name} must be of type {kind.__name__}, not {type(value).__name__}")
     return value
+
+
+def _lives(name: str, ttl: float | None, instead: str) -> None:
+    if ttl is not None and not ttl > 0:
+        raise ConfigError(f"{name} must be more than 0 seconds, not {ttl}; {instead}")
+
+
+def _at_least_0(name: str, number: float | None) -> None:
+    if number is not None and not number >= 0:
+        raise ConfigError(f"{name} must be 0 or more, not {number}")
+
+
+def _one_of(name: str, value: object, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
+
+
+def _names(name: str, given: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(given, str) or not all(isinstance(one, str) for one in given):
+        raise ConfigError(f"{name} must be a list of strings, not {given!r}")
+    return tuple(given)
+
+
+def _features(given: Mapping[str, FeatureConfig | Mapping[str, Any]]) -> Mapping[str, FeatureConfig]:
+    """Each feature's settings, which a file gives as a table."""
+    made: dict[str, FeatureConfig] = {}
+    for name, settings in given.items():
+        if isinstance(settings, Mapping):
+            made[name] = _section(FeatureConfig, settings, f"cache.features.{name}")
+        elif isinstance(settings, FeatureConfig):
+            made[name] = settings
+        else:
+            raise ConfigError(f"cache.features.{name} must be a table, not {type(settings).__name__}")
+    return made
 
 
 def _check_prices(prices: Mapping[str, Mapping[str, float]]) -> None:

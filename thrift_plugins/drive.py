@@ -11,8 +11,9 @@ from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
-from thrift_plugins.engine import Call, Effect, Flow, Replay
+from thrift_plugins.effects import Call, Effect, Flow, Renew, Replay
 from thrift_plugins.errors import StreamClosed
+from thrift_plugins.perform import aperform, perform
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.types import Reply
 
@@ -20,30 +21,47 @@ Chunk = TypeVar("Chunk")
 Piece = TypeVar("Piece", covariant=True)  # noqa: PLC0105  what a protocol gives, beside what a function passes on
 
 
-class Caller(Protocol):
+class Renewing(Protocol):
+    """Can ask the same once more, unheard: without the app's callbacks, and without traces."""
+
+    def quiet(self) -> Quiet: ...
+
+
+class Quiet(Renewing, Protocol):
+    """Asks a model, for an answer that nobody waits for."""
+
+    def call(self, effect: Call | Replay) -> Reply: ...
+
+    async def acall(self, effect: Call | Replay) -> Reply: ...
+
+
+class Caller(Renewing, Protocol):
     """Asks a model, or shows a stored answer as one, and keeps the answer for the app."""
 
     def call(self, effect: Call | Replay) -> Reply: ...
 
 
-class AsyncCaller(Protocol):
+class AsyncCaller(Renewing, Protocol):
     """The same, without blocking the event loop."""
 
     async def acall(self, effect: Call | Replay) -> Reply: ...
 
 
-class Streamer(Protocol[Piece]):
+class Streamer(Renewing, Protocol[Piece]):
     """Delivers the answer in pieces; returns the whole as a `Reply` after the last."""
 
     def pieces(self, effect: Call | Replay) -> Generator[Piece, None, Reply]: ...
 
 
-class AsyncStreamer(Protocol[Piece]):
+class AsyncStreamer(Renewing, Protocol[Piece]):
     """The same, without blocking the event loop; `reply` is asked after the last piece."""
 
     def apieces(self, effect: Call | Replay) -> AsyncGenerator[Piece, None]: ...
 
     def reply(self) -> Reply: ...
+
+
+_ANSWERS = (Call, Replay)
 
 
 class _Steps:
@@ -74,12 +92,27 @@ class _Steps:
         self._told = StreamClosed() if isinstance(error, GeneratorExit) else error
 
 
+def _perform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
+    if isinstance(effect, Renew):
+        return runtime.background.submit(effect.key, lambda: run(effect.flow, runtime, caller.quiet()))
+    return perform(runtime, effect)
+
+
+async def _aperform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
+    if isinstance(effect, Renew):
+        return runtime.background.spawn(effect.key, lambda: arun(effect.flow, runtime, caller.quiet()))
+    return await aperform(runtime, effect)
+
+
 def run(flow: Flow, runtime: Runtime, caller: Caller) -> None:
     """Run a flow to its end. Raises what the flow lets through."""
     steps = _Steps(flow)
     while (effect := steps.take()) is not None:
         try:
-            steps.result(caller.call(effect) if isinstance(effect, Call | Replay) else runtime.perform(effect))
+            if isinstance(effect, _ANSWERS):
+                steps.result(caller.call(effect))
+            else:
+                steps.result(_perform(effect, runtime, caller))
         except BaseException as error:  # noqa: BLE001  see `_Steps.error`; so below
             steps.error(error)
 
@@ -89,10 +122,10 @@ async def arun(flow: Flow, runtime: Runtime, caller: AsyncCaller) -> None:
     steps = _Steps(flow)
     while (effect := steps.take()) is not None:
         try:
-            if isinstance(effect, Call | Replay):
+            if isinstance(effect, _ANSWERS):
                 steps.result(await caller.acall(effect))
             else:
-                steps.result(await runtime.aperform(effect))
+                steps.result(await _aperform(effect, runtime, caller))
         except BaseException as error:  # noqa: BLE001
             steps.error(error)
 
@@ -103,10 +136,10 @@ def stream(flow: Flow, runtime: Runtime, streamer: Streamer[Chunk]) -> Generator
     with suppress(StreamClosed):
         while (effect := steps.take()) is not None:
             try:
-                if isinstance(effect, Call | Replay):
+                if isinstance(effect, _ANSWERS):
                     steps.result((yield from streamer.pieces(effect)))
                 else:
-                    steps.result(runtime.perform(effect))
+                    steps.result(_perform(effect, runtime, streamer))
             except BaseException as error:  # noqa: BLE001
                 steps.error(error)
 
@@ -117,38 +150,38 @@ async def astream(flow: Flow, runtime: Runtime, streamer: AsyncStreamer[Chunk]) 
     with suppress(StreamClosed):
         while (effect := steps.take()) is not None:
             try:
-                if isinstance(effect, Call | Replay):
+                if isinstance(effect, _ANSWERS):
                     async with aclosing(streamer.apieces(effect)) as pieces:
                         async for piece in pieces:
                             yield piece
                     steps.result(streamer.reply())
                 else:
-                    steps.result(await runtime.aperform(effect))
+                    steps.result(await _aperform(effect, runtime, streamer))
             except BaseException as error:  # noqa: BLE001
                 steps.error(error)
 
 
-def start(flow: Flow, runtime: Runtime) -> Call | Replay:
-    """Run a flow up to its call on a model, which the caller makes by its own means and ends with `finish`."""
+def start(flow: Flow, runtime: Runtime, caller: Renewing) -> Call | Replay:
+    """Run a flow up to its call on a model, which the app's code makes by its own means and ends with `finish`."""
     steps = _Steps(flow)
     while (effect := steps.take()) is not None:
-        if isinstance(effect, Call | Replay):
+        if isinstance(effect, _ANSWERS):
             return effect
         try:
-            steps.result(runtime.perform(effect))
+            steps.result(_perform(effect, runtime, caller))
         except BaseException as error:  # noqa: BLE001
             steps.error(error)
     raise RuntimeError("the flow ended without asking a model")
 
 
-async def astart(flow: Flow, runtime: Runtime) -> Call | Replay:
+async def astart(flow: Flow, runtime: Runtime, caller: Renewing) -> Call | Replay:
     """`start` without blocking the event loop."""
     steps = _Steps(flow)
     while (effect := steps.take()) is not None:
-        if isinstance(effect, Call | Replay):
+        if isinstance(effect, _ANSWERS):
             return effect
         try:
-            steps.result(await runtime.aperform(effect))
+            steps.result(await _aperform(effect, runtime, caller))
         except BaseException as error:  # noqa: BLE001
             steps.error(error)
     raise RuntimeError("the flow ended without asking a model")
@@ -160,7 +193,7 @@ def finish(flow: Flow, runtime: Runtime, reply: Reply | None, error: BaseExcepti
     with _shown_already(error):
         while (effect := steps.take()) is not None:
             try:
-                steps.result(runtime.perform(effect))
+                steps.result(perform(runtime, effect))
             except BaseException as failed:  # noqa: BLE001
                 steps.error(failed)
 
@@ -171,7 +204,7 @@ async def afinish(flow: Flow, runtime: Runtime, reply: Reply | None, error: Base
     with _shown_already(error):
         while (effect := steps.take()) is not None:
             try:
-                steps.result(await runtime.aperform(effect))
+                steps.result(await aperform(runtime, effect))
             except BaseException as failed:  # noqa: BLE001
                 steps.error(failed)
 

@@ -4,84 +4,27 @@
 sent their results; it does no I/O, reads no clock, and knows no framework. `drive` runs it synchronously or
 asynchronously, whole or streamed. Whatever ends a call, the generator books it before it lets the exception through.
 
-    cache: look up                    hit: replay the answer, pay nothing
+    cache: find an answer             hit: replay it, pay nothing; stale: and renew it in the background
     route: a tier, with the reason    constraints before score
     call                              a recoverable failure: the next tier that can
     verify                            a rejected cheap answer: the next tier up
-    store, append one ledger event
+    cache: keep, land                 whoever waits for the same answer gets it
+    append one ledger event
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
-from thrift_plugins.caching import CachePolicy, pack, unpack
-from thrift_plugins.errors import StoreError, ThriftError
+from thrift_plugins.cached import Cached, Hit
+from thrift_plugins.caching import CachePolicy
+from thrift_plugins.effects import Append, Call, Effect, Flow, Renew, Replay
+from thrift_plugins.errors import ThriftError
 from thrift_plugins.ledger.booking import Booking
-from thrift_plugins.ledger.event import Event
 from thrift_plugins.routing import Router, forced, input_billed, recoverable, rejects
 from thrift_plugins.types import NO_USAGE, Decision, Reply, Request, Tier, Usage
-
-
-@dataclass(frozen=True, slots=True)
-class LookUp:
-    """Give the bytes kept under `key`, or None. May be answered by a `StoreError`."""
-
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """Store `value` under `key` for `ttl` seconds. May be answered by a `StoreError`."""
-
-    key: str
-    value: bytes
-    ttl: float
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """Book an event."""
-
-    event: Event
-
-
-@dataclass(slots=True)
-class Call:
-    """Ask a tier; give its `Reply`.
-
-    Whoever performs it fills in, for a call that fails, how far it came.
-
-    Attributes:
-        form: gives the request in the form in which it is sent, where whoever performs it knows a better one.
-        delivered: whether the caller has seen any of the answer, so that nobody else may answer now.
-        partial: what arrived before the failure, None if nothing.
-    """
-
-    tier: int
-    request: Request
-    decision: Decision
-    delivered: bool = False
-    partial: Reply | None = None
-    form: Callable[[Request], Request] | None = None
-
-    def as_sent(self) -> Request:
-        """What to count, where the provider has not."""
-        return self.form(self.request) if self.form else self.request
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """Show a stored answer as if a model gave it now; give nothing."""
-
-    reply: Reply
-    decision: Decision
-
-
-Effect: TypeAlias = LookUp | Keep | Append | Call | Replay
-Flow: TypeAlias = Generator[Effect, Any, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +35,15 @@ class Engine:
         cache: the exact response cache.
         router: chooses among tiers; without one the baseline answers.
         standing: what is out of order for every call, for the ledger.
+        patience: seconds to wait for others who make the same call already; None: nobody waits.
+        semantic: whether answers to similar questions are searched for.
     """
 
     cache: CachePolicy | None = None
     router: Router | None = None
     standing: tuple[str, ...] = ()
+    patience: float | None = None
+    semantic: bool = False
 
     def call(
         self, request: Request, tiers: Sequence[Tier], baseline: int, *, dialect: str, streamed: bool = False
@@ -115,29 +62,57 @@ class Engine:
             ConfigError: the request insists on a tier that there is not.
         """
         booking = Booking(request, tiers[baseline], dialect, self.standing)
-        key = self.cache.address(request) if self.cache else None
+        cached = self._cached(request, booking, streamed=streamed)
         try:
-            insisted = forced(request, tiers)
-            if insisted is not None:
-                booking.chosen_by_the_app(tiers[insisted.tier])
-            found = None if key is None or request.fresh else (yield from _look_up(key, booking))
-            if found is None:
+            insisted = _insisted(request, tiers, booking)
+            hit = (yield from cached.find()) if cached else None
+            if hit is None:
                 decision = insisted or self._route(request, tiers, baseline, booking)
             else:
-                decision = _stood_for(found, tiers, baseline)
+                decision = _stood_for(hit, tiers, baseline)
         except BaseException as error:
-            yield Append(booking.refused(error))
+            yield from _refused(error, cached, booking)
             raise
         booking.routed(decision)
-        if found is not None:
-            yield from _replay(found, decision, booking)
-            return
-        reply, tier = yield from _answer(request, tiers, decision, booking)
+        if hit is None:
+            yield from _made(request, tiers, decision, cached, booking)
+        else:
+            if hit.stale_key is not None:
+                yield Renew(hit.stale_key, self._renewal(request, tiers, baseline, dialect))
+            yield from _replay(hit, decision, booking)
+
+    def _renewal(self, request: Request, tiers: Sequence[Tier], baseline: int, dialect: str) -> Flow:
+        """The flow of a call that nobody asked for: a stale answer is asked for anew, unless somebody does already."""
+        request = replace(request, id=f"{request.id}-renewal", baseline_usage=None)
+        booking = Booking(request, tiers[baseline], dialect, self.standing, renewal=True)
+        cached = self._cached(request, booking, streamed=False)
         try:
-            if self.cache and key is not None and self.cache.keeps(reply, streamed=streamed):
-                yield from _keep(key, request, reply, self.cache.ttl, booking)
-        finally:
-            yield Append(booking.answered(reply, tier))
+            if cached is None or not (yield from cached.lead()):
+                return
+            decision = _insisted(request, tiers, booking) or self._route(request, tiers, baseline, booking)
+        except BaseException as error:
+            yield from _refused(error, cached, booking)
+            raise
+        booking.routed(decision)
+        yield from _made(request, tiers, decision, cached, booking)
+
+    def _cached(self, request: Request, booking: Booking, *, streamed: bool) -> Cached | None:
+        if self.cache is None:
+            return None
+        try:
+            admission = self.cache.admit(request)
+        except Exception as error:  # noqa: BLE001  a rule may be the app's own; its bugs must not stop the call
+            booking.fallback(f"cache: policy failed ({type(error).__name__}), call made")
+            return None
+        return Cached(
+            self.cache,
+            request,
+            admission,
+            booking,
+            patience=self.patience,
+            semantic=self.semantic,
+            streamed=streamed,
+        )
 
     def _route(self, request: Request, tiers: Sequence[Tier], baseline: int, booking: Booking) -> Decision:
         if self.router is not None and len(tiers) > 1:
@@ -150,59 +125,55 @@ class Engine:
         return Decision(baseline, tiers[baseline].name, "baseline")
 
 
-def _look_up(key: str, booking: Booking) -> Generator[Effect, Any, Reply | None]:
-    try:
-        data: bytes | None = yield LookUp(key)
-    except Exception as error:  # noqa: BLE001  a store may be the app's own, and is only an optimisation
-        booking.fallback(f"cache: {_trouble(error)}, call made")
-        return None
-    if data is None:
-        return None
-    found = unpack(data)
-    if found is None:
-        booking.fallback("cache: entry of another version, call made")
-    return found
+def _insisted(request: Request, tiers: Sequence[Tier], booking: Booking) -> Decision | None:
+    insisted = forced(request, tiers)
+    if insisted is not None:
+        booking.chosen_by_the_app(tiers[insisted.tier])
+    return insisted
 
 
-def _stood_for(reply: Reply, tiers: Sequence[Tier], baseline: int) -> Decision:
+def _stood_for(hit: Hit, tiers: Sequence[Tier], baseline: int) -> Decision:
     """A stored answer is shown as the tier that gave it, whose parsers know its form."""
-    index = next((place for place, tier in enumerate(tiers) if tier.name == reply.tier), baseline)
-    return Decision(index, tiers[index].name, "cache", ("exact hit",))
+    index = next((place for place, tier in enumerate(tiers) if tier.name == hit.reply.tier), baseline)
+    return Decision(index, tiers[index].name, "cache", (hit.reason,))
 
 
-def _replay(reply: Reply, decision: Decision, booking: Booking) -> Flow:
+def _replay(hit: Hit, decision: Decision, booking: Booking) -> Flow:
     try:
-        yield Replay(reply, decision)
+        yield Replay(hit.reply, decision)
     finally:
-        yield Append(booking.hit(reply))
+        yield Append(booking.hit(hit.reply, hit.kind, hit.age))
 
 
-def _keep(key: str, request: Request, reply: Reply, ttl: float, booking: Booking) -> Flow:
-    if rejects(request, reply) is not None:
-        return  # an app that asks again after an answer it cannot use must get another one
+def _refused(error: BaseException, cached: Cached | None, booking: Booking) -> Flow:
+    """The call ended before any model was asked."""
     try:
-        value = pack(reply)
-    except TypeError:
-        booking.fallback("cache: answer has no JSON form, not stored")
-        return
+        if cached:
+            yield from cached.gone(error)
+    finally:
+        yield Append(booking.refused(error))
+
+
+def _made(request: Request, tiers: Sequence[Tier], decision: Decision, cached: Cached | None, booking: Booking) -> Flow:
+    """Ask, keep, book."""
+    reply, tier = yield from _answer(request, tiers, decision, cached, booking)
     try:
-        yield Keep(key, value, ttl)
-    except Exception as error:  # noqa: BLE001  as in `_look_up`; the answer is paid for and must not be lost
-        booking.fallback(f"cache: {_trouble(error)}, answer not stored")
-
-
-def _trouble(error: Exception) -> str:
-    return "store down" if isinstance(error, StoreError) else f"store failed ({type(error).__name__})"
+        if cached:
+            yield from cached.answered(reply)
+    finally:
+        yield Append(booking.answered(reply, tier))
 
 
 def _answer(
-    request: Request, tiers: Sequence[Tier], decision: Decision, booking: Booking
+    request: Request, tiers: Sequence[Tier], decision: Decision, cached: Cached | None, booking: Booking
 ) -> Generator[Effect, Any, tuple[Reply, Tier]]:
     """Ask the tier chosen, and those above it while one fails or its answer cannot stand."""
     left = list(decision.alternatives)
     while True:
         tier = tiers[decision.tier]
         call = Call(decision.tier, request, decision)
+        if cached:
+            cached.watched(call)
         try:
             reply: Reply = yield call
         except BaseException as error:
@@ -210,7 +181,7 @@ def _answer(
             may_go_on = left and not call.delivered and isinstance(error, Exception)
             why = recoverable(error) if may_go_on else None
             if why is None:
-                yield Append(booking.ended(error, tier, usage))
+                yield from _lost(error, tier, usage, cached, booking)
                 raise
             booking.gave_up(tier, usage, "failed", why)
         else:
@@ -224,6 +195,15 @@ def _answer(
             decision, tier=above, name=tiers[above].name, policy="fallback", reasons=(why, *decision.reasons)
         )
         booking.routed(decision)
+
+
+def _lost(error: BaseException, tier: Tier, usage: Usage, cached: Cached | None, booking: Booking) -> Flow:
+    """The call ended without a whole answer."""
+    try:
+        if cached:
+            yield from cached.gone(error)
+    finally:
+        yield Append(booking.ended(error, tier, usage))
 
 
 def _used(call: Call, error: BaseException, tier: Tier, booking: Booking) -> Usage:

@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from thrift_plugins.caching import CachePolicy
-from thrift_plugins.config import Config
-from thrift_plugins.engine import Append, Effect, Engine, Keep, LookUp
+from thrift_plugins.background import Background
+from thrift_plugins.caching import CachePolicy, Rule
+from thrift_plugins.config import CacheConfig, Config
+from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
+from thrift_plugins.forgetting import Forgetting
 from thrift_plugins.ledger import Ledger
 from thrift_plugins.prices import Prices
 from thrift_plugins.routing import Router, RuleRouter
@@ -23,6 +25,10 @@ from thrift_plugins.scope import current_recording, current_route, wants_fresh
 from thrift_plugins.stores import ledger_beside, open_event_log, open_store
 from thrift_plugins.stores.base import Clock, EventLog, Store
 from thrift_plugins.types import Json, Message, Request, Scope
+
+if TYPE_CHECKING:
+    from thrift_plugins.caching.semantic.embed import Embedder
+    from thrift_plugins.semantic import SemanticCache
 
 
 class Runtime:
@@ -33,6 +39,8 @@ class Runtime:
         store: an open store, over `config.store`.
         router: a policy of the app's own, over the rules.
         event_log: an open log for the ledger, over `config.ledger.url`.
+        embedder: what reads questions for the semantic tier, over `config.cache.semantic.embedder`; for one of your framework's
+            see `LangChainEmbedder` and `LlamaIndexEmbedder`.
         prices: model to rates in US dollars per million tokens, over those in `config`.
         clock: seconds since the epoch.
         standing: what is out of order for every call, for the ledger.
@@ -49,6 +57,7 @@ class Runtime:
         store: Store | None = None,
         router: Router | None = None,
         event_log: EventLog | None = None,
+        embedder: Embedder | None = None,
         prices: Mapping[str, Mapping[str, float]] | None = None,
         clock: Clock = time.time,
         standing: tuple[str, ...] = (),
@@ -58,12 +67,19 @@ class Runtime:
         self.clock = clock
         self.prices = Prices({**settings.prices, **(prices or {})}, clock=clock)
         self.prices.load()
+        self.store = (
+            store if store is not None else open_store(settings.store, clock=clock, max_bytes=settings.cache.max_bytes)
+        )
+        policy = _cache_policy(settings.cache) if settings.cache.enabled else None
+        self.semantic = self._open_semantic(policy, embedder)
         self.engine = Engine(
-            cache=CachePolicy(settings.cache.ttl, settings.cache.max_temperature) if settings.cache.enabled else None,
+            cache=policy,
             router=(router or RuleRouter(caution=settings.routing.caution)) if settings.routing.enabled else None,
             standing=standing,
+            patience=settings.cache.flight_wait if settings.cache.single_flight else None,
+            semantic=self.semantic is not None,
         )
-        self.store = store if store is not None else open_store(settings.store, clock=clock)
+        self.background = Background()
         self.ledger = self._open_ledger(event_log)
 
     def _open_ledger(self, event_log: EventLog | None) -> Ledger | None:
@@ -72,6 +88,14 @@ class Runtime:
         url = self.config.ledger.url or ledger_beside(self.config.store)
         log = event_log if event_log is not None else open_event_log(url)
         return Ledger(log, self.prices, capacity=self.config.ledger.capacity)
+
+    def _open_semantic(self, policy: CachePolicy | None, embedder: Embedder | None) -> SemanticCache | None:
+        settings = self.config.cache.semantic
+        if policy is None or not settings.enabled:
+            return None
+        from thrift_plugins.semantic import open_semantic  # noqa: PLC0415  numpy is for those who use it
+
+        return open_semantic(self.store, policy, settings, embedder, clock=self.clock)
 
     def request(
         self,
@@ -111,33 +135,59 @@ class Runtime:
             baseline_usage=recording.baseline_usage if recording else None,
         )
 
-    def perform(self, effect: Effect) -> Any:
-        """Do an effect on the store or the ledger."""
-        match effect:
-            case LookUp(key):
-                return self.store.get(key)
-            case Keep(key, value, ttl):
-                return self.store.put(key, value, ttl)
-            case Append(event):
-                return self.ledger.append(event) if self.ledger else None
-            case _:
-                raise AssertionError(effect)
+    def forget(
+        self, *, key: str | None = None, tag: str | None = None, feature: str | None = None, tenant: str | None = None
+    ) -> int | None:
+        """Forget stored answers: one by its key, or all with a tag, of a feature, of a tenant; a tenant narrows the others.
 
-    async def aperform(self, effect: Effect) -> Any:
-        """`perform` without blocking the event loop."""
-        match effect:
-            case LookUp(key):
-                return await self.store.aget(key)
-            case Keep(key, value, ttl):
-                return await self.store.aput(key, value, ttl)
-            case _:
-                return self.perform(effect)
+        An answer that is on its way meanwhile is not kept either.
+
+        Returns:
+            How many there were; None for a key, and where all of a tenant's were forgotten, which are not counted.
+
+        Raises:
+            ConfigError: nothing is given, or what cannot be combined.
+            StoreUnavailable: the store is down; nobody should believe that they are gone.
+        """
+        return Forgetting(key=key, tag=tag, feature=feature, tenant=tenant).apply(self.store)
+
+    async def aforget(
+        self, *, key: str | None = None, tag: str | None = None, feature: str | None = None, tenant: str | None = None
+    ) -> int | None:
+        """`forget` without blocking the event loop."""
+        return await Forgetting(key=key, tag=tag, feature=feature, tenant=tenant).aapply(self.store)
 
     def close(self) -> None:
         """Write the ledger out and let go of files and connections. Idempotent."""
+        self.background.close()
+        if self.semantic:
+            self.semantic.close()
         if self.ledger:
             self.ledger.close()
         self.store.close()
+
+
+def _cache_policy(settings: CacheConfig) -> CachePolicy:
+    return CachePolicy(
+        settings.ttl,
+        settings.max_temperature,
+        ttl_time_sensitive=settings.ttl_time_sensitive,
+        stale=settings.stale,
+        kinds=settings.kinds,
+        fold=settings.fold,
+        read_only_tools=frozenset(settings.read_only_tools),
+        features={
+            name: Rule(
+                own.enabled,
+                own.ttl,
+                own.stale,
+                own.kind or None,
+                own.tool_calls,
+                own.max_temperature,
+            )
+            for name, own in settings.features.items()
+        },
+    )
 
 
 logger = logging.getLogger("thrift_plugins")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
@@ -12,7 +12,7 @@ from thrift_plugins.types import Scope, Usage
 
 _NOBODY = Scope()
 _current: ContextVar[Scope] = ContextVar("thrift_scope", default=_NOBODY)
-_NAMES = frozenset(f.name for f in fields(Scope)) - {"keys"}
+_NAMES = frozenset(f.name for f in fields(Scope)) - {"keys", "tags"}
 
 
 def current_scope() -> Scope:
@@ -21,36 +21,47 @@ def current_scope() -> Scope:
 
 
 @contextmanager
-def scope(**names: str) -> Iterator[Scope]:
-    """Name whose calls a block makes.
+def scope(*, tags: str | Iterable[str] = (), **names: str) -> Iterator[Scope]:
+    """Name whose calls a block makes, and what their answers depend on.
 
-    For example `with scope(tenant="acme", feature="faq"):` around a chain, an agent or a query.
+    For example `with scope(tenant="acme", feature="faq", tags="doc:42"):` around a chain, an agent or a query.
 
     Inner blocks add to outer ones. `tenant`, `user`, `feature` and `session` are known to the ledger;
     any other name becomes a further wall of the cache.
 
     Args:
+        tags: one or more names by which the answers kept in this block can be forgotten together, as when a document
+            changes. A tag is no wall: an answer serves the same request under other tags too.
         names: each a string.
 
     Raises:
-        ConfigError: a value is not a string.
+        ConfigError: a value or a tag is not a string, or a tag is empty.
     """
-    token = _current.set(merged(_current.get(), names))
+    token = _current.set(merged(_current.get(), names, tags))
     try:
         yield _current.get()
     finally:
         _current.reset(token)
 
 
-def merged(base: Scope, names: dict[str, str]) -> Scope:
-    """`base` with the given names set over it."""
+def merged(base: Scope, names: dict[str, str], tags: str | Iterable[str] = ()) -> Scope:
+    """`base` with the given names set over it, and the given tags beside its own."""
     for name, value in names.items():
         if not isinstance(value, str):
             raise ConfigError(f"scope {name!r} must be a string, not {type(value).__name__}")
     names = {name: _printable(value) for name, value in names.items()}
     known = {name: value for name, value in names.items() if name in _NAMES}
     walls = {**dict(base.keys), **{name: value for name, value in names.items() if name not in _NAMES}}
-    return replace(base, **known, keys=tuple(sorted(walls.items())))
+    return replace(base, **known, keys=tuple(sorted(walls.items())), tags=_tagged(base.tags, tags))
+
+
+def _tagged(known: tuple[str, ...], tags: str | Iterable[str]) -> tuple[str, ...]:
+    """Tags without doubles, the outer ones first."""
+    added = [tags] if isinstance(tags, str) else list(tags)
+    for tag in added:
+        if not isinstance(tag, str) or not tag:
+            raise ConfigError(f"a tag must be a string and not empty, not {tag!r}")
+    return tuple(dict.fromkeys([*known, *map(_printable, added)]))
 
 
 def _printable(value: str) -> str:

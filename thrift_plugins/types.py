@@ -83,6 +83,7 @@ class Scope:
     Attributes:
         session: conversation or thread.
         keys: further keys that the app wants kept apart, like `(("region", "eu"),)`.
+        tags: names by which the answers kept here can be forgotten together, like `("doc:42",)`; no wall.
     """
 
     tenant: str = ""
@@ -90,6 +91,7 @@ class Scope:
     feature: str = ""
     session: str = ""
     keys: tuple[tuple[str, str], ...] = ()
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the plugin adds to a call, a cache hit, an import and a month: `python -m tests.benchmarks.overhead`.
+"""What the plugin adds to a call, an import and a month: `python -m tests.benchmarks.overhead`.
 
 Every figure is a ratio against something run in the same process, or in processes started in turns.
 """
@@ -10,29 +10,20 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from time import perf_counter
 from typing import Any
 
-from tests.benchmarks.harness import Case, arguments, interleaved, report, rss
-from tests.redis_server import RedisServer
+from tests.benchmarks.harness import arguments, interleaved, report, rss
 
 TARGETS = {
     "miss_overhead_x": 2.0,
-    "exact_hit_x_redis_get_memory": 0.5,
-    "exact_hit_x_redis_get_sqlite": 0.9,
-    "exact_hit_x_redis_get_redis": 1.6,
     "import_x": 0.2,
     "replay_x_bare_langchain": 3.0,
     "replay_x_bare_llama_index": 3.0,
 }
-ENTRIES = 2_000
-"""Distinct cached prompts: more than any cache of addresses holds."""
-
-ANSWER = "A stored answer of the length that a knowledge base gives. " * 20
-assert 1_100 < len(ANSWER) < 1_300
 
 
 def chain_miss(folder: Path) -> dict[str, float]:
@@ -44,7 +35,9 @@ def chain_miss(folder: Path) -> dict[str, float]:
     from thrift_plugins import Config, Runtime
     from thrift_plugins.langchain import ThriftChatModel
 
-    prompt = ChatPromptTemplate.from_messages([("system", "You answer questions about a product."), ("user", "{question}")])
+    prompt = ChatPromptTemplate.from_messages(
+        [("system", "You answer questions about a product."), ("user", "{question}")]
+    )
     numbers = itertools.count()
 
     def fake() -> Any:
@@ -66,112 +59,6 @@ def chain_miss(folder: Path) -> dict[str, float]:
     return {"miss_overhead_x": times["thrift"] / times["bare"], "bare_chain_us": times["bare"] * 1e6}
 
 
-def _lookups(cache: Any, prompts: list[str], llm_string: str) -> Case:
-    """Looks one prompt up after the other; every one must be there."""
-    endless = itertools.cycle(prompts)
-
-    def one() -> None:
-        if not cache.lookup(next(endless), llm_string):
-            raise AssertionError("a stored answer was not found")
-
-    return one
-
-
-def exact_hits(folder: Path, server: RedisServer) -> dict[str, float]:
-    """A lookup of a 1.2 kB answer through `BaseCache`, over one raw Redis GET of as many bytes."""
-    import redis
-    from langchain_core.load import dumps
-    from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-    from langchain_core.outputs import ChatGeneration
-    from langchain_openai import ChatOpenAI
-
-    from thrift_plugins.langchain import ResponseCache
-    from thrift_plugins.stores import MemoryStore, RedisStore, SQLiteStore
-
-    llm_string = ChatOpenAI(model="gpt-4o-mini", temperature=0, api_key="none")._get_llm_string()
-    prompts = [
-        dumps([SystemMessage("You answer questions about a product."), HumanMessage(f"Where do I find part {n}?")])
-        for n in range(ENTRIES)
-    ]
-    answer = [ChatGeneration(message=AIMessage(ANSWER, response_metadata={"finish_reason": "stop", "model_name": "gpt-4o-mini"}))]
-    caches: dict[str, Any] = {
-        "memory": ResponseCache(MemoryStore()),
-        "sqlite": ResponseCache(SQLiteStore(folder / "hits.db")),
-        "redis": ResponseCache(RedisStore(server.url, secret="benchmark" * 4)),
-        **_peers(folder, server),
-    }
-    client = redis.Redis.from_url(server.url)
-    cases: dict[str, Case] = {}
-    for name, cache in caches.items():
-        for prompt in prompts:
-            cache.update(prompt, llm_string, answer)
-        cases[name] = _lookups(cache, prompts, llm_string)
-    for number in range(ENTRIES):
-        client.set(f"raw:{number}", ANSWER)
-    keys = itertools.cycle([f"raw:{number}" for number in range(ENTRIES)])
-    cases["raw"] = lambda: client.get(next(keys))
-    times = interleaved(cases, rounds=15, calls=200)
-    return {f"exact_hit_x_redis_get_{name}": times[name] / times["raw"] for name in caches}
-
-
-def _peers(folder: Path, server: RedisServer) -> dict[str, Any]:
-    """What people use today, where it installs and runs here (extra `bench`)."""
-    peers: dict[str, Callable[[], Any]] = {
-        "peer_in_memory_cache": _in_memory,
-        "peer_sqlite_cache": lambda: _community_sqlite(folder),
-        "peer_gptcache": lambda: _gptcache(folder),
-        "peer_langchain_redis": lambda: _langchain_redis(server),
-    }
-    running = {}
-    for name, make in peers.items():
-        try:
-            running[name] = _works(make())
-        except Exception as error:
-            sys.stderr.write(f"{name} does not run here: {type(error).__name__}: {str(error)[:120]}\n")
-    return running
-
-
-def _works(cache: Any) -> Any:
-    from langchain_core.outputs import Generation
-
-    cache.update("probe", "probe", [Generation(text="probe")])
-    if not cache.lookup("probe", "probe"):
-        raise AssertionError("it does not find what it stored")
-    return cache
-
-
-def _in_memory() -> Any:
-    from langchain_core.caches import InMemoryCache
-
-    return InMemoryCache()
-
-
-def _community_sqlite(folder: Path) -> Any:
-    from langchain_community.cache import SQLiteCache
-
-    return SQLiteCache(database_path=str(folder / "community.db"))
-
-
-def _gptcache(folder: Path) -> Any:
-    from gptcache.manager.factory import manager_factory
-    from gptcache.processor.pre import get_prompt
-    from langchain_community.cache import GPTCache
-
-    def init(cache: Any, llm: str) -> None:
-        place = folder / f"gptcache-{abs(hash(llm))}"
-        place.mkdir(exist_ok=True)
-        manager = manager_factory(manager="map", data_dir=str(place), max_size=2 * ENTRIES)
-        cache.init(pre_embedding_func=get_prompt, data_manager=manager)
-
-    return GPTCache(init)
-
-
-def _langchain_redis(server: RedisServer) -> Any:
-    from langchain_redis import RedisCache
-
-    return RedisCache(redis_url=server.url)
-
-
 def imports() -> dict[str, float | str]:
     """`import thrift_plugins` over `import langchain_core.runnables`, and what each import loads."""
     names = ("thrift_plugins", "langchain_core.runnables")
@@ -179,7 +66,9 @@ def imports() -> dict[str, float | str]:
     for _ in range(9):
         for name in names:
             seconds[name].append(_import_seconds(name))
-    loaded = {name: _frameworks(name) for name in ("thrift_plugins", "thrift_plugins.langchain", "thrift_plugins.llama_index")}
+    loaded = {
+        name: _frameworks(name) for name in ("thrift_plugins", "thrift_plugins.langchain", "thrift_plugins.llama_index")
+    }
     figures: dict[str, float | str] = {"import_x": median(seconds[names[0]]) / median(seconds[names[1]])}
     figures.update({f"{name.replace('.', '_')}_loads": ", ".join(found) or "none" for name, found in loaded.items()})
     return figures
@@ -246,10 +135,9 @@ def main() -> None:
     """Run all parts; the month only where the data is."""
     given = arguments(__doc__ or "")
     figures: dict[str, float | int | str | None] = {}
-    with tempfile.TemporaryDirectory() as name, RedisServer(Path(name)) as server:
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         figures.update(chain_miss(folder))
-        figures.update(exact_hits(folder, server))
         figures.update(imports())
         trace = given.data / "traces" / "kb_month.jsonl.gz"
         if trace.is_file():

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from thrift_plugins import Config, Runtime, drive
-from thrift_plugins.engine import Call, Replay
+from thrift_plugins.effects import Call, Replay
 from thrift_plugins.errors import StoreUnavailable
 from thrift_plugins.stores import MemoryEventLog, SQLiteEventLog
 from thrift_plugins.stores.base import EventLog
@@ -107,7 +107,9 @@ class Failing(MemoryEventLog):
         return super().extend(rows)
 
 
-@pytest.mark.parametrize("error", [StoreUnavailable("down"), OSError("no space left"), RuntimeError("a bug of the app's own log")])
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable("down"), OSError("no space left"), RuntimeError("a bug of the app's own log")]
+)
 def test_events_wait_for_a_log_that_is_down(error: Exception):
     log = Failing(error)
     runtime = over(log)
@@ -229,7 +231,12 @@ def child_environment(path: Path) -> dict[str, str]:
 def python(code: str, environment: dict[str, str]) -> str:
     head = "import os, sys\nfrom tests.chaos.test_ledger_sink import *\nlog = SQLiteEventLog(os.environ['EVENTS'])\n"
     done = subprocess.run(
-        [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", head + code], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-W", "ignore:This process:DeprecationWarning", "-c", head + code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

@@ -1,201 +1,26 @@
-"""Redis in every kind of trouble: a caller sees a hit, a miss or `StoreUnavailable`, and hits come back afterwards."""
+"""A Redis store under load, from many tasks and threads, and what no single fault of the matrix shows."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import random
-import socket
-import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.redis_faults import Proxy
 from tests.redis_server import RedisServer
 from thrift_plugins.errors import StoreUnavailable
 from thrift_plugins.stores import RedisStore
-from thrift_plugins.stores.breaker import Breaker
 
 SCALE = float(os.environ.get("THRIFT_TEST_SCALE", "1"))
 SECRET = "a secret of enough bytes"
 KEY, VALUE = "{t1}:0a1b", b"an answer" * 100
 HANG_GUARD_S = 20
-
-
-class Proxy:
-    """A TCP proxy that delays replies, or resets the connection in the middle of one."""
-
-    def __init__(self, port: int) -> None:
-        self.delay: Callable[[], float] = lambda: 0.0
-        self.reset_after: int | None = None
-        self._target = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._sockets: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-
-    def close(self) -> None:
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._threads[0].join()
-        for each in self._sockets:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-        for each in self._sockets:
-            each.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            self._sockets.append(near)
-            try:
-                far = socket.create_connection(("127.0.0.1", self._target))
-            except OSError:
-                near.close()
-                continue
-            self._sockets.append(far)
-            for work in (self._forward, self._reply):
-                self._threads.append(threading.Thread(target=work, args=(near, far)))
-                self._threads[-1].start()
-
-    def _forward(self, near: socket.socket, far: socket.socket) -> None:
-        with suppress(OSError):
-            while data := near.recv(65536):
-                far.sendall(data)
-            far.shutdown(socket.SHUT_WR)
-
-    def _reply(self, near: socket.socket, far: socket.socket) -> None:
-        with suppress(OSError):
-            while data := far.recv(65536):
-                time.sleep(self.delay())
-                if self.reset_after is None:
-                    near.sendall(data)
-                    continue
-                near.sendall(data[: self.reset_after])
-                # No lingering: the close is a reset.
-                near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                near.shutdown(socket.SHUT_RD)
-                near.close()
-                return
-
-
-class Trouble:
-    """One kind of it: how it starts and ends."""
-
-    def __init__(self, start: Callable[[RedisServer, Proxy], None], end: Callable[[RedisServer, Proxy], None]) -> None:
-        self.start, self.end = start, end
-
-
-def _refuse(server: RedisServer, _proxy: Proxy) -> None:
-    server.kill()
-
-
-def _restart(server: RedisServer, _proxy: Proxy) -> None:
-    server.start()
-
-
-def _make_loading(server: RedisServer, _proxy: Proxy) -> None:
-    for number in range(1_500):
-        server.ask("SET", f"filler{number}", "x")
-    server.ask("SAVE")
-    server.kill()
-    server.start("--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024")
-    assert b"LOADING" in server.ask("GET", "x")
-
-
-def _done_loading(server: RedisServer, _proxy: Proxy) -> None:
-    server.kill()
-    server.start()
-
-
-def _fill_memory(server: RedisServer, _proxy: Proxy) -> None:
-    server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
-    server.ask("CONFIG", "SET", "maxmemory", "1")
-
-
-def _wrong_type(server: RedisServer, _proxy: Proxy) -> None:
-    server.ask("DEL", f"tp1:{KEY}")
-    server.ask("RPUSH", f"tp1:{KEY}", "theirs")
-
-
-def _set(name: str, value: object) -> Callable[[RedisServer, Proxy], None]:
-    return lambda _server, proxy: setattr(proxy, name, value)
-
-
-def _ask(*words: str) -> Callable[[RedisServer, Proxy], None]:
-    def ask(server: RedisServer, _proxy: Proxy) -> None:
-        server.ask(*words)
-
-    return ask
-
-
-TROUBLES = {
-    "refused": Trouble(_refuse, _restart),
-    "frozen": Trouble(lambda server, _: server.freeze(), lambda server, _: server.thaw()),
-    "reset mid-reply": Trouble(_set("reset_after", 3), _set("reset_after", None)),
-    "reset before a reply": Trouble(_set("reset_after", 0), _set("reset_after", None)),
-    "slow": Trouble(_set("delay", lambda: 0.2), _set("delay", lambda: 0.0)),
-    "out of memory": Trouble(_fill_memory, _ask("CONFIG", "SET", "maxmemory", "0")),
-    "read-only replica": Trouble(_ask("REPLICAOF", "127.0.0.1", "1"), _ask("REPLICAOF", "NO", "ONE")),
-    "loading": Trouble(_make_loading, _done_loading),
-    "wrong type": Trouble(_wrong_type, _ask("PING")),
-}
-
-ON_THE_WIRE = {"reset mid-reply", "reset before a reply", "slow"}
-SILENT = {"refused", "frozen", "loading"} | ON_THE_WIRE
-
-
-class Users:
-    """Gets and puts of one store, synchronous or from many tasks of one loop."""
-
-    def __init__(self, store: RedisStore, runner: asyncio.Runner | None) -> None:
-        self._store, self._runner = store, runner
-        self.refused = 0
-
-    def use(self, operation: str, times: int) -> list[bytes | None]:
-        """What came back; `refused` counts the rest. Any other exception fails the test."""
-        if self._runner is not None:
-            return self._runner.run(asyncio.wait_for(self._all(operation, times), HANG_GUARD_S))
-        answers: list[bytes | None] = []
-        for _ in range(times):
-            try:
-                if operation == "get":
-                    answers.append(self._store.get(KEY))
-                else:
-                    self._store.put(KEY, VALUE)
-                    answers.append(None)
-            except StoreUnavailable:
-                self.refused += 1
-        return answers
-
-    async def _all(self, operation: str, times: int) -> list[bytes | None]:
-        store = self._store
-        calls = [store.aget(KEY) if operation == "get" else store.aput(KEY, VALUE) for _ in range(times)]
-        outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        others = [each for each in outcomes if isinstance(each, BaseException) and type(each) is not StoreUnavailable]
-        assert others == []
-        self.refused += sum(isinstance(each, StoreUnavailable) for each in outcomes)
-        return [each for each in outcomes if not isinstance(each, BaseException)]
-
-    def until_hit(self) -> None:
-        give_up = time.monotonic() + HANG_GUARD_S
-        while time.monotonic() < give_up:
-            self.use("put", 1)
-            if self.use("get", 1) == [VALUE]:
-                return
-            time.sleep(0.01)
-        raise AssertionError("hits do not come back")
 
 
 @pytest.fixture
@@ -211,100 +36,124 @@ def proxy(server: RedisServer) -> Iterator[Proxy]:
     running.close()
 
 
-@pytest.fixture(params=["sync", "async"])
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def until_hit(store: RedisStore) -> None:
+    give_up = time.monotonic() + HANG_GUARD_S
+    while time.monotonic() < give_up:
+        try:
+            store.put(KEY, VALUE)
+            if store.get(KEY) == VALUE:
+                return
+        except StoreUnavailable:
+            time.sleep(0.01)
+    raise AssertionError("hits do not come back")
 
 
-@contextmanager
-def users_of(port: int, mode: str, *, password: str = "") -> Iterator[Users]:
-    login = f":{password}@" if password else ""
-    store = RedisStore(f"redis://{login}127.0.0.1:{port}", secret=SECRET)
-    store._breaker = Breaker(cooldown=0.05)
+def outcomes(store: RedisStore, operation: str, times: int) -> list[object]:
+    """What came of some calls, one after the other; any error but `StoreUnavailable` goes through."""
+    found: list[object] = []
+    for _ in range(times):
+        try:
+            found.append(store.get(KEY) if operation == "get" else store.put(KEY, VALUE))
+        except StoreUnavailable as error:
+            found.append(error)
+    return found
+
+
+async def aoutcomes(store: RedisStore, operation: str, times: int) -> list[object]:
+    """The same, all at once."""
+    calls = [store.aget(KEY) if operation == "get" else store.aput(KEY, VALUE) for _ in range(times)]
+    found: list[object] = list(await asyncio.gather(*calls, return_exceptions=True))
+    await store.aclose()
+    return found
+
+
+def refused(found: list[object]) -> int:
+    assert {type(each) for each in found if isinstance(each, BaseException)} <= {StoreUnavailable}
+    assert {each for each in found if not isinstance(each, BaseException)} <= {None, True, VALUE}
+    return sum(isinstance(each, StoreUnavailable) for each in found)
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("operation", ["get", "put"])
+def test_kill_9_under_load(server: RedisServer, operation: str, mode: str) -> None:
+    store = RedisStore(server.url, secret=SECRET)
+    until_hit(store)
+    killer = threading.Timer(0.03, server.kill)
+    killer.start()
     if mode == "sync":
-        yield Users(store, None)
+        found = outcomes(store, operation, 1_500)
     else:
-        with asyncio.Runner() as runner:
-            yield Users(store, runner)
+        found = asyncio.run(asyncio.wait_for(aoutcomes(store, operation, 1_500), HANG_GUARD_S))
+    refused(found)
+    killer.join()
+    assert refused(outcomes(store, operation, 5)) == 5
+    server.start()
+    until_hit(store)
     store.close()
 
 
-@pytest.mark.parametrize("operation", ["get", "put"])
-@pytest.mark.parametrize("kind", TROUBLES)
-def test_trouble_is_a_miss_or_unavailable_and_passes(
-    server: RedisServer, proxy: Proxy, kind: str, operation: str, mode: str
-) -> None:
-    trouble = TROUBLES[kind]
-    with users_of(proxy.port if kind in ON_THE_WIRE else server.port, mode) as users:
-        users.until_hit()
-        trouble.start(server, proxy)
-        answers = users.use(operation, 12)
-        assert set(answers) <= {None, VALUE}
-        assert len(answers) + users.refused >= 12
-        if kind in SILENT:
-            assert answers == []
-        trouble.end(server, proxy)
-        users.until_hit()
-
-
-@pytest.mark.parametrize("kind", ["out of memory", "read-only replica"])
-def test_hits_go_on_where_only_writes_are_refused(server: RedisServer, proxy: Proxy, kind: str, mode: str) -> None:
-    with users_of(server.port, mode) as users:
-        users.until_hit()
-        refused_before = users.refused
-        TROUBLES[kind].start(server, proxy)
-        assert users.use("put", 8) == []
-        assert users.refused - refused_before == 8
-        assert users.use("get", 8) == [VALUE] * 8
-
-
-@pytest.mark.parametrize("operation", ["get", "put"])
-@pytest.mark.parametrize("password", ["", "wrong"])
-def test_a_wrong_password(server: RedisServer, operation: str, password: str, mode: str) -> None:
-    server.ask("CONFIG", "SET", "requirepass", "right")
-    with users_of(server.port, mode, password=password) as users:
-        assert users.use(operation, 8) == []
-        assert users.refused == 8
-    with users_of(server.port, mode, password="right") as users:
-        users.until_hit()
-
-
-@pytest.mark.parametrize("operation", ["get", "put"])
-def test_kill_9_under_load(server: RedisServer, operation: str, mode: str) -> None:
-    with users_of(server.port, mode) as users:
-        users.until_hit()
-        killer = threading.Timer(0.05, server.kill)
-        killer.start()
-        answers = users.use(operation, 1_500)
-        killer.join()
-        answers += users.use(operation, 5)
-        assert set(answers) <= {None, VALUE}
-        assert users.refused >= 5
-        server.start()
-        users.until_hit()
-
-
-def test_the_breaker_spares_a_dead_server(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_in_an_outage(server: RedisServer) -> None:
     store = RedisStore(server.url, secret=SECRET)
-    tried = 0
+    until_hit(store)
+    server.freeze()
+    found: list[list[object]] = []
+    threads = [threading.Thread(target=lambda: found.append(outcomes(store, "get", 50))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    server.thaw()
+    assert sum(refused(each) for each in found) == 400
+    waited = [error for each in found for error in each if "not asked" not in str(error)]
+    assert 1 <= len(waited) <= 8, "each thread waits once at most"
+    until_hit(store)
+    store.close()
 
-    def silent(_key: str) -> bytes:
-        nonlocal tried
-        tried += 1
-        raise TimeoutError
 
-    now = 0.0
-    store._breaker = Breaker(clock=lambda: now)
-    monkeypatch.setattr(store._client, "get", silent)
-    for _ in range(100):
-        with pytest.raises(StoreUnavailable):
-            store.get(KEY)
-    assert tried == 3
-    now = 1.0
-    for _ in range(100):
-        with pytest.raises(StoreUnavailable):
-            store.get(KEY)
-    assert tried == 4, "one try after the cooldown"
+def test_a_server_that_is_loading(server: RedisServer) -> None:
+    for number in range(300):
+        server.ask("SET", f"filler{number}", "x")
+    server.ask("SAVE")
+    store = RedisStore(server.url, secret=SECRET)
+    until_hit(store)
+    server.kill()
+    server.start("--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024")
+    assert b"LOADING" in server.ask("GET", "x")
+    assert refused(outcomes(store, "get", 3)) == 3
+    until_hit(store)
+    store.close()
+
+
+@pytest.mark.parametrize("password", ["", "wrong"])
+def test_a_wrong_password(server: RedisServer, password: str) -> None:
+    server.ask("CONFIG", "SET", "requirepass", "right")
+    store = RedisStore(f"redis://:{password}@127.0.0.1:{server.port}", secret=SECRET)
+    assert refused(outcomes(store, "get", 4)) == 4
+    assert refused(asyncio.run(aoutcomes(store, "put", 4))) == 4
+    store.close()
+    store = RedisStore(f"redis://:right@127.0.0.1:{server.port}", secret=SECRET)
+    until_hit(store)
+    store.close()
+
+
+def test_a_connection_that_was_closed_meanwhile_costs_no_answer(server: RedisServer) -> None:
+    store = RedisStore(server.url, secret=SECRET)
+    until_hit(store)
+    for _ in range(20):
+        server.ask("CLIENT", "KILL", "TYPE", "normal")
+        assert store.get(KEY) == VALUE
+    store.close()
+
+
+def test_a_client_pinned_to_resp3_works(server: RedisServer) -> None:
+    store = RedisStore(f"{server.url}?protocol=3", secret=SECRET, timeout=5)
+    claim = store.claim(KEY)
+    assert claim is not None
+    assert store.put(KEY, VALUE, 60, tags=("a",), asked=time.time(), claim=claim)
+    assert [entry.key for entry in store.scan()] == [KEY]
+    store.publish("{t1}:x", b"1")
+    assert [data for _, data in store.since("{t1}:x", "", 5)] == [b"1"]
+    assert store.forget("a") == 1
     store.close()
 
 
@@ -319,7 +168,7 @@ def test_a_busy_event_loop_is_no_outage(server: RedisServer) -> None:
             await asyncio.sleep(0)
             time.sleep(0.2)  # noqa: ASYNC251 - holding up the loop is the point
             await asyncio.gather(*calls, return_exceptions=True)
-        assert not store._breaker.is_open
+        assert not any(outage.lasts for outage in store._outages.values())
         return await store.aget(KEY)
 
     assert asyncio.run(stalled()) == VALUE

@@ -23,6 +23,7 @@ TOLD = {
     "04_settings": ("4 calls: ",),
     "05_redis": ("paid for: ", "from the cache: "),
     "06_cache_only": ("1 hits, 2 misses",),
+    "07_forgetting": ("paid for\nfrom the cache\n1 answer forgotten: the document has changed\npaid for\n",),
 }
 
 

@@ -14,7 +14,7 @@ from langchain_tests.unit_tests import ChatModelUnitTests
 from pydantic import SecretStr
 
 from tests.langchain_kit import CHEAP, NO_POOL, STRONG
-from thrift_plugins import Config, Runtime
+from thrift_plugins import CacheConfig, Config, Runtime
 from thrift_plugins.langchain import ThriftChatModel
 from thrift_plugins.testing import LoopbackProvider
 
@@ -76,7 +76,9 @@ def outcomes(request: pytest.FixtureRequest) -> Iterator[Outcomes]:
 @pytest.fixture(scope="module", autouse=True)
 def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One provider and one store, so that a suite that runs twice meets its own answers."""
-    ThriftOverOpenAI.shared = Runtime(Config(store=str(tmp_path_factory.mktemp("thrift") / "thrift.db")))
+    ThriftOverOpenAI.shared = Runtime(
+        Config(store=str(tmp_path_factory.mktemp("thrift") / "thrift.db"), cache=CacheConfig(kinds=False))
+    )
     with PROVIDER:
         yield
     ThriftOverOpenAI.shared.close()

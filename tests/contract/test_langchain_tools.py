@@ -16,7 +16,7 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field, create_model
 
 from tests.langchain_kit import CHEAP, STRONG, chat, records, thrift
-from thrift_plugins import Config, Runtime
+from thrift_plugins import CacheConfig, Config, Runtime
 from thrift_plugins.errors import UnsupportedByTier
 from thrift_plugins.langchain import ThriftChatModel
 from thrift_plugins.testing import Answer, LoopbackProvider, WireRequest
@@ -171,7 +171,7 @@ def test_each_answer_is_read_by_the_parser_of_its_tier(provider: LoopbackProvide
             return super().with_structured_output(schema, **{**kwargs, "method": "function_calling"})
 
     cheap = ByTools(**{**_settings(provider), "model": CHEAP})
-    model = ThriftChatModel(tiers=[cheap, chat(provider, STRONG)], runtime=Runtime(Config(store="memory:")))
+    model = ThriftChatModel(tiers=[cheap, chat(provider, STRONG)], runtime=Runtime(Config(store="memory:", cache=CacheConfig(kinds=False))))
     bound = model.with_structured_output(Joke)
     for tier in (CHEAP, STRONG):
         routed = bound.with_config(configurable={"thrift_route": tier})
@@ -192,7 +192,7 @@ def _settings(provider: LoopbackProvider) -> dict[str, Any]:
 def test_a_tier_that_cannot_call_tools_is_passed_over(provider: LoopbackProvider) -> None:
     mute = FakeListChatModel(responses=["I cannot call tools."])
     model = ThriftChatModel(
-        tiers=[mute, chat(provider, STRONG)], names=["mute", "able"], runtime=Runtime(Config(store="memory:"))
+        tiers=[mute, chat(provider, STRONG)], names=["mute", "able"], runtime=Runtime(Config(store="memory:", cache=CacheConfig(kinds=False)))
     )
     assert model.bind_tools([weather]).invoke("use the tool").response_metadata["thrift"]["tier"] == "able"
     assert isinstance(model.with_structured_output(Joke).invoke("Joke"), Joke)
@@ -201,7 +201,7 @@ def test_a_tier_that_cannot_call_tools_is_passed_over(provider: LoopbackProvider
 
 def test_when_no_tier_can_the_error_says_which_and_why() -> None:
     mutes = [FakeListChatModel(responses=["x"]) for _ in range(2)]
-    model = ThriftChatModel(tiers=mutes, names=["one", "two"], runtime=Runtime(Config(store="memory:")))
+    model = ThriftChatModel(tiers=mutes, names=["one", "two"], runtime=Runtime(Config(store="memory:", cache=CacheConfig(kinds=False))))
     with pytest.raises(UnsupportedByTier, match="one: no tool calling; two: no tool calling"):
         model.bind_tools([weather])
     with pytest.raises(UnsupportedByTier, match="one: no structured output"):
@@ -248,7 +248,9 @@ async def test_an_agent_with_a_response_format(provider: LoopbackProvider, strat
     asked = {"messages": [HumanMessage("Tell me a joke")]}
     expected = create_agent(chat(provider, STRONG), tools=[], response_format=strategy).invoke(asked)
     calls = len(provider.billed)
-    model = thrift(provider)
+    # Nothing tells a schema that goes as a tool from a tool that acts.
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(kinds=False, read_only_tools=["Joke"])))
+    model = thrift(provider, runtime)
     agent = create_agent(model, tools=[], response_format=strategy)
     for state in (agent.invoke(asked), await agent.ainvoke(asked)):
         assert isinstance(state["structured_response"], Joke)

@@ -31,7 +31,7 @@ from llama_index_instrumentation.dispatcher import instrument_tags
 from pydantic import BaseModel
 
 from tests.llama_index_kit import CHEAP, STRONG, Callbacks, events, kinds, listen, openai, thrift, user
-from thrift_plugins import Config, Runtime, route, scope
+from thrift_plugins import CacheConfig, Config, Runtime, route, scope
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.llama_index import ThriftLLM, install
 from thrift_plugins.testing import Fault, LoopbackProvider
@@ -80,7 +80,7 @@ def slow_provider() -> Iterator[LoopbackProvider]:
 
 @pytest.fixture
 def runtime() -> Iterator[Runtime]:
-    runtime = Runtime(Config(store="memory:"))
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(kinds=False)))
     yield runtime
     runtime.close()
 

@@ -28,7 +28,7 @@ from llama_index.core.llms.callbacks import llm_chat_callback
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from tests.llama_index_kit import openai, user
-from thrift_plugins import Config, Runtime
+from thrift_plugins import CacheConfig, Config, Runtime
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.llama_index import ThriftLLM
 from thrift_plugins.testing import LoopbackProvider
@@ -83,7 +83,7 @@ class Own(CustomLLM):
 
 @pytest.fixture
 def runtime() -> Iterator[Runtime]:
-    runtime = Runtime(Config(store="memory:"))
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(kinds=False)))
     yield runtime
     runtime.close()
 
@@ -170,7 +170,7 @@ def test_messages_that_differ(one: ChatMessage, other: ChatMessage, runtime: Run
     ("one", "other"),
     [
         ({}, {"temperature": None}),
-        ({"tools": [{"type": "search", "sites": ["a"]}]}, {"tools": [{"type": "search", "sites": ["b"]}]}),
+        ({"tools": [{"type": "web_search", "sites": ["a"]}]}, {"tools": [{"type": "web_search", "sites": ["b"]}]}),
         ({"tools": [{"function": {"name": "f"}}]}, {"tools": [{"function": {"name": "f"}, "defer": True}]}),
     ],
     ids=["unset", "built-in tool", "beside the function"],
@@ -276,7 +276,7 @@ def test_closing_a_stream_leaves_the_apps_own_generators_open(runtime: Runtime) 
 
 
 def test_runtimes_of_equal_settings_are_told_apart() -> None:
-    runtimes = [Runtime(Config(store="memory:")) for _ in range(2)]
+    runtimes = [Runtime(Config(store="memory:", cache=CacheConfig(kinds=False))) for _ in range(2)]
     pickled = [pickle.dumps(wrapped(runtime, Own())) for runtime in runtimes]
     assert [pickle.loads(data).runtime for data in pickled] == runtimes
     for runtime in runtimes:

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,9 @@ def test_toml(tmp_path: Path):
     (tmp_path / "thrift.toml").write_text(body, encoding="utf-8")
     config = Config.load(tmp_path / "thrift.toml")
     assert config.prices["my-own-model"]["output"] == 0.8
-    assert (config.cache, config.routing, config.ledger) == (Config().cache, Config().routing, Config().ledger)
+    assert (config.cache.features["news"].ttl, config.cache.features["news"].kind) == (300, "time")
+    cache = replace(config.cache, features={})
+    assert (cache, config.routing, config.ledger) == (Config().cache, Config().routing, Config().ledger)
 
 
 def test_commands(tmp_path: Path):

@@ -24,6 +24,7 @@ from thrift_plugins.stores import (
     SQLiteStore,
     Store,
 )
+from thrift_plugins.stores.base import MARK_TTL
 from thrift_plugins.stores.breaker import Breaker
 from thrift_plugins.stores.sqlite_file import SQLiteFile
 
@@ -41,12 +42,13 @@ def _alter(path: Path, change: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        "UPDATE entries SET value = x'00' || value",
-        "UPDATE entries SET value = substr(value, 1, 20)",
-        "UPDATE entries SET value = x''",
-        "UPDATE entries SET value = 'text'",
-        "UPDATE entries SET value = 7",
-        "UPDATE entries SET value = (SELECT value FROM entries WHERE key = 'other')",
+        "UPDATE answers SET value = x'00' || value",
+        "UPDATE answers SET value = substr(value, 1, 20)",
+        "UPDATE answers SET value = x''",
+        "UPDATE answers SET value = 'text'",
+        "UPDATE answers SET value = 7",
+        "UPDATE answers SET value = CAST(x'ff00ff' AS TEXT)",
+        "UPDATE answers SET value = (SELECT value FROM answers WHERE key = 'other')",
     ],
 )
 def test_damage_in_sqlite_is_a_miss(tmp_path: Path, change: str) -> None:
@@ -84,6 +86,125 @@ def test_two_stores_over_one_file(tmp_path: Path) -> None:
     assert one.get(K) == b"y", "a closed store opens again"
     one.close()
     two.close()
+
+
+def test_stores_over_one_file_are_one_space(tmp_path: Path) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "c.db")
+    one, two = SQLiteStore(tmp_path / "c.db"), SQLiteStore(tmp_path / "link.db", secret=SECRET)
+    other = SQLiteStore(tmp_path / "other.db")
+    assert one.space == two.space != other.space
+    for store in (one, two, other):
+        store.close()
+
+
+def test_nothing_is_in_clear_in_an_encrypted_file(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "c.db", encryption_key=SECRET)
+    store.put(K, b"the secret answer", tags=("customer:acme",))
+    store.publish("customer:acme", b"the secret record")
+    store.forget("customer:umbrella")
+    store.put("{t1}:2", b"the secret answer", tags=("customer:acme",), asked=0)
+    assert store.get("{t1}:2") == b"the secret answer"
+    assert [entry.tags for entry in store.scan()] == [("customer:acme",)] * 2
+    assert [data for _, data in store.since("customer:acme", "", 9)] == [b"the secret record"]
+    found = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert b"{t1}:" in found
+    for hidden in (b"secret answer", b"secret record", b"acme", b"umbrella"):
+        assert hidden not in found
+    store.close()
+    plain = SQLiteStore(tmp_path / "c.db")
+    assert plain.get(K) is None
+    assert plain.since("customer:acme", "", 9) == []
+    assert plain.damaged == 2
+    plain.close()
+
+
+def _old_file(path: Path) -> None:
+    """As version 1 left it."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA application_id=0x54485246")
+    connection.execute("PRAGMA user_version=1")
+    connection.execute(
+        "CREATE TABLE entries(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, expires REAL NOT NULL, value BLOB NOT NULL)"
+    )
+    connection.execute("CREATE TABLE events(event_id TEXT PRIMARY KEY, at REAL NOT NULL, body TEXT NOT NULL)")
+    connection.execute("INSERT INTO entries VALUES (1, ?, 9e9, zeroblob(500))", (K,))
+    connection.execute("INSERT INTO events VALUES ('a', 1.0, '{}')")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.close()
+
+
+def test_a_file_of_version_1_is_taken_over(tmp_path: Path) -> None:
+    _old_file(tmp_path / "c.db")
+    old = sqlite3.connect(tmp_path / "c.db", isolation_level=None)
+    assert old.execute("SELECT count(*) FROM entries").fetchone() == (1,)
+    store, log = SQLiteStore(tmp_path / "c.db"), SQLiteEventLog(tmp_path / "c.db")
+    assert store.get(K) is None
+    assert store.damaged == 0
+    assert store.put(K, b"x")
+    assert store.get(K) == b"x"
+    assert list(log.rows()) == [("a", 1.0, "{}")]
+    with pytest.raises(sqlite3.OperationalError, match="no such table"):  # what a process of version 1 sees: a miss
+        old.execute("SELECT value FROM entries WHERE key = ?", (K,))
+    old.close()
+    store.close()
+    log.close()
+
+
+def test_expired_marks_are_swept(tmp_path: Path) -> None:
+    now = 10_000.0
+    store = SQLiteStore(tmp_path / "c.db", clock=lambda: now)
+    for number in range(20):
+        store.delete(f"{{a}}:{number}")
+    now += MARK_TTL + 1
+    store.delete("{a}:last")
+    for number in range(64):
+        store.put(f"{{a}}:{number}", b"x")
+    assert store._file.run(lambda connection: connection.execute("SELECT count(*) FROM marks").fetchone()) == (1,)
+    store.close()
+
+
+def test_forgetting_goes_through_many_entries_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thrift_plugins.stores.sqlite_entries.STEP", 100)
+    store = SQLiteStore(tmp_path / "c.db")
+    for number in range(1_000):
+        store.put(f"{{t{number % 2}}}:{number}", b"x", tags=(f"tag{number % 3}", "all"))
+    assert store.forget("tag0", "{t1}:") == 167
+    store.clear("{t0}:")
+    assert store.forget("all") == 333
+    assert list(store.scan()) == []
+    store.close()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_the_feed_in_a_file_is_bounded(tmp_path: Path, restarted: bool) -> None:
+    now = 1e9
+    store = SQLiteStore(tmp_path / "c.db", max_bytes=4096 * 50, clock=lambda: now)
+    for number in range(600):
+        store.publish("c", str(number).encode(), 100 if number < 300 else None)
+        now += 1
+        if restarted and number == 400:
+            for file in tmp_path.glob("c.db*"):
+                if file.suffix != ".key":
+                    file.unlink()
+            for _ in range(64):
+                store.put(K, b"x")
+    records = store.since("c", "", 10_000)
+    assert records[-1][1] == b"599"
+    assert len(records) <= 50 + 256
+    cursors = [int(cursor) for cursor, _ in records]
+    assert cursors == sorted(set(cursors))
+    assert cursors[-1] >= 1_000_000_599 * 1_000_000, "a reader of the file before goes on where it was"
+    store.close()
+
+
+def test_a_damaged_record_does_not_hide_those_after_it(tmp_path: Path) -> None:
+    store = SQLiteStore(tmp_path / "c.db")
+    for number in range(10):
+        store.publish("c", str(number).encode())
+    _alter(tmp_path / "c.db", "UPDATE feed SET value = x'00' WHERE id IN (SELECT id FROM feed ORDER BY id LIMIT 5)")
+    assert [data for _, data in store.since("c", "", 3)] == [b"5", b"6", b"7"]
+    assert store.damaged == 5
+    store.close()
 
 
 @pytest.mark.parametrize("name", ["", ":memory:", "."])
@@ -142,7 +263,7 @@ def test_size_is_bounded_and_the_oldest_go_first(tmp_path: Path) -> None:
     bound = 1024 * 1024
     store = SQLiteStore(tmp_path / "c.db", max_bytes=bound)
     for number in range(3_000):
-        store.put(f"{number:06}", b"x" * 1_200)
+        store.put(f"{number:06}", os.urandom(1_200))
     store.close()
     assert (tmp_path / "c.db").stat().st_size < 1.3 * bound
     assert store.get("002999") is not None
@@ -160,7 +281,7 @@ def test_the_expired_are_swept(tmp_path: Path) -> None:
         store.put(f"new{number}", b"x")
     store.close()
     connection = sqlite3.connect(tmp_path / "c.db")
-    assert connection.execute("SELECT count(*) FROM entries WHERE key LIKE 'old%'").fetchone() == (0,)
+    assert connection.execute("SELECT count(*) FROM answers WHERE key LIKE 'old%'").fetchone() == (0,)
     connection.close()
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -27,6 +28,7 @@ from thrift_plugins.stores import (
     open_event_log,
     open_store,
 )
+from thrift_plugins.stores.base import MARK_TTL, Claim, Records
 
 SECRET = "a secret of enough bytes"
 K = "{t1}:0a1b"
@@ -46,24 +48,52 @@ class Calls:
     def __init__(self, store: Store, runner: asyncio.Runner | None) -> None:
         self.store, self._runner = store, runner
 
-    def _call(self, name: str, *values: object) -> bytes | None:
+    def _call(self, name: str, *values: object, **named: object) -> Any:
         if self._runner is None:
-            found: bytes | None = getattr(self.store, name)(*values)
-        else:
-            found = self._runner.run(getattr(self.store, f"a{name}")(*values))
-        return found
+            return getattr(self.store, name)(*values, **named)
+        return self._runner.run(getattr(self.store, f"a{name}")(*values, **named))
 
     def get(self, key: str) -> bytes | None:
-        return self._call("get", key)
+        found: bytes | None = self._call("get", key)
+        return found
 
-    def put(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        self._call("put", key, value, ttl)
+    def put(
+        self,
+        key: str,
+        value: bytes,
+        ttl: float | None = None,
+        *,
+        tags: tuple[str, ...] = (),
+        asked: float | None = None,
+        claim: Claim | None = None,
+    ) -> bool:
+        kept: bool = self._call("put", key, value, ttl, tags=tags, asked=asked, claim=claim)
+        return kept
 
     def delete(self, key: str) -> None:
         self._call("delete", key)
 
+    def forget(self, tag: str, prefix: str = "") -> int:
+        count: int = self._call("forget", tag, prefix)
+        return count
+
     def clear(self, prefix: str = "") -> None:
         self._call("clear", prefix)
+
+    def claim(self, key: str) -> Claim:
+        claim: Claim | None = self._call("claim", key)
+        assert claim is not None
+        return claim
+
+    def release(self, claim: Claim) -> None:
+        self._call("release", claim)
+
+    def publish(self, channel: str, data: bytes, ttl: float | None = None) -> None:
+        self._call("publish", channel, data, ttl)
+
+    def since(self, channel: str, cursor: str = "", limit: int = 100) -> Records:
+        records: Records = self._call("since", channel, cursor, limit)
+        return records
 
     def close(self) -> None:
         self._call("close")
@@ -207,6 +237,181 @@ def test_threads_share_a_store(store: Store) -> None:
     assert wrong == []
 
 
+# Tags, and what was forgotten while an answer was on its way
+
+
+def test_forget_takes_all_with_a_tag(calls: Calls) -> None:
+    calls.put("{a}:1", b"1", tags=("feature:faq", "doc:7"))
+    calls.put("{a}:2", b"2", 60, tags=("feature:faq",))
+    calls.put("{b}:1", b"3", tags=("feature:faq", "doc:8"))
+    calls.put("{b}:2", b"4", tags=("feature:faq2",))
+    calls.put("{b}:3", b"5")
+    assert calls.forget("doc:9") == 0
+    assert calls.forget("feature:faq", "{a}:") == 2
+    assert [calls.get(key) for key in ("{a}:1", "{a}:2", "{b}:1", "{b}:2", "{b}:3")] == [None, None, b"3", b"4", b"5"]
+    assert calls.forget("feature:faq") == 1
+    assert [calls.get(key) for key in ("{b}:1", "{b}:2", "{b}:3")] == [None, b"4", b"5"]
+
+
+@pytest.mark.parametrize("tag", ["", "*", "a:b", "\u4ed8\u6b3e", "with space", "x" * 300, "\x00"])
+def test_any_tag(calls: Calls, tag: str) -> None:
+    calls.put("{a}:1", b"1", tags=(tag, "other"))
+    calls.put("{a}:2", b"2", tags=(tag + "more",))
+    assert calls.forget(tag) == 1
+    assert [calls.get("{a}:1"), calls.get("{a}:2")] == [None, b"2"]
+
+
+def test_a_value_written_anew_has_its_new_tags_alone(calls: Calls) -> None:
+    calls.put(K, b"old", tags=("one",))
+    calls.put(K, b"new", tags=("two",))
+    calls.forget("one")
+    assert calls.get(K) == b"new"
+    assert calls.forget("two") == 1
+
+
+FORGETTING: dict[str, Callable[[Calls], object]] = {
+    "delete": lambda calls: calls.delete("{a}:1"),
+    "tag": lambda calls: calls.forget("doc:7"),
+    "tag of the tenant": lambda calls: calls.forget("doc:7", "{a}:"),
+    "tenant": lambda calls: calls.clear("{a}:"),
+    "everything": lambda calls: calls.clear(),
+}
+
+
+@pytest.mark.parametrize("how", FORGETTING)
+def test_an_answer_on_its_way_does_not_bring_back_what_was_forgotten(calls: Calls, clock: Clock, how: str) -> None:
+    asked = clock.now
+    clock.now += 1
+    FORGETTING[how](calls)
+    clock.now += 1
+    assert calls.put("{a}:1", b"old", tags=("doc:7", "x"), asked=asked) is False
+    assert calls.get("{a}:1") is None
+    assert calls.put("{a}:1", b"new", tags=("doc:7",), asked=clock.now) is True
+    assert calls.get("{a}:1") == b"new"
+
+
+@pytest.mark.parametrize("how", FORGETTING)
+def test_forgetting_in_the_very_moment_of_asking_counts(calls: Calls, clock: Clock, how: str) -> None:
+    FORGETTING[how](calls)
+    assert calls.put("{a}:1", b"old", tags=("doc:7",), asked=clock.now) is False
+
+
+def test_answers_that_it_does_not_touch_are_kept(calls: Calls, clock: Clock) -> None:
+    asked = clock.now
+    calls.delete("{a}:1")
+    calls.forget("doc:7", "{a}:")
+    calls.forget("doc:8")
+    calls.clear("{c}:")
+    assert calls.put("{a}:2", b"x", tags=("doc:9",), asked=asked)
+    assert calls.put("{b}:1", b"x", tags=("doc:7",), asked=asked)
+    assert calls.put("no tenant", b"x", asked=asked)
+    assert not calls.put("{b}:2", b"x", tags=("doc:8",), asked=asked)
+    assert not calls.put("{c}:2", b"x", asked=asked)
+
+
+def test_a_forgotten_answer_does_not_take_away_a_later_one(calls: Calls, clock: Clock) -> None:
+    asked = clock.now
+    calls.delete(K)
+    clock.now += 1
+    calls.put(K, b"asked later", asked=clock.now)
+    assert calls.put(K, b"on its way since before", asked=asked) is False
+    assert calls.get(K) == b"asked later"
+
+
+def test_put_says_what_is_not_kept(calls: Calls) -> None:
+    assert calls.put(K, b"x", 60) is True
+    assert calls.put(K, b"x", 0) is False
+
+
+# Claims
+
+
+def test_a_claim_keeps_its_value_once(calls: Calls) -> None:
+    claim = calls.claim(K)
+    assert claim.key == K
+    assert calls.put(K, b"x", claim=claim) is True
+    assert calls.get(K) == b"x"
+    again = calls.claim(K)
+    calls.release(again)
+    calls.release(again)
+    calls.release(claim)
+
+
+def test_claims_of_keys_are_independent(calls: Calls) -> None:
+    claims = [calls.claim(f"{{t}}:{number}") for number in range(20)]
+    for claim in claims:
+        calls.release(claim)
+
+
+# The feed
+
+
+def test_a_feed_gives_every_record_once_in_order(calls: Calls) -> None:
+    assert calls.since("c") == []
+    for number in range(10):
+        calls.publish("c", str(number).encode())
+        calls.publish("d", b"of another channel")
+    first = calls.since("c", "", 4)
+    assert [data for _, data in first] == [b"0", b"1", b"2", b"3"]
+    rest = calls.since("c", first[-1][0], 100)
+    assert [data for _, data in rest] == [str(number).encode() for number in range(4, 10)]
+    assert calls.since("c", rest[-1][0]) == []
+    calls.publish("c", b"later")
+    assert [data for _, data in calls.since("c", rest[-1][0])] == [b"later"]
+
+
+def test_records_expire(calls: Calls, clock: Clock) -> None:
+    calls.publish("c", b"short", 10)
+    calls.publish("c", b"long", 1_000)
+    calls.publish("c", b"none", 0)
+    clock.now += 20
+    assert [data for _, data in calls.since("c")] == [b"long"]
+
+
+def test_a_feed_of_any_bytes(calls: Calls) -> None:
+    records = [b"", bytes(range(256)), os.urandom(50_000), b"x" * 50_000]
+    for record in records:
+        calls.publish("{a}:vectors", record, 60)
+    assert [data for _, data in calls.since("{a}:vectors")] == records
+
+
+# Looking through
+
+
+def test_scan_shows_what_lives(store: Store, clock: Clock) -> None:
+    clock.now = float(int(clock.now))
+    store.put("{a}:1", b"1", 100, tags=("one", "two"))
+    store.put("{a}:2", b"2")
+    store.put("{a}:3", b"3", 10)
+    store.put("{ab}:1", b"4", 100)
+    store.publish("c", b"no entry")
+    store.delete("{a}:9")
+    wrote, clock.now = clock.now, clock.now + 50
+    found = {entry.key: entry for entry in store.scan("{a}:")}
+    assert set(found) == {"{a}:1", "{a}:2"}
+    assert found["{a}:1"] == ("{a}:1", b"1", wrote + 100, ("one", "two"), wrote)
+    assert found["{a}:2"].expires == float("inf")
+    assert {entry.key for entry in store.scan()} == {"{a}:1", "{a}:2", "{ab}:1"}
+
+
+def test_scan_goes_on_while_entries_come_and_go(store: Store) -> None:
+    for number in range(1_200):
+        store.put(f"{{a}}:{number}", b"x", 600)
+    seen = set()
+    for entry in store.scan():
+        seen.add(entry.key)
+        store.delete(entry.key)
+        if len(seen) < 50:
+            store.put(f"{{b}}:{len(seen)}", b"x", 600)
+    assert {f"{{a}}:{number}" for number in range(1_200)} <= seen
+
+
+def test_a_store_is_one_space(store: Store) -> None:
+    assert store.space == store.space
+    assert hash(store.space) is not None
+    assert store.space != MemoryStore().space
+
+
 # Damage
 
 
@@ -252,6 +457,26 @@ def test_memory_is_bounded_and_forgets_the_least_recently_used() -> None:
     store.put("huge", b"x" * 20_000)
     assert store.get("huge") is None
     assert store.get("0") is not None
+
+
+def test_marks_last_an_hour_and_no_longer(clock: Clock) -> None:
+    store = MemoryStore(clock=clock)
+    for number in range(50):
+        store.delete(f"{{a}}:{number}")
+        clock.now += MARK_TTL / 10
+    assert len(store._marks._left) <= 11
+    assert not store.put("{a}:49", b"x", asked=clock.now - MARK_TTL / 2)
+    store.close()
+
+
+def test_the_feed_in_memory_is_bounded() -> None:
+    store = MemoryStore(max_bytes=40_000)
+    for number in range(1_000):
+        store.publish(f"c{number % 3}", str(number).encode() + b"x" * 100)
+    kept = [record for channel in ("c0", "c1", "c2") for record in store.since(channel, "", 1_000)]
+    assert 20 < len(kept) < 40
+    assert kept[-1][1].startswith(b"998")
+    assert [data[:3] for _, data in store.since("c0", kept[0][0], 2)] != [kept[0][1][:3]]
 
 
 # Redis
@@ -302,7 +527,6 @@ def test_a_client_on_another_event_loop_is_unavailable(server: RedisServer) -> N
         own.run(store.aput(K, b"x"))
         with pytest.raises(StoreUnavailable):
             other.run(store.aget(K))
-        assert not store._breaker.is_open
         assert own.run(store.aget(K)) == b"x"
         own.run(theirs.aclose())
     store.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from thrift_plugins.caching import address, canonical
+from thrift_plugins.text.fold import fold
 from thrift_plugins.types import Message, Request, Scope, ToolCall, Usage
 
 names = st.text(alphabet="abcxyz", min_size=1, max_size=4)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
     max_leaves=6,
 )
@@ -40,9 +45,13 @@ def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
     for number in range(draw(st.integers(0, 4))):
         match draw(st.sampled_from(["user", "system", "assistant", "tools"])):
             case "tools":
-                calls = tuple(ToolCall(f"call-{number}-{i}", draw(names), draw(objects)) for i in range(draw(st.integers(1, 2))))
+                calls = tuple(
+                    ToolCall(f"call-{number}-{i}", draw(names), draw(objects)) for i in range(draw(st.integers(1, 2)))
+                )
                 turns.append(Message("assistant", draw(contents), calls))
-                turns += [Message("tool", draw(contents), tool_call_id=call.id) for call in draw(st.permutations(calls))]
+                turns += [
+                    Message("tool", draw(contents), tool_call_id=call.id) for call in draw(st.permutations(calls))
+                ]
             case role:
                 extra = draw(st.none() | st.dictionaries(names, values, min_size=1, max_size=2))
                 turns.append(Message(role, draw(contents), name=draw(st.none() | names), extra=extra))  # type: ignore[arg-type]
@@ -72,7 +81,14 @@ def decisive(request: Request) -> str:
         return seen.setdefault(call_id, len(seen)) if call_id else None
 
     turns = [
-        [m.role, m.content, [[place(c.id), c.name, c.arguments] for c in m.tool_calls], place(m.tool_call_id), m.name, m.extra]
+        [
+            m.role,
+            m.content,
+            [[place(c.id), c.name, c.arguments] for c in m.tool_calls],
+            place(m.tool_call_id),
+            m.name,
+            m.extra,
+        ]
         for m in request.messages
     ]
     scope = request.scope
@@ -113,6 +129,56 @@ def test_what_does_not_decide_the_answer_does_not_move_it(request: Request, data
         params=dict(reversed(request.params.items())),
     )
     assert address(moved) == address(request)
+
+
+spellings = st.sampled_from(
+    ["What is a prime?", "what is a prime", "What  is a prime ?", "What is a Prime?", "What is 'a' prime?", "Correct typos.",
+     "怎么重置密码？", "怎么重置密码", "How much is 5 mW?", "How much is 5 MW?"]
+)  # fmt: skip
+asked = st.builds(
+    Message,
+    st.sampled_from(["user", "user", "system", "assistant"]),
+    spellings | spellings.map(lambda text: [{"type": "text", "text": text}]),
+    extra=st.none() | st.just({"cache": True}),
+)
+dialogues = st.builds(
+    Request,
+    id=names,
+    at=st.floats(0, 2e9),
+    model=st.just("m"),
+    messages=st.lists(asked, min_size=1, max_size=2).map(tuple),
+    schema=st.none() | st.just({"type": "object"}),
+)
+
+
+def in_one_spelling(request: Request) -> Request:
+    """The same request with each text of a user folded."""
+
+    def said(turn: Message) -> Message:
+        if turn.role != "user":
+            return turn
+        told = turn.content
+        return replace(
+            turn, content=fold(told) if isinstance(told, str) else [{"type": "text", "text": fold(turn.text)}]
+        )
+
+    return replace(request, messages=tuple(map(said, request.messages)))
+
+
+@given(dialogues, dialogues)
+@settings(max_examples=400, deadline=None)
+def test_folded_addresses_meet_only_where_spellings_of_users_alone_tell_them_apart(one: Request, other: Request):
+    met = address(one, folded=True) == address(other, folded=True)
+    if met:
+        assert decisive(in_one_spelling(one)) == decisive(in_one_spelling(other))
+    if decisive(one) == decisive(other):
+        assert met
+
+
+@given(requests, requests)
+@settings(max_examples=100, deadline=None)
+def test_what_is_folded_never_meets_what_is_not(one: Request, other: Request):
+    assert address(one, folded=True) != address(other)
 
 
 BASE = Request(
@@ -208,8 +274,45 @@ def test_one_decisive_change_moves_it(changed: Request):
     assert address(changed) != address(BASE)
 
 
-def test_no_two_of_them_meet():
-    assert len({address(request) for request in (BASE, *CHANGES.values())}) == len(CHANGES) + 1
+@pytest.mark.parametrize("folded", [False, True])
+def test_no_two_of_them_meet(folded: bool):
+    assert len({address(request, folded=folded) for request in (BASE, *CHANGES.values())}) == len(CHANGES) + 1
+
+
+def asks(text: str, role: str = "user", **told: Any) -> Request:
+    """A short request with a text in one of its turns."""
+    turns = (Message("system", "Be brief."), Message(role, text, extra=told.pop("extra", None)))  # type: ignore[arg-type]
+    return replace(Request("1", 0.0, "m", turns), **told)
+
+
+def in_parts(*texts: str) -> Request:
+    return replace(asks(""), messages=(Message("user", [{"type": "text", "text": text} for text in texts]),))
+
+
+@pytest.mark.parametrize(
+    "text", ["How is it in Bern", "how is it in Bern?", "How  is it in Bern ?", " How is it in Bern??"]
+)
+@pytest.mark.parametrize("made", [asks, in_parts])
+def test_a_question_in_another_spelling_has_the_same_address(made: Callable[[str], Request], text: str):
+    assert address(made(text), folded=True) == address(made("How is it in Bern?"), folded=True)
+
+
+WHERE_BYTES_COUNT: dict[str, Callable[[str], Request]] = {
+    "system": lambda text: asks(text, "system"),
+    "assistant": lambda text: asks(text, "assistant"),
+    "tool": lambda text: asks(text, "tool"),
+    "developer": lambda text: asks(text, extra={"role": "developer"}),
+    "structured": lambda text: asks(text, schema={"type": "object"}),
+    "first of two texts": lambda text: in_parts(text, "And in Basel?"),
+    "proof-reading": lambda text: replace(
+        asks(""), messages=(Message("system", "Fix the grammar."), Message("user", text))
+    ),
+}
+
+
+@pytest.mark.parametrize("made", WHERE_BYTES_COUNT.values(), ids=WHERE_BYTES_COUNT.keys())
+def test_where_bytes_count_a_spelling_moves_it(made: Callable[[str], Request]):
+    assert address(made("How is it in Bern"), folded=True) != address(made("How is it in Bern?"), folded=True)
 
 
 def test_an_address_tells_nothing():

@@ -56,18 +56,18 @@ def test_an_adapter_loads_its_own_framework_alone(own: str, other: tuple[str, ..
 
 LANGCHAIN = """
 from langchain_core.language_models import FakeListChatModel
-from thrift_plugins import Config, Runtime
+from thrift_plugins import CacheConfig, Config, Runtime
 from thrift_plugins.langchain import ThriftChatModel
-runtime = Runtime(Config(store="memory:"))
+runtime = Runtime(Config(store="memory:", cache=CacheConfig(kinds=False)))
 model = ThriftChatModel(tiers=[FakeListChatModel(responses=["Bern"])], runtime=runtime)
 assert [model.invoke("Which city?").content for _ in range(2)] == ["Bern", "Bern"]
 assert [entry["outcome"] for entry in runtime.ledger.records()] == ["answered", "hit"]
 """
 LLAMA_INDEX = """
 from llama_index.core.llms import MockLLM
-from thrift_plugins import Config, Runtime
+from thrift_plugins import CacheConfig, Config, Runtime
 from thrift_plugins.llama_index import ThriftLLM
-runtime = Runtime(Config(store="memory:"))
+runtime = Runtime(Config(store="memory:", cache=CacheConfig(kinds=False)))
 model = ThriftLLM(tiers=[MockLLM()], runtime=runtime)
 assert [model.complete("one two three four").text for _ in range(2)] == ["one two three four"] * 2
 assert [entry["outcome"] for entry in runtime.ledger.records()] == ["answered", "hit"]

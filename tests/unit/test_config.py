@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from thrift_plugins import CacheConfig, Config, ConfigError, LedgerConfig, RoutingConfig
+from thrift_plugins import (
+    CacheConfig,
+    Config,
+    ConfigError,
+    FeatureConfig,
+    LedgerConfig,
+    RoutingConfig,
+    SemanticConfig,
+)
 
 WHOLE = """
 store = "redis://cache.internal:6379/0"
@@ -16,6 +24,27 @@ store = "redis://cache.internal:6379/0"
 enabled = true
 ttl = 3600
 max_temperature = 0
+ttl_time_sensitive = 60
+stale = 5
+kinds = false
+fold = false
+single_flight = false
+flight_wait = 1
+read_only_tools = ["gadget"]
+max_bytes = 1_048_576
+[cache.features.faq]
+ttl = 600
+stale = 0
+kind = "general"
+tool_calls = "all"
+max_temperature = 1
+[cache.features."check out"]
+enabled = false
+[cache.semantic]
+enabled = true
+max_errors = 0.01
+shadow = 0
+embedder = "static"
 [routing]
 enabled = false
 caution = 1
@@ -36,7 +65,9 @@ def written(folder: Path, text: str) -> Path:
 
 def test_defaults():
     config = Config()
-    assert config == Config("", CacheConfig(True, 86_400.0, 0.1), RoutingConfig(True, 0.5), LedgerConfig(True, "", 20_000), {})
+    assert config == Config(
+        "", CacheConfig(True, 86_400.0, 0.1), RoutingConfig(True, 0.5), LedgerConfig(True, "", 20_000), {}
+    )
     with pytest.raises(FrozenInstanceError):
         config.store = "x"  # type: ignore[misc]
 
@@ -49,7 +80,23 @@ def test_none_leaves_the_ledger_on():
 def test_a_whole_file(tmp_path: Path):
     assert Config.load(written(tmp_path, WHOLE)) == Config(
         "redis://cache.internal:6379/0",
-        CacheConfig(ttl=3600.0, max_temperature=0.0),
+        CacheConfig(
+            ttl=3600.0,
+            max_temperature=0.0,
+            ttl_time_sensitive=60.0,
+            stale=5.0,
+            kinds=False,
+            fold=False,
+            single_flight=False,
+            flight_wait=1.0,
+            read_only_tools=("gadget",),
+            max_bytes=2**20,
+            features={
+                "faq": FeatureConfig(ttl=600.0, stale=0.0, kind="general", tool_calls="all", max_temperature=1.0),
+                "check out": FeatureConfig(enabled=False),
+            },
+            semantic=SemanticConfig(enabled=True, max_errors=0.01, shadow=0.0),
+        ),
         RoutingConfig(enabled=False, caution=1.0),
         LedgerConfig(url="memory:", capacity=7),
         {"my-model": {"input": 0.2, "output": 1}},
@@ -106,6 +153,29 @@ def test_files_that_cannot_be_read(tmp_path: Path):
         (lambda: CacheConfig(max_temperature="hot"), "cache.max_temperature must be of type float"),  # type: ignore[arg-type]
         (lambda: LedgerConfig(capacity="5"), "ledger.capacity must be of type int"),  # type: ignore[arg-type]
         (lambda: RoutingConfig(caution=True), "routing.caution must be of type float, not bool"),
+        (lambda: CacheConfig(ttl_time_sensitive=0), "cache.ttl_time_sensitive must be more than 0 seconds"),
+        (lambda: CacheConfig(stale=-1), "cache.stale must be 0 or more"),
+        (lambda: CacheConfig(flight_wait=float("nan")), "cache.flight_wait must be 0 or more"),
+        (lambda: CacheConfig(max_bytes=9), "cache.max_bytes must be 1048576 or more"),
+        (lambda: CacheConfig(read_only_tools="x"), "cache.read_only_tools must be a list of strings"),
+        (lambda: CacheConfig(read_only_tools=[1]), "cache.read_only_tools must be a list of strings"),  # type: ignore[list-item]
+        (
+            lambda: CacheConfig(features={"faq": {"tll": 5}}),
+            "cache.features.faq has no setting 'tll'. Did you mean 'ttl'",
+        ),  # type: ignore[dict-item]
+        (lambda: CacheConfig(features={"faq": 5}), "cache.features.faq must be a table, not int"),  # type: ignore[dict-item]
+        (lambda: FeatureConfig(ttl=0), "ttl must be more than 0 seconds"),
+        (lambda: FeatureConfig(stale=-1), "stale must be 0 or more"),
+        (lambda: FeatureConfig(max_temperature=-1), "max_temperature must be 0 or more"),
+        (lambda: CacheConfig(max_temperature=float("nan")), "cache.max_temperature must be 0 or more"),
+        (lambda: FeatureConfig(ttl="x"), "ttl must be of type float, not str"),  # type: ignore[arg-type]
+        (lambda: FeatureConfig(kind="art"), "kind must be one of '', 'general', 'time', 'creative', not 'art'"),  # type: ignore[arg-type]
+        (lambda: FeatureConfig(kind=True), "kind must be one of .* not True"),  # type: ignore[arg-type]
+        (lambda: FeatureConfig(tool_calls="some"), "tool_calls must be one of 'read', 'all', 'none'"),  # type: ignore[arg-type]
+        (lambda: SemanticConfig(embedder="openai"), "semantic.embedder must be one of 'static', not 'openai'"),  # type: ignore[arg-type]
+        (lambda: SemanticConfig(max_errors=float("nan")), "max_errors must be above 0 and below 1"),
+        (lambda: SemanticConfig(max_errors=0), "max_errors must be above 0 and below 1"),
+        (lambda: SemanticConfig(shadow=2), "shadow must be 0 to 1"),
         (lambda: Config(cache={"ttl": 5}), "cache must be of type CacheConfig, not dict"),  # type: ignore[arg-type]
         (lambda: Config(prices={"m": 3}), r"prices\['m'\] must be a table"),  # type: ignore[dict-item]
     ],

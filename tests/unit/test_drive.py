@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from thrift_plugins import Config, Runtime, drive
-from thrift_plugins.engine import Call, Flow, Replay
+from thrift_plugins.effects import Call, Flow, Replay
 from thrift_plugins.errors import StoreUnavailable
 from thrift_plugins.stores import MemoryStore
 from thrift_plugins.types import Message, Reply, Scope, Tier, Usage
@@ -41,6 +41,9 @@ class Caller:
         self.answers, self.then = list(answers) or [ANSWER], then
         self.asked: list[Call | Replay] = []
         self.closed = 0
+
+    def quiet(self) -> Caller:
+        return self
 
     def call(self, effect: Call | Replay) -> Reply:
         self.asked.append(effect)
@@ -116,10 +119,10 @@ async def test_every_driver_misses_once_and_then_hits(runtime: Runtime):
     assert read(runtime, caller) == ["one", "two", "three"]
     assert await aread(runtime, caller) == ["one", "two", "three"]
     started = flow(runtime)
-    assert isinstance(drive.start(started, runtime), Replay)
+    assert isinstance(drive.start(started, runtime, caller), Replay)
     drive.finish(started, runtime, ANSWER, None)
     started = flow(runtime)
-    assert isinstance(await drive.astart(started, runtime), Replay)
+    assert isinstance(await drive.astart(started, runtime, caller), Replay)
     await drive.afinish(started, runtime, ANSWER, None)
 
     assert [type(effect) for effect in caller.asked] == [Call, Replay, Replay, Replay]
@@ -143,10 +146,10 @@ async def test_errors_reach_the_app_and_the_ledger(runtime: Runtime):
     with pytest.raises(ValueError, match="boom"):
         await aread(runtime, Caller(ValueError("boom")))
     started = flow(runtime)
-    drive.start(started, runtime)
+    drive.start(started, runtime, Caller())
     drive.finish(started, runtime, None, ValueError("shown already"))
     started = flow(runtime)
-    await drive.astart(started, runtime)
+    await drive.astart(started, runtime, Caller())
     await drive.afinish(started, runtime, None, ValueError("shown already"))
     assert outcomes(runtime) == [("error", 0)] * 6
 
@@ -249,7 +252,7 @@ class Dying(MemoryStore):
 async def test_an_interrupt_in_the_store_is_booked_once_and_passes(begin: str):
     runtime = Runtime(Config(store="memory:"), store=Dying(asyncio.CancelledError()))
     made: Any = getattr(drive, begin)
-    arguments = (flow(runtime), runtime) if "start" in begin else (flow(runtime), runtime, Caller())
+    arguments = (flow(runtime), runtime, Caller())
 
     async def end() -> None:
         if begin == "stream":

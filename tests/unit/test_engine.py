@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from thrift_plugins.caching import CachePolicy, pack
-from thrift_plugins.engine import Append, Call, Effect, Engine, Keep, LookUp, Replay
+from thrift_plugins.effects import Append, Call, Effect, Keep, LookUp, Replay
+from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreUnavailable, StreamClosed, UnsupportedByTier
 from thrift_plugins.ledger.event import Event
 from thrift_plugins.routing import RuleRouter
@@ -21,7 +22,7 @@ TIERS = (CHEAP, MIDDLE, STRONG)
 USED = Usage(100, 20, source="provider")
 ANSWER = Reply("Paris", USED, finish_reason="stop", model="gpt-4o-2024")
 REQUEST = Request("r1", 1_700_000_000.0, "gpt-4o", (Message("user", "What is the capital of France?"),))
-TOOL = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {}}, "required": ["city"]}}
+TOOL = {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {}}, "required": ["city"]}}
 
 
 class TooManyRequests(Exception):
@@ -50,12 +51,17 @@ class Buggy:
         raise ZeroDivisionError
 
 
+def packed(reply: Reply) -> bytes:
+    """A reply as it was kept a minute ago, for a day."""
+    return pack(reply, REQUEST.at - 60, REQUEST.at - 60 + 86_400)
+
+
 @dataclass
 class Played:
     """What a flow did, and what it was told. `told` answers effects by their kind, in turn; an exception is thrown."""
 
     lookup: bytes | BaseException | None = None
-    keep: BaseException | None = None
+    keep: BaseException | bool = True
     calls: Sequence[Reply | BaseException | Callable[[Call], BaseException]] = (ANSWER,)
     replay: BaseException | None = None
     effects: list[Effect] = field(default_factory=list)
@@ -122,7 +128,8 @@ def test_a_miss_looks_up_asks_keeps_and_books():
 
     assert played.kinds == [LookUp, Call, Keep, Append]
     look, _, keep, _ = played.effects
-    assert keep == Keep(look.key, pack(replace(ANSWER, tier="big")), 60)
+    at = REQUEST.at
+    assert keep == Keep(look.key, pack(replace(ANSWER, tier="big"), at, at + 60), 60, (), at, None)
     event = played.event
     assert (event.outcome, event.served, event.usage, event.patches) == ("answered", "gpt-4o", USED, ())
     assert (event.id, event.dialect, event.finish_reason, event.policy) == ("r1", "test", "stop", "baseline")
@@ -130,7 +137,7 @@ def test_a_miss_looks_up_asks_keeps_and_books():
 
 def test_a_hit_is_replayed_and_costs_nothing():
     stored = replace(ANSWER, tier="small")
-    played = play(ALL, lookup=pack(stored))
+    played = play(ALL, lookup=packed(stored))
 
     assert played.kinds == [LookUp, Replay, Append]
     assert played.effects[1] == Replay(stored, Decision(0, "small", "cache", ("exact hit",)))
@@ -142,12 +149,12 @@ def test_a_hit_is_replayed_and_costs_nothing():
 
 
 def test_a_hit_from_a_tier_that_is_gone_is_shown_as_the_baseline():
-    played = play(ALL, lookup=pack(replace(ANSWER, tier="retired")))
+    played = play(ALL, lookup=packed(replace(ANSWER, tier="retired")))
     assert played.effects[1].decision.name == "big"
 
 
 def test_a_replay_that_is_left_is_booked_as_the_hit_that_it_was():
-    played = play(ALL, lookup=pack(ANSWER), replay=StreamClosed())
+    played = play(ALL, lookup=packed(ANSWER), replay=StreamClosed())
     assert isinstance(played.raised, StreamClosed)
     assert played.event.outcome == "hit"
 
@@ -156,7 +163,7 @@ def test_a_replayed_recording_says_what_the_baseline_used():
     known = Usage(90, 40, source="replayed")
     request = replace(REQUEST, baseline_usage=known)
 
-    assert play(ALL, request, lookup=pack(ANSWER)).event.baseline.usage == known
+    assert play(ALL, request, lookup=packed(ANSWER)).event.baseline.usage == known
     event = play(ROUTED, request).event
     assert event.baseline.usage == known
     assert event.patches == (
@@ -174,7 +181,7 @@ def test_a_store_that_is_down_costs_an_answer_and_never_an_error():
     assert played.event.fallbacks == ("cache: store down, call made", "cache: store down, answer not stored")
 
 
-@pytest.mark.parametrize("entry", [b'{"v":0}', b"garbage", b"[]", b"null", pack(ANSWER)[:-3], b'{"v":1,"u":[-1]}'])
+@pytest.mark.parametrize("entry", [b'{"v":0}', b"garbage", b"[]", b"null", packed(ANSWER)[:-3], b'{"v":2,"u":[-1]}'])
 def test_an_entry_of_another_form_is_a_miss(entry):
     played = play(CACHED, lookup=entry)
     assert played.kinds == [LookUp, Call, Keep, Append]
@@ -283,13 +290,13 @@ def test_a_mistake_of_the_app_is_not_tried_elsewhere():
 
 def test_a_rejected_answer_escalates_and_is_paid_for():
     request = replace(REQUEST, tools=(TOOL,))
-    wrong = Reply("", USED, (ToolCall("1", "weather", {}),), "tool_calls")
-    right = Reply("", Usage(100, 25, source="provider"), (ToolCall("1", "weather", {"city": "Paris"}),), "tool_calls")
+    wrong = Reply("", USED, (ToolCall("1", "get_weather", {}),), "tool_calls")
+    right = Reply("", Usage(100, 25, source="provider"), (ToolCall("1", "get_weather", {"city": "Paris"}),), "tool_calls")
     played = play(ALL, request, calls=[wrong, right])
 
     assert played.asked == ["small", "mid"]
     event = played.event
-    assert event.reasons[0] == "missing argument 'city' of 'weather'"
+    assert event.reasons[0] == "missing argument 'city' of 'get_weather'"
     assert event.overheads == (Overhead("routing", "gpt-4o-mini", USED, "rejected"),)
     assert (event.served, event.usage) == ("gpt-4.1", right.usage)
     assert Keep in played.kinds
@@ -409,7 +416,7 @@ def test_an_answer_that_cannot_be_used_is_not_given_again():
 
 
 def test_a_retry_of_the_app_is_asked_anew_and_replaces_what_was_kept():
-    kinds = play(Engine(cache=CachePolicy()), replace(REQUEST, fresh=True), lookup=pack(ANSWER)).kinds
+    kinds = play(Engine(cache=CachePolicy()), replace(REQUEST, fresh=True), lookup=packed(ANSWER)).kinds
     assert LookUp not in kinds
     assert Keep in kinds
 
@@ -419,8 +426,8 @@ def test_what_is_out_of_order_for_every_call_is_in_every_event():
 
 
 def test_arguments_without_json_form_share_no_address_and_are_not_kept():
-    call = ToolCall("1", "weather", {"celsius": float("nan")})
+    call = ToolCall("1", "get_weather", {"celsius": float("nan")})
     asked = replace(REQUEST, messages=(*REQUEST.messages, Message("assistant", "", (call,))))
-    assert CachePolicy().address(asked) is None
+    assert CachePolicy().admit(asked).key is None
     engine = Engine(cache=CachePolicy())
     assert Keep not in play(engine, calls=[replace(ANSWER, tool_calls=(call,))]).kinds

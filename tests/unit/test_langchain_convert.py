@@ -14,6 +14,7 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
+from langchain_core.tools import StructuredTool
 from pydantic import BaseModel
 
 from thrift_plugins import Config, Runtime
@@ -125,6 +126,18 @@ def test_usage_of_every_kind() -> None:
     )
     assert usage_in(message) == Usage(10, 9, 4, 3, 0, 5, 1, 2, "provider")
     assert usage_in(AIMessage("")) == NO_USAGE
+
+
+@pytest.mark.parametrize("hint", [True, False])
+def test_a_tool_of_an_mcp_server_tells_whether_it_only_reads(hint: bool) -> None:
+    def gadget(name: str) -> str:
+        """Do."""
+        return name
+
+    told = StructuredTool.from_function(gadget, metadata={"readOnlyHint": hint, "title": "Gadget"})
+    silent = StructuredTool.from_function(gadget, metadata={"readOnlyHint": "yes"})
+    assert tool_in(told) == {**tool_in(silent), "annotations": {"readOnlyHint": hint}}
+    assert "annotations" not in tool_in(silent)
 
 
 def fake(**settings: Any) -> FakeListChatModel:

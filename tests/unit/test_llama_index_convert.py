@@ -128,7 +128,9 @@ def test_unparsable_arguments_stay_text() -> None:
     ids=["text", "blocks", "tools"],
 )
 def test_stored_answer_is_told_again(message: ChatMessage) -> None:
-    reply = unpack(pack(reply_in(ChatResponse(message=message, raw=OPENAI))))
+    stored = unpack(pack(reply_in(ChatResponse(message=message, raw=OPENAI)), 0, 1))
+    assert stored is not None
+    reply = stored.reply
     assert reply is not None
     again = chat_out(reply)
     assert again.message == message

@@ -12,12 +12,12 @@ import thrift_plugins
 
 PLACES = {
     "thrift_plugins": {
-        "CacheConfig", "Config", "ConfigError", "LedgerConfig", "RoutingConfig", "Runtime", "StoreCorrupt", "StoreError",
-        "StoreUnavailable", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "fresh", "route",
+        "CacheConfig", "Config", "ConfigError", "FeatureConfig", "LedgerConfig", "RoutingConfig", "Runtime", "SemanticConfig",
+        "StoreCorrupt", "StoreError", "StoreUnavailable", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "fresh", "route",
         "scope",
     },
-    "thrift_plugins.langchain": {"ResponseCache", "ThriftChatModel"},
-    "thrift_plugins.llama_index": {"ThriftLLM", "install"},
+    "thrift_plugins.langchain": {"ResponseCache", "ThriftChatModel", "LangChainEmbedder"},
+    "thrift_plugins.llama_index": {"LlamaIndexEmbedder", "ThriftLLM", "install"},
     "thrift_plugins.testing": {"Answer", "BilledCall", "Fault", "FaultPlan", "LlamaIndexLLMContract", "LoopbackProvider",
                                "WireRequest", "offline_openai"},
 }  # fmt: skip

@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001
 """Constraints, the rules, fallback reasons, and the checks of cheap answers."""
 
 from __future__ import annotations

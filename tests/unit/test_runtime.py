@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from thrift_plugins import CacheConfig, Config, ConfigError, LedgerConfig, RoutingConfig, Runtime, route, runtime
-from thrift_plugins.engine import Append, Effect, Keep, LookUp
+from thrift_plugins.effects import Append, Effect, Keep, LookUp
 from thrift_plugins.ledger import Cost, Event
+from thrift_plugins.perform import aperform, perform
 from thrift_plugins.routing import RuleRouter
 from thrift_plugins.runtime import chosen_runtime, default_runtime
 from thrift_plugins.scope import Recording, replaying
@@ -65,17 +67,16 @@ def event() -> Event:
 
 async def test_effects():
     made = Runtime(MEMORY)
-    for number, do in enumerate((made.perform, made.aperform)):
 
-        async def done(effect: Effect, do: object = do) -> object:
-            result = do(effect)  # type: ignore[operator]
-            return await result if do is made.aperform or do == made.aperform else result
+    async def blocking(effect: Effect) -> object:
+        return perform(made, effect)
 
+    for number, do in enumerate((blocking, partial(aperform, made))):
         key = f"{{-}}:{number}"
-        assert await done(LookUp(key)) is None
-        assert await done(Keep(key, b"value", 60.0)) is None
-        assert await done(LookUp(key)) == b"value"
-        assert await done(Append(event())) is None
+        assert await do(LookUp(key)) is None
+        assert await do(Keep(key, b"value", 60.0, (), 0.0, None))
+        assert await do(LookUp(key)) == b"value"
+        assert await do(Append(event())) is None
     assert made.ledger is not None
     assert [entry["id"] for entry in made.ledger.records()] == ["e1"]
     made.close()
@@ -86,7 +87,7 @@ def test_a_tactic_that_is_off_is_absent():
     off = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False), routing=RoutingConfig(enabled=False),
                          ledger=LedgerConfig(enabled=False)))  # fmt: skip
     assert (off.engine.cache, off.engine.router, off.ledger) == (None, None, None)
-    assert off.perform(Append(event())) is None
+    assert perform(off, Append(event())) is None
     off.close()
 
 
@@ -103,7 +104,7 @@ def test_parts_of_the_app_s_own():
     made = Runtime(MEMORY, store=store, event_log=log, router=router, prices={"mine": {"input": 1, "output": 2}})
     assert (made.store, made.engine.router) == (store, router)
     assert made.prices.knows("mine")
-    made.perform(Append(event()))
+    perform(made, Append(event()))
     made.close()
     assert len(list(log.rows())) == 1
 
@@ -120,7 +121,7 @@ def test_a_file_of_settings(tmp_path: Path):
     path.write_text(f'store = "{tmp_path}/cache.db"\n[cache]\nttl = 5\n')
     made = Runtime(path)
     assert isinstance(made.store, SQLiteStore)
-    made.perform(Append(event()))
+    perform(made, Append(event()))
     assert made.ledger is not None
     assert made.ledger.flush()
     made.close()

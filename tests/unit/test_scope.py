@@ -36,6 +36,19 @@ def test_other_names_are_walls_in_an_order_of_their_own():
     assert merged(Scope(), {"keys": "x"}).keys == (("keys", "x"),), "the field's own name is a wall like any other"
 
 
+def test_tags_add_up_and_are_no_walls():
+    with scope(tags="doc:1", tenant="acme"), scope(tags=["kb", "doc:1", "\ud800"], tags2="wall"):
+        assert current_scope() == Scope(tenant="acme", keys=(("tags2", "wall"),), tags=("doc:1", "kb", "\\ud800"))
+    assert current_scope().tags == ()
+    assert merged(Scope(tags=("a",)), {}, "b").tags == ("a", "b")
+
+
+@pytest.mark.parametrize("tags", ["", [""], ["ok", ""], [7], [None]])
+def test_a_tag_is_a_word(tags):
+    with pytest.raises(ConfigError, match="a tag must be a string and not empty"), scope(tags=tags):
+        pass
+
+
 @pytest.mark.parametrize("value", [None, 7, b"acme", ["acme"]])
 def test_a_name_must_be_text(value):
     with pytest.raises(ConfigError, match=r"scope 'tenant' must be a string, not \w+"), scope(tenant=value):

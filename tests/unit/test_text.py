@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001
 """Lengths and signs in any script."""
 
 from __future__ import annotations

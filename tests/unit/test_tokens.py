@@ -121,7 +121,7 @@ def test_a_million_spaces_do_not_panic(o200k):
 @pytest.mark.parametrize(
     "text",
     [
-        "他说，今天天气很好。我们去公园散步吧！" * 400,  # noqa: RUF001
+        "他说，今天天气很好。我们去公园散步吧！" * 400,
         '{"name":"value","items":[1,2,3],"nested":{"key":"it\'s","path":"/a/b-c_d"}}' * 200,
         "https://example.com/a/b?c=d&e=f#" * 100,
         "x = [" + ",".join(map(str, range(3_000))) + "]",
@@ -149,7 +149,7 @@ def test_estimate_of_nothing_and_of_little():
     ("text", "tolerance"),
     [
         ("The quick brown fox jumps over the lazy dog, and nobody in the village was surprised by it at all.", 0.2),
-        ("今天的会议讨论了新项目的时间表，大家同意在下个月之前完成第一个版本。", 0.2),  # noqa: RUF001
+        ("今天的会议讨论了新项目的时间表，大家同意在下个月之前完成第一个版本。", 0.2),
         ("明日の会議では、来月の予定と新しい製品の価格について話し合う予定です。", 0.2),
         ("Завтра мы встретимся в центре города и вместе пойдём в музей современного искусства.", 0.25),
         ("내일 회의에서는 다음 달 일정과 새로운 제품의 가격에 대해 이야기할 예정입니다.", 0.25),

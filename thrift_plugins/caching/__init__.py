@@ -2,6 +2,7 @@
 
 from thrift_plugins.caching.entry import pack, unpack
 from thrift_plugins.caching.key import address, canonical
-from thrift_plugins.caching.policy import CachePolicy
+from thrift_plugins.caching.kinds import Kind
+from thrift_plugins.caching.policy import Admission, CachePolicy, Rule, ToolCalls
 
-__all__ = ["CachePolicy", "address", "canonical", "pack", "unpack"]
+__all__ = ["Admission", "CachePolicy", "Kind", "Rule", "ToolCalls", "address", "canonical", "pack", "unpack"]

@@ -8,15 +8,16 @@ The parts are framed by JSON, so no two different requests serialise alike, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b, sha256
 from typing import Any
 
 import orjson
 
+from thrift_plugins.text.fold import bytes_matter, fold
 from thrift_plugins.types import Json, Message, Request
 
-_VERSION = 1
+_VERSION = 2
 _SORTED = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
 
@@ -29,18 +30,27 @@ def canonical(value: Json) -> bytes:
     return orjson.dumps(value, option=_SORTED)
 
 
-def address(request: Request) -> str | None:
-    """Where the answer to a request is kept: `{tenant tag}:digest`, or None where it has no canonical form."""
+def address(request: Request, *, folded: bool = False) -> str | None:
+    """Where the answer to a request is kept: `{tenant tag}:digest`, or None where it has no canonical form.
+
+    Args:
+        folded: whether user turns count by what `fold` makes of them, not by their bytes.
+    """
+    framed = surroundings(request, folded=folded)
+    return None if framed is None else f"{{{tenant_tag(request.scope.tenant)}}}:{sha256(framed).hexdigest()}"
+
+
+def surroundings(request: Request, *, folded: bool = False) -> bytes | None:
+    """Everything that decides the answer, framed, or None where it has no canonical form."""
     if not request.cacheable:
         return None
     try:
-        framed = orjson.dumps(_parts(request), option=_SORTED)
+        return orjson.dumps(_parts(request, folded=folded), option=_SORTED)
     except TypeError:
         return None
-    return f"{{{tenant_tag(request.scope.tenant)}}}:{sha256(framed).hexdigest()}"
 
 
-def _parts(request: Request) -> list[Any]:
+def _parts(request: Request, *, folded: bool) -> list[Any]:
     """All that decides the answer.
 
     Raises:
@@ -48,16 +58,31 @@ def _parts(request: Request) -> list[Any]:
     """
     return [
         _VERSION,
+        folded,
         request.scope.tenant,
         request.scope.keys,
         request.model,
         request.identity,
         request.forced,
-        _conversation(request.messages),
+        _conversation(request.messages, folded=folded and _may_fold(request)),
         request.tools,
         request.schema,
         request.params,
     ]
+
+
+def _may_fold(request: Request) -> bool:
+    """Whether a user's spelling is not itself what is worked on: by its schema, or as other turns tell the model."""
+    if request.schema is not None:
+        return False
+    asked = next(
+        (place for place in range(len(request.messages) - 1, -1, -1) if request.messages[place].role == "user"), -1
+    )
+    return not any(
+        bytes_matter(message.text)
+        for place, message in enumerate(request.messages)
+        if place != asked and message.role != "tool"
+    )
 
 
 def finite(value: Json) -> None:
@@ -77,11 +102,14 @@ def tenant_tag(tenant: str) -> str:
     return blake2b(tenant.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest() if tenant else "-"
 
 
-def _conversation(messages: Sequence[Message]) -> list[Any]:
+def _conversation(messages: Sequence[Message], *, folded: bool) -> list[Any]:
     """Messages without ids: a tool call is known by its place, and its result by the call's place."""
     places: dict[str, int] = {}
     turns: list[Any] = []
     for message in messages:
+        content = (
+            _folded(message.content) if folded and message.role == "user" and not message.extra else message.content
+        )
         if message.tool_calls or message.tool_call_id or message.name or message.extra:
             for call in message.tool_calls:
                 places.setdefault(call.id, len(places))
@@ -89,7 +117,7 @@ def _conversation(messages: Sequence[Message]) -> list[Any]:
             turns.append(
                 [
                     message.role,
-                    message.content,
+                    content,
                     [[call.name, call.arguments, places[call.id]] for call in message.tool_calls],
                     places.setdefault(message.tool_call_id, len(places)) if message.tool_call_id else None,
                     message.name,
@@ -97,5 +125,21 @@ def _conversation(messages: Sequence[Message]) -> list[Any]:
                 ]
             )
         else:
-            turns.append([message.role, message.content])
+            turns.append([message.role, content])
     return turns
+
+
+def _folded(content: str | Sequence[Json]) -> str | Sequence[Json]:
+    """A user turn by its meaning. Of several texts, each may be a part of one sentence, so they keep their bytes."""
+    if isinstance(content, str):
+        return fold(content)
+    texts = [place for place, block in enumerate(content) if isinstance(block, Mapping) and "text" in block]
+    if len(texts) != 1 or any(isinstance(block, str) for block in content):
+        return content
+    (place,) = texts
+    return [_folded_block(block) if index == place else block for index, block in enumerate(content)]
+
+
+def _folded_block(block: Json) -> Json:
+    text = block["text"] if isinstance(block, Mapping) else None
+    return {**block, "text": fold(text)} if isinstance(block, Mapping) and isinstance(text, str) else block

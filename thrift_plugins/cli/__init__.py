@@ -1,4 +1,4 @@
-"""The command line: `thrift-plugins replay`, `demo` and `doctor`. `--help` loads neither framework."""
+"""The command line: `thrift-plugins replay`, `demo`, `cache` and `doctor`. `--help` loads neither framework."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from thrift_plugins.cli.cache import cache
 from thrift_plugins.cli.demo import demo
 from thrift_plugins.cli.doctor import doctor
 from thrift_plugins.cli.replay import replay
@@ -27,6 +28,7 @@ def _group() -> None:
 app.command()(replay)
 app.command()(demo)
 app.command()(doctor)
+app.add_typer(cache)
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 
 from thrift_plugins import drive
 from thrift_plugins.config import Config
-from thrift_plugins.engine import Flow
+from thrift_plugins.effects import Flow
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.langchain.binding import STRUCTURED, BoundTools, binding, per_tier
 from thrift_plugins.langchain.events import aevents, events

@@ -25,12 +25,12 @@ def message_in(message: BaseMessage) -> Message:
     """A LangChain message, without its ids and without what a provider told about it."""
     extra: dict[str, Any] = {}
     if message.additional_kwargs:
-        extra = _said(message.additional_kwargs)
+        extra = said(message.additional_kwargs)
     if isinstance(message, AIMessage):
         calls = tuple(ToolCall(call["id"] or "", call["name"], call["args"]) for call in message.tool_calls)
         if message.invalid_tool_calls:
             extra["invalid_tool_calls"] = [[call["name"], call["args"]] for call in message.invalid_tool_calls]
-        return Message("assistant", _unplaced(message.content), calls, name=message.name, extra=extra or None)
+        return Message("assistant", unplaced(message.content), calls, name=message.name, extra=extra or None)
     if isinstance(message, ToolMessage):
         if message.status == "error":
             extra["status"] = "error"
@@ -48,7 +48,7 @@ def _role(message: BaseMessage) -> Role | None:
     return _ROLES.get(message.type.removesuffix("MessageChunk").lower())
 
 
-def _unplaced(content: str | list[str | dict[str, Any]]) -> str | Sequence[Json]:
+def unplaced(content: str | list[str | dict[str, Any]]) -> str | Sequence[Json]:
     """Content without the places that blocks get when they are streamed."""
     if isinstance(content, str):
         return content
@@ -58,16 +58,23 @@ def _unplaced(content: str | list[str | dict[str, Any]]) -> str | Sequence[Json]
     ]
 
 
-def _said(extra: Mapping[str, Any]) -> dict[str, Any]:
+def said(extra: Mapping[str, Any]) -> dict[str, Any]:
     """What a message says beside its content; a hit leaves out what is None, so a miss must too."""
     return {key: value for key, value in extra.items() if value is not None and key not in _DERIVED}
 
 
 def tool_in(tool: Any) -> Mapping[str, Json]:
-    """A tool in any form that LangChain takes, as a function object: name, description, parameters."""
+    """A tool in any form that LangChain takes, as a function object: name, description, parameters.
+
+    What an MCP server says of whether it only reads is in the metadata of its adapter's tool.
+    """
     converted = tool if isinstance(tool, Mapping) and "function" in tool else _openai_tool(tool)
     function = converted.get("function")
-    return function if isinstance(function, Mapping) else converted
+    if not isinstance(function, Mapping):
+        return converted
+    told = getattr(tool, "metadata", None)
+    reads = told.get("readOnlyHint") if isinstance(told, Mapping) else None
+    return {**function, "annotations": {"readOnlyHint": reads}} if isinstance(reads, bool) else function
 
 
 def tool_as_given(tool: Any) -> Json:

@@ -20,7 +20,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import merge_configs
 
 from thrift_plugins import drive
-from thrift_plugins.engine import Call, Flow, Replay
+from thrift_plugins.effects import Call, Flow, Replay
 from thrift_plugins.langchain.convert import reply_in
 from thrift_plugins.langchain.turn import Turn
 from thrift_plugins.runtime import Runtime
@@ -36,16 +36,22 @@ class _Watch:
 
     It puts the events together by itself: holding the stream would keep it from ever being thrown away, and the run's
     end is told by a task of its own, which dies with an event loop that ends as soon as the app has its answer.
+
+    Args:
+        pulled: whether the app's reading is what moves the stream.
     """
 
-    def __init__(self, flow: Flow, runtime: Runtime, effect: Call | Replay) -> None:
+    def __init__(self, flow: Flow, runtime: Runtime, effect: Call | Replay, *, pulled: bool) -> None:
         self._flow, self._runtime, self._effect = flow, runtime, effect
         self._seen = ChatModelStream()
         self._resumed = False
         if isinstance(effect, Call):
             effect.delivered = True
+            effect.held = pulled
 
     def heard(self, event: Mapping[str, Any]) -> None:
+        if isinstance(self._effect, Call):
+            self._effect.pieces += 1
         self._seen.dispatch(event)
 
     def ended(self) -> None:
@@ -138,8 +144,8 @@ class _AsyncHandler(AsyncCallbackHandler):
 
 def events(flow: Flow, runtime: Runtime, turn: Turn) -> ChatModelStream:
     """The v3 stream of the tier that the flow chooses."""
-    effect = drive.start(flow, runtime)
-    watch = _Watch(flow, runtime, effect)
+    effect = drive.start(flow, runtime, turn)
+    watch = _Watch(flow, runtime, effect, pulled=True)
     model, config, kwargs = turn.target(effect)
     try:
         stream = model.stream_events(turn.given, _with(config, _Handler(watch)), version="v3", **kwargs)
@@ -152,8 +158,8 @@ def events(flow: Flow, runtime: Runtime, turn: Turn) -> ChatModelStream:
 
 async def aevents(flow: Flow, runtime: Runtime, turn: Turn) -> AsyncChatModelStream:
     """`events` without blocking the event loop."""
-    effect = await drive.astart(flow, runtime)
-    watch = _Watch(flow, runtime, effect)
+    effect = await drive.astart(flow, runtime, turn)
+    watch = _Watch(flow, runtime, effect, pulled=False)
     model, config, kwargs = turn.target(effect)
     try:
         stream = await model.astream_events(turn.given, _with(config, _AsyncHandler(watch)), version="v3", **kwargs)

@@ -10,11 +10,11 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables import RunnableConfig
 
 from thrift_plugins.canonical import decisive
-from thrift_plugins.engine import Flow
+from thrift_plugins.effects import Flow
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.langchain.binding import STRUCTURED, Binding, BoundTools
 from thrift_plugins.langchain.convert import as_json, message_in, schema_in, tool_as_given, tool_in
-from thrift_plugins.langchain.tier import ModelTier, overrides
+from thrift_plugins.langchain.tier import ModelTier, Reading, overrides
 from thrift_plugins.langchain.turn import Turn
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.scope import current_scope, merged
@@ -47,15 +47,16 @@ def begin(
     binding = _binding(kwargs)
     facts = _facts(tiers, binding, kwargs.get("model"))
     tools, schema, params, cacheable = _params(kwargs, binding)
+    readings = [tier.read() for tier in tiers]
     request = runtime.request(
         dialect=DIALECT,
         model=facts[baseline].model,
-        identities=[tier.identity for tier in tiers],
+        identities=[reading.identity for reading in readings],
         messages=[message_in(message) for message in messages],
         tools=tools,
         schema=schema,
-        params=_decided(tiers, baseline, params),
-        scope=_scope(config),
+        params=_decided(readings, baseline, params),
+        scope=scope_of(config),
         cacheable=cacheable,
         forced=(config.get("configurable") or {}).get("thrift_route"),
     )
@@ -120,16 +121,20 @@ _SAMPLING = ("temperature", "top_p", "top_k", "seed", "max_tokens", "max_complet
 """What a call may unset: None is then the provider's own default, and not that of the model's settings."""
 
 
-def _decided(tiers: Sequence[ModelTier], baseline: int, params: Mapping[str, Json]) -> dict[str, Json]:
+def _decided(readings: Sequence[Reading], baseline: int, params: Mapping[str, Json]) -> dict[str, Json]:
     """The parameters of a call over the model's own, with the temperature of the hottest tier that may answer."""
-    decided: dict[str, Json] = {**tiers[baseline].params, **params}
-    own = [params["temperature"]] if "temperature" in params else [tier.params.get("temperature") for tier in tiers]
-    heats = [*own, *overrides(params), *(heat for tier in tiers for heat in tier.overrides)]
+    decided: dict[str, Json] = {**readings[baseline].params, **params}
+    own = (
+        [params["temperature"]]
+        if "temperature" in params
+        else [reading.params.get("temperature") for reading in readings]
+    )
+    heats = [*own, *overrides(params), *(heat for reading in readings for heat in reading.overrides)]
     known = [heat for heat in heats if isinstance(heat, int | float)]
     return {**decided, "temperature": max(known)} if known else decided
 
 
-def _scope(config: RunnableConfig) -> Scope:
+def scope_of(config: RunnableConfig) -> Scope:
     """The scope of the block, with what the run's metadata says over it."""
     scope = current_scope()
     metadata = config.get("metadata")
@@ -142,7 +147,10 @@ def _scope(config: RunnableConfig) -> Scope:
     named.update(walls)
     if not scope.session and "session" not in named and "thread_id" in metadata:
         named["session"] = str(metadata["thread_id"])
-    return merged(scope, named) if named else scope
+    tags = metadata.get("thrift_tags") or ()
+    if not isinstance(tags, str | Sequence):
+        raise ConfigError(f"thrift_tags in a run's metadata must be a list of strings, not a {type(tags).__name__}")
+    return merged(scope, named, tags) if named or tags else scope
 
 
 _SCOPE_KEYS = tuple((name, f"thrift_{name}") for name in ("tenant", "user", "feature", "session"))

@@ -25,7 +25,7 @@ _EXTRAS = ("extra_body", "model_kwargs", "additional_kwargs")
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class Reading:
     """What a model's settings were when they were last read.
 
     Attributes:
@@ -54,24 +54,14 @@ class ModelTier:
     def __init__(self, model: BaseChatModel, name: str | None, prices: Prices) -> None:
         self.model = model
         self.facts = _facts(model, name, prices)
-        self._reading: _Reading | None = None
+        self._reading: Reading | None = None
 
     @property
     def identity(self) -> str | None:
         """A digest of the settings that decide its answers, or None where they have no canonical form."""
-        return self._read().identity
+        return self.read().identity
 
-    @property
-    def params(self) -> Mapping[str, Json]:
-        """Its own temperature, output limit and number of answers, where it says so."""
-        return self._read().params
-
-    @property
-    def overrides(self) -> tuple[float, ...]:
-        """Temperatures that it sends whatever the call says."""
-        return self._read().overrides
-
-    def _read(self) -> _Reading:
+    def read(self) -> Reading:
         """Its settings, read again if the app has changed one. Comparing them costs little, digesting them more."""
         known, now, hidden = self._reading, self.model.__dict__, _hidden(self.model)
         if known is not None and known.seen == now and known.hidden == hidden:
@@ -83,7 +73,7 @@ class ModelTier:
             "max_tokens": told.get("ls_max_tokens"),
             "n": getattr(self.model, "n", None),
         }
-        self._reading = _Reading(
+        self._reading = Reading(
             seen,
             hidden,
             _identity(self.model, hidden),

@@ -12,8 +12,9 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
+from langsmith.run_helpers import tracing_context
 
-from thrift_plugins.engine import Call, Replay
+from thrift_plugins.effects import Call, Replay
 from thrift_plugins.langchain.billed import billed
 from thrift_plugins.langchain.convert import merged, message_out, reply_in
 from thrift_plugins.langchain.replay import replay
@@ -121,6 +122,8 @@ class Turn:
             for chunk in stream:
                 self._passing(chunk, chunks, effect)
                 yield chunk
+                if isinstance(effect, Call):
+                    effect.held = False
         except BaseException as error:
             _broke(effect, error, chunks)
             raise
@@ -138,6 +141,8 @@ class Turn:
             async for chunk in stream:
                 self._passing(chunk, chunks, effect)
                 yield chunk
+                if isinstance(effect, Call):
+                    effect.held = False
         except BaseException as error:
             _broke(effect, error, chunks)
             raise
@@ -153,9 +158,34 @@ class Turn:
     def _passing(self, chunk: AIMessageChunk, chunks: list[AIMessageChunk], effect: Call | Replay) -> None:
         if not chunks:
             self._mark(chunk, effect)
-            if isinstance(effect, Call):
-                effect.delivered = True
+        if isinstance(effect, Call):
+            effect.delivered = effect.held = True
+            effect.pieces += 1
         chunks.append(chunk)
+
+    def quiet(self) -> QuietTurn:
+        """The same call, for an answer that nobody waits for."""
+        return QuietTurn(self.tiers, self.bindings, self.given, {"callbacks": []}, self.kwargs, self.request_id)
+
+
+@dataclass(slots=True)
+class QuietTurn(Turn):
+    """A call that neither the app's callbacks nor a tracer hear of."""
+
+    def target(self, effect: Call | Replay) -> tuple[Target, RunnableConfig, Mapping[str, Any]]:
+        """What to ask, in a config that nobody has touched."""
+        model, _, kwargs = Turn.target(self, effect)
+        return unheard(model), self.config, kwargs
+
+    def call(self, effect: Call | Replay) -> Reply:
+        """Ask."""
+        with tracing_context(enabled=False):
+            return Turn.call(self, effect)
+
+    async def acall(self, effect: Call | Replay) -> Reply:
+        """`call` without blocking the event loop."""
+        with tracing_context(enabled=False):
+            return await Turn.acall(self, effect)
 
 
 @dataclass(slots=True)
@@ -218,6 +248,13 @@ def _spaced(message: Message) -> Message:
         for call in message.tool_calls
     )
     return replace(message, tool_calls=tuple(calls)) if message.tool_calls else message
+
+
+def unheard(model: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """A model without the callbacks that the app has set on it, on what it is bound to, or on the binding."""
+    if isinstance(model, RunnableBinding):
+        return model.model_copy(update={"bound": unheard(model.bound), "config": {}, "config_factories": []})
+    return model.model_copy(update={"callbacks": None}) if isinstance(model, BaseChatModel) else model
 
 
 def _stand_in(model: BaseChatModel, bound: Target | None) -> Target:

@@ -3,29 +3,60 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Literal, TypeAlias
 
 from thrift_plugins.errors import StreamClosed
 from thrift_plugins.ledger.event import Cost, Event
 from thrift_plugins.tokens import count_messages, count_reply
-from thrift_plugins.types import NO_USAGE, Decision, Outcome, Overhead, Patch, Provenance, Reply, Request, Tier, Usage
+from thrift_plugins.types import (
+    NO_USAGE,
+    Decision,
+    Json,
+    Outcome,
+    Overhead,
+    Patch,
+    Provenance,
+    Reply,
+    Request,
+    Tier,
+    Usage,
+)
+
+HitKind: TypeAlias = Literal["exact", "stale", "shared", "semantic"]
+"""Where an answer from the cache was found: under the request's own address, there but past its time, in the hands of
+somebody who was asking for it already, or under another question that means the same."""
+
+_NOTHING: Mapping[str, Json] = {}
 
 
 class Booking:
-    """The open event of one call."""
+    """The open event of one call.
 
-    def __init__(self, request: Request, baseline: Tier, dialect: str, standing: Iterable[str] = ()) -> None:
+    Args:
+        renewal: whether nobody has asked for it: the cache makes the call of its own accord, at its own cost.
+    """
+
+    def __init__(
+        self, request: Request, baseline: Tier, dialect: str, standing: Iterable[str] = (), *, renewal: bool = False
+    ) -> None:
         self._request = request
         self._baseline = baseline
         self._dialect = dialect
         self._decision: Decision | None = None
         self._overheads: list[Overhead] = []
         self._fallbacks: list[str] = [*standing]
+        self._notes: list[str] = []
+        self._renewal = renewal
 
     def fallback(self, what: str) -> None:
         """Note a part that was out of order, in words for the ledger."""
         self._fallbacks.append(what)
+
+    def note(self, what: str) -> None:
+        """Note what the cache has done, or why it has not, in words for the ledger."""
+        self._notes.append(what)
 
     def chosen_by_the_app(self, tier: Tier) -> None:
         """Note the tier that the call insists on: the app's own choice is its baseline, and no saving of ours."""
@@ -69,11 +100,17 @@ class Booking:
         counted = count_messages(request.messages, tier.model, request.tools, request.schema)
         return Usage(input_tokens=counted, source="estimated")
 
-    def hit(self, reply: Reply) -> Event:
-        """The event of an answer from the cache: worth what the baseline would have used for it."""
+    def hit(self, reply: Reply, kind: HitKind, age: float) -> Event:
+        """The event of an answer from the cache: worth what the baseline would have used for it.
+
+        Args:
+            age: seconds since the answer was asked for.
+        """
         saved = self._request.baseline_usage or reply.usage
         patch = Patch("cache", "made", before=True, after=False)
-        return self._event("hit", Cost(self._baseline.model, saved), (patch,), finish_reason=reply.finish_reason)
+        cost = Cost(self._baseline.model, saved)
+        told: Json = {"hit": kind, "age": round(age, 3)}
+        return self._event("hit", cost, (patch,), finish_reason=reply.finish_reason, extra={"cache": told})
 
     def answered(self, reply: Reply, tier: Tier) -> Event:
         """The event of an answer that was paid for."""
@@ -87,8 +124,12 @@ class Booking:
         """The event of a call that ended without a whole answer."""
         return self._made(_outcome(error), tier, usage, error=type(error).__name__)
 
-    def _made(self, outcome: Outcome, tier: Tier, usage: Usage, *, finish_reason: str | None = None, error: str = "") -> Event:
+    def _made(
+        self, outcome: Outcome, tier: Tier, usage: Usage, *, finish_reason: str | None = None, error: str = ""
+    ) -> Event:
         known = self._request.baseline_usage if outcome == "answered" else None
+        if self._renewal:
+            return self._unasked(outcome, tier, usage, error)
         before = known or usage
         patches: list[Patch] = []
         if tier.model != self._baseline.model:
@@ -103,6 +144,13 @@ class Booking:
             outcome, cost, tuple(patches), served=tier.model, usage=usage, finish_reason=finish_reason, error=error
         )
 
+    def _unasked(self, outcome: Outcome, tier: Tier, usage: Usage, error: str) -> Event:
+        """A renewal: without us there is no such call, so all that it costs is the cache's."""
+        if usage != NO_USAGE:
+            self._overheads.append(Overhead("cache", tier.model, usage, "renewal"))
+        cost = Cost(self._baseline.model, NO_USAGE, made=False)
+        return self._event(outcome, cost, (), error=error, extra={"cache": {"renewal": True}})
+
     def _event(
         self,
         outcome: Outcome,
@@ -113,6 +161,7 @@ class Booking:
         usage: Usage = NO_USAGE,
         finish_reason: str | None = None,
         error: str = "",
+        extra: Mapping[str, Json] = _NOTHING,
     ) -> Event:
         request, decision = self._request, self._decision
         return Event(
@@ -128,9 +177,10 @@ class Booking:
             patches=patches,
             overheads=tuple(self._overheads),
             policy=decision.policy if decision else "",
-            reasons=decision.reasons if decision else (),
+            reasons=(*(decision.reasons if decision else ()), *self._notes),
             fallbacks=tuple(self._fallbacks),
             error=error,
+            extra=extra,
         )
 
 

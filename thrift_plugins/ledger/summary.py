@@ -45,14 +45,15 @@ class Line:
     def add(self, entry: Mapping[str, Any]) -> None:
         """Add one ledger record."""
         priced = entry["bill"]
-        self.requests += 1
+        if not entry.get("extra", {}).get("cache", {}).get("renewal"):  # nobody asked for that one
+            self.requests += 1
+            self.outcomes[entry["outcome"]] += 1
         self.baseline += priced["baseline"]
         self.actual += priced["actual"]
         for tactic, amount in priced["rows"].items():
             self.by_tactic[tactic] += amount
         for tactic, amount in priced["overheads"].items():
             self.overheads[tactic] += amount
-        self.outcomes[entry["outcome"]] += 1
         self.unpriced.update(priced["unpriced"])
         self.apart += priced.get("apart", 0)
         self.fallbacks.update(entry["fallbacks"])

@@ -1,6 +1,7 @@
 """thrift-plugins for LlamaIndex."""
 
+from thrift_plugins.llama_index.embedder import LlamaIndexEmbedder
 from thrift_plugins.llama_index.llm import ThriftLLM
 from thrift_plugins.llama_index.settings import install
 
-__all__ = ["ThriftLLM", "install"]
+__all__ = ["LlamaIndexEmbedder", "ThriftLLM", "install"]

@@ -19,7 +19,7 @@ from llama_index.core.tools import BaseTool
 from pydantic import ConfigDict, Field, PrivateAttr, field_serializer
 
 from thrift_plugins.config import Config
-from thrift_plugins.engine import Flow
+from thrift_plugins.effects import Flow
 from thrift_plugins.errors import ConfigError, UnsupportedByTier
 from thrift_plugins.lineup import lineup
 from thrift_plugins.llama_index import request as asking

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from llama_index.core.llms import LLM
 from pydantic import BaseModel
 
-from thrift_plugins.engine import Call, Replay
+from thrift_plugins.effects import Call, Replay
 from thrift_plugins.llama_index.convert import reply_in
 from thrift_plugins.llama_index.tier import twin
 from thrift_plugins.llama_index.turn import Response, Seen, Turn

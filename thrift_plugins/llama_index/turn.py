@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import Token
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, TypeAlias
 
 from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
+from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import LLM
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
-from thrift_plugins.engine import Call, Replay
+from thrift_plugins.effects import Call, Replay
 from thrift_plugins.errors import UnsupportedByTier
 from thrift_plugins.llama_index.closing import aclose, close
 from thrift_plugins.llama_index.convert import as_mapping, finish_in, latest, reply_as, usage_in
 from thrift_plugins.llama_index.replay import replaying
-from thrift_plugins.llama_index.tier import ModelTier
+from thrift_plugins.llama_index.tier import ModelTier, twin
 from thrift_plugins.types import NO_USAGE, Reply, Usage
 
 Response: TypeAlias = ChatResponse | CompletionResponse
@@ -35,6 +36,7 @@ class Turn:
         wrapper: the model that the app called.
         operation: name of the method that the app called, "chat" or "astream_complete".
         answer: what the app gets.
+        unheard: whether no callback of the app's is to hear of it.
     """
 
     wrapper: LLM
@@ -44,6 +46,7 @@ class Turn:
     kwargs: Mapping[str, Any]
     request_id: str
     answer: Any = None
+    unheard: bool = False
     _seen: Seen = field(init=False)
     _opened: bool = field(default=False, init=False)
 
@@ -52,7 +55,13 @@ class Turn:
     def model(self, effect: Call | Replay) -> LLM:
         """Who is asked: a tier, or that tier with a stored answer in its mouth."""
         own = self.tiers[effect.decision.tier].under(self.wrapper)
+        if self.unheard:
+            own = twin(own, {"callback_manager": CallbackManager([])})
         return replaying(own, effect.reply) if isinstance(effect, Replay) else own
+
+    def quiet(self) -> Self:
+        """The same call, whole, for an answer that nobody waits for. No callback hears of it; instrumentation sees its mark."""
+        return replace(self, operation=self.operation.replace("stream_", ""), answer=None, unheard=True)
 
     def heard(self, answer: Any, mark: Mapping[str, Any]) -> None:
         """Take note of an answer, or a piece of one, on its way to the app, and put the decision on it."""
@@ -108,7 +117,9 @@ class Turn:
             with _Tagged(mark):
                 stream = iter(self._ask(effect))
             if self._opening():
+                self._hand(effect)
                 yield None
+                self._resume(effect)
             while True:
                 read = True
                 with _Tagged(mark):
@@ -117,6 +128,7 @@ class Turn:
                     break
                 self._pass(piece, effect, mark)
                 yield piece
+                self._resume(effect)
         except BaseException:
             with suppress(Exception):  # what ended the call matters more than what happens while it is cleaned up
                 close(stream)
@@ -131,7 +143,9 @@ class Turn:
             with _Tagged(mark):
                 stream = aiter(await self._ask(effect))
             if self._opening():
+                self._hand(effect)
                 yield None
+                self._resume(effect)
             while True:
                 read = True
                 with _Tagged(mark):
@@ -140,6 +154,7 @@ class Turn:
                     break
                 self._pass(piece, effect, mark)
                 yield piece
+                self._resume(effect)
         except BaseException:
             with suppress(Exception):
                 await aclose(stream)
@@ -154,7 +169,21 @@ class Turn:
     def _pass(self, piece: Any, effect: Call | Replay, mark: Mapping[str, Any]) -> None:
         if isinstance(effect, Call):
             effect.delivered = True
+            effect.pieces += 1
+        self._hand(effect)
         self.heard(piece, mark)
+
+    @staticmethod
+    def _hand(effect: Call | Replay) -> None:
+        """The app has it now."""
+        if isinstance(effect, Call):
+            effect.held = True
+
+    @staticmethod
+    def _resume(effect: Call | Replay) -> None:
+        """The app asks for more."""
+        if isinstance(effect, Call):
+            effect.held = False
 
     def _broke(self, effect: Call | Replay, *, unread: bool = False) -> None:
         if isinstance(effect, Call):
@@ -170,6 +199,8 @@ class Turn:
             "request_id": self.request_id,
             "hit": isinstance(effect, Replay),
         }
+        if self.unheard:
+            mark["renewal"] = True
         if isinstance(effect, Replay):
             used = effect.reply.usage
             mark["saved"] = {"input_tokens": used.input_tokens, "output_tokens": used.output_tokens}

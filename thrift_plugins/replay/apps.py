@@ -11,10 +11,10 @@ import orjson
 
 from thrift_plugins.prices import Prices
 from thrift_plugins.replay.check import Answer
-from thrift_plugins.replay.row import Row
+from thrift_plugins.replay.row import Arm, Row
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.tape import Tape
-from thrift_plugins.types import Reply, ToolCall
+from thrift_plugins.types import Json, Reply, ToolCall
 
 Order: TypeAlias = Callable[[str], float]
 """A model's price, for putting the cheapest first."""
@@ -33,22 +33,23 @@ def cheapness(prices: Prices) -> Order:
 
 def replies(row: Row) -> Mapping[str, Reply]:
     """The recorded answers of a row, marked so that they are known again when a cache gives them to another row."""
-    return {
-        model: _reply(row, arm.text, Reply("", arm.usage, model=model), {"model": model, "topic": row.check.topic})
-        for model, arm in row.arms.items()
-    }
+    marked: dict[str, Reply] = {}
+    for model, arm in row.arms.items():
+        mark: Mapping[str, Json] = {"recorded": {"model": model, "topic": row.check.topic}}
+        words = f"(the words of {row.id} were not recorded)" if arm.text is None else arm.text
+        marked[model] = replace(_reply(row, model, arm, words), extra={"additional_kwargs": mark})
+    return marked
 
 
-def _reply(row: Row, text: str | None, reply: Reply, mark: Mapping[str, str]) -> Reply:
-    calls = _tool_calls(text) if row.tools else ()
-    content = "" if calls else f"(the words of {row.id} were not recorded)" if text is None else text
-    return replace(
-        reply,
-        content=content,
-        tool_calls=calls,
-        finish_reason="tool_calls" if calls else "stop",
-        extra={"additional_kwargs": {"recorded": mark}},
-    )
+def recorded_replies(row: Row) -> Mapping[str, Reply]:
+    """The answers of a row whose words were recorded, as their models gave them."""
+    return {model: _reply(row, model, arm, arm.text) for model, arm in row.arms.items() if arm.text is not None}
+
+
+def _reply(row: Row, model: str, arm: Arm, words: str) -> Reply:
+    calls = _tool_calls(arm.text) if row.tools else ()
+    finish = "tool_calls" if calls else "stop"
+    return Reply("" if calls else words, arm.usage, calls, finish, model)
 
 
 def _tool_calls(text: str | None) -> tuple[ToolCall, ...]:

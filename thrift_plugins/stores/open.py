@@ -13,11 +13,13 @@ from thrift_plugins.errors import ConfigError
 from thrift_plugins.stores.base import Clock, EventLog, Store
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
-_REDIS = ("redis", "rediss", "valkey", "valkeys", "unix")
+_ONE_SERVER = ("redis", "rediss", "valkey", "valkeys")
+_REDIS = (*_ONE_SERVER, "unix", *(f"{scheme}+{kind}" for scheme in _ONE_SERVER for kind in ("cluster", "sentinel")))
 _FILES = "memory:, sqlite:///path or a plain path"
 
 
 _DEFAULT = "thrift.db"
+_MAX_BYTES = 1024 * 1024 * 1024
 
 
 def home() -> Path:
@@ -29,15 +31,25 @@ def home() -> Path:
     return (Path(data) if data else Path.home() / ".local" / "share") / "thrift-plugins"
 
 
-def open_store(url: str, *, clock: Clock = time.time, secret: str | bytes | None = None) -> Store:
+def open_store(
+    url: str,
+    *,
+    clock: Clock = time.time,
+    secret: str | bytes | None = None,
+    encryption_key: str | bytes | None = None,
+    max_bytes: int = _MAX_BYTES,
+) -> Store:
     """The store that a URL names.
 
     Args:
         url: empty for the user's own file; `memory:`, `sqlite:///relative/path`, `sqlite:////absolute/path`, a plain path, `redis://`, `rediss://`,
-            `valkey://`, `valkeys://` or `unix://`.
+            `valkey://`, `valkeys://` or `unix://`; `redis+cluster://host:port,host:port`,
+            `redis+sentinel://host:port,host:port/service/db`.
         clock: seconds since the epoch.
         secret: what seals the entries. Redis takes it from `THRIFT_SECRET` where it is not given; a SQLite store
             makes its own.
+        encryption_key: encrypts what is kept in a file or on a server; by default `THRIFT_ENCRYPTION_KEY`, if that is set.
+        max_bytes: bound on a SQLite store's file. A server has its own, and a store in memory a smaller one.
 
     Raises:
         ConfigError: an unknown scheme, or a setting that cannot work.
@@ -45,12 +57,14 @@ def open_store(url: str, *, clock: Clock = time.time, secret: str | bytes | None
         StoreUnavailable: the file cannot be made or opened.
     """
     scheme = _scheme(url)
+    key = encryption_key or os.environ.get("THRIFT_ENCRYPTION_KEY")
     if scheme == "memory":
         return stores.MemoryStore(clock=clock)
     if scheme in ("", "sqlite"):
-        return stores.SQLiteStore(_path(url), clock=clock, secret=secret)
+        return stores.SQLiteStore(_path(url), clock=clock, secret=secret, max_bytes=max_bytes, encryption_key=key)
     if scheme in _REDIS:
-        return stores.RedisStore(url, clock=clock, secret=secret or os.environ.get("THRIFT_SECRET"))
+        secret = secret or os.environ.get("THRIFT_SECRET")
+        return stores.RedisStore(url, clock=clock, secret=secret, encryption_key=key)
     raise ConfigError(f"no store has the scheme {scheme!r}; known: {_FILES}, {', '.join(f'{s}://' for s in _REDIS)}")
 
 

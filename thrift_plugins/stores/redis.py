@@ -1,30 +1,31 @@
-"""Entries in Redis, Valkey, or a service that speaks their protocol: plain commands, short waits, a breaker."""
+"""Entries in Redis, Valkey, or a service that speaks their protocol: few commands, short waits, no waiting in an outage."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-import re
+import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-from redis import Redis
+from redis import Redis, RedisCluster
 from redis import exceptions as errors
 from redis.asyncio import Redis as AsyncRedis
-from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from thrift_plugins.errors import ConfigError, StoreUnavailable
-from thrift_plugins.stores.base import Clock
-from thrift_plugins.stores.breaker import Breaker
-from thrift_plugins.stores.envelope import Opened, as_secret, expiry, seal, unseal
+from thrift_plugins.stores.base import Claim, Clock, Entry, Records
+from thrift_plugins.stores.envelope import Sealer
 from thrift_plugins.stores.forks import renew_after_fork
+from thrift_plugins.stores.outage import Outage
+from thrift_plugins.stores.redis_claims import Heart
+from thrift_plugins.stores.redis_steps import Ask, Commands, Effect, Steps
+from thrift_plugins.stores.redis_url import AsyncClient, aclose, async_client, parse, wire
+from thrift_plugins.stores.redis_wire import Borrowed, Node, Word, key_of
 
 T = TypeVar("T")
 
@@ -34,12 +35,16 @@ _HOW_TO_SEAL = (
 )
 
 _CONNECTIONS_PER_LOOP = 16
-_SCAN_COUNT = 500
-_LONGEST_MS = 10**14
-"""About 3,000 years: Redis refuses an expiry that overflows its own clock."""
 
 # No answer, or not one that can be understood; every other RedisError is the server's prompt word.
-_SILENT = (errors.ConnectionError, errors.TimeoutError, errors.InvalidResponse, OSError, ValueError)
+_SILENT = (
+    errors.ConnectionError,
+    errors.TimeoutError,
+    errors.InvalidResponse,
+    errors.ClusterDownError,
+    OSError,
+    ValueError,
+)
 _REFUSED = (errors.RedisError, errors.RedisClusterException)
 
 
@@ -50,27 +55,32 @@ class _Lane:
     Attributes:
         slots: bounds the connections of one loop. Waiting for a slot has no time limit: it is this process that is
             busy then, and a hit that comes late is still cheaper than a call. When it is the server that is slow,
-            the breaker opens and the queue is refused at once.
+            the outage begins and the queue is refused at once.
         lifetime: closes the client when the loop shuts down, as it does for every asynchronous generator.
     """
 
-    client: AsyncRedis
+    client: AsyncClient
     slots: asyncio.Semaphore
     lifetime: AsyncGenerator[None, None]
 
 
 class RedisStore:
-    """Entries on a Redis-protocol server, sealed with a secret that the server never sees. Threads, forks, loops.
+    """Entries on Redis-protocol servers, sealed with a secret that they never see. Threads, forks, loops.
 
-    A server that does not answer costs a call `timeout` seconds, and nothing once the breaker is open; the server is
-    tried again every second.
+    A server that does not answer costs one call `timeout` seconds, once: from then on it is asked in the background
+    alone, every second or more often, and nobody waits for it. On a cluster, only the part that is silent is left alone.
+    A server that refuses a command is not silent: where it is full or a replica, hits go on.
+
+    What must happen in one step is a Lua script. A server that runs none refuses `put` with tags, `asked` or a claim,
+    and so do `delete`, `forget`, `release`, `publish` and `since`: the answers are given, and none is kept.
 
     Args:
-        url: `redis://`, `rediss://`, `valkey://`, `valkeys://` or `unix://`.
+        url: see `redis_url`.
         secret: the same in every process, 16 bytes or more.
         clock: seconds since the epoch.
-        timeout: seconds to wait for a connection or an answer.
+        timeout: seconds to wait for an answer; `socket_timeout` in the URL goes before it.
         namespace: goes before every key.
+        encryption_key: encrypts what is written, where the server's operators are not to read it.
         client: a client to use as it is, instead of one made from `url`. It stays open.
         async_client: the same for asynchronous calls, all of them on one event loop.
 
@@ -88,114 +98,162 @@ class RedisStore:
         clock: Clock = time.time,
         timeout: float = 0.05,
         namespace: str = "tp1",
-        client: Redis | None = None,
-        async_client: AsyncRedis | None = None,
+        encryption_key: str | bytes | None = None,
+        client: Redis | RedisCluster | None = None,
+        async_client: AsyncRedis | AsyncRedisCluster | None = None,
     ) -> None:
         if not secret:
             raise ConfigError(_HOW_TO_SEAL)
+        for given in (client, async_client):
+            if given is not None and given.get_encoder().decode_responses:
+                raise ConfigError("a Redis store needs a client with decode_responses=False: its values are bytes")
         self.damaged = 0
-        self._secret = as_secret(secret)
-        self._url = re.sub("^valkey", "redis", url)
-        self._clock = clock
-        self._timeout = timeout
-        self._namespace = namespace
-        self._client = self._connected_later() if client is None else client
-        self._owns_client = client is None
+        self._place = parse(url, timeout)
+        self._timeout: float = self._place.options["socket_timeout"]
+        self._wire = wire(self._place) if client is None else Borrowed(client)
+        self._space = ("redis", namespace, *(self._place.space if client is None else (id(client),)))
         self._async_client = async_client
         self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = WeakKeyDictionary()
-        self._breaker = Breaker()
+        self._commands = Commands(
+            namespace, Sealer(secret, encryption_key), clock, clustered=self._wire.clustered, on_damage=self._damage
+        )
+        self._outages: dict[int, Outage] = {}
+        self._heart = Heart(lambda claim: self._do(self._commands.extend(claim)))
         self.renew()
         renew_after_fork(self)
-        clients: tuple[Redis | AsyncRedis | None, ...] = (self._client, async_client)
-        for used in clients:
-            if used is not None and used.get_encoder().decode_responses:
-                raise ConfigError("a Redis store needs a client with decode_responses=False: its values are bytes")
 
     def __repr__(self) -> str:
-        return f"RedisStore({_address(self._client)!r})"
+        return f"RedisStore({self._place.shown!r})"
 
     def renew(self) -> None:
         """A lock of this process's own."""
         self._lock = Lock()
 
-    def get(self, key: str) -> bytes | None:
-        """The value, or None where there is none, it has expired, or it is damaged."""
-        name = self._name(key)
-        with self._asking():
-            try:
-                raw = self._client.get(name)
-            except errors.ResponseError as error:
-                raw = _wrong_type(error)
-        if raw is None:
-            return None
-        entry = self._opened(name, raw)
-        if entry is None:
-            with suppress(StoreUnavailable):
-                self.delete(key)
-        return self._current(entry)
+    @property
+    def space(self) -> Hashable:
+        """The servers, the database and the namespace."""
+        return self._space
 
-    def put(self, key: str, value: bytes, ttl: float | None = None) -> None:
-        """Keep a value for `ttl` seconds, or until the server evicts it."""
-        sealed = self._sealed(key, value, ttl)
-        if sealed is None:
-            self.delete(key)
-            return
-        with self._asking():
-            self._client.set(self._name(key), sealed, px=_milliseconds(ttl))
+    def get(self, key: str) -> bytes | None:
+        """The value, or None where there is none, it has expired, or it is damaged. One round trip."""
+        return self._do(self._commands.get(key))
+
+    def put(
+        self,
+        key: str,
+        value: bytes,
+        ttl: float | None = None,
+        *,
+        tags: tuple[str, ...] = (),
+        asked: float | None = None,
+        claim: Claim | None = None,
+    ) -> bool:
+        """See `Store`. One round trip, on a cluster another one where `asked` is given."""
+        if claim is not None:
+            self._heart.drop(claim)
+        return self._do(self._commands.put(key, value, ttl, tags, asked, claim))
 
     def delete(self, key: str) -> None:
-        """Forget a value; no error where there is none."""
-        with self._asking():
-            self._client.unlink(self._name(key))
+        """Forget a value, and leave a mark; no error where there is none."""
+        self._do(self._commands.delete(key))
+
+    def forget(self, tag: str, prefix: str = "") -> int:
+        """See `Store`. Where `prefix` names no tenant, every name on every server is looked at."""
+        return self._do(self._commands.forget(tag, prefix))
 
     def clear(self, prefix: str = "") -> None:
-        """Forget every value whose key starts with `prefix`."""
-        with self._asking():
-            for name in self._client.scan_iter(match=self._pattern(prefix), count=_SCAN_COUNT):
-                self._client.unlink(name)
+        """See `Store`. Every name on every server is looked at."""
+        self._do(self._commands.clear(prefix))
+
+    def claim(self, key: str) -> Claim | None:
+        """See `Store`. A claim ends three seconds after its process."""
+        claim = Claim(key, os.urandom(8).hex())
+        if not self._do(self._commands.claim(key, claim.token)):
+            return None
+        self._heart.hold(claim)
+        return claim
+
+    def release(self, claim: Claim) -> None:
+        """Let others have it. Idempotent, and no error where the claim was lost."""
+        self._heart.drop(claim)
+        self._do(self._commands.release(claim))
+
+    def scan(self, prefix: str = "") -> Iterator[Entry]:
+        """See `Store`."""
+        for node in self._do(self._commands.each_node()):
+            cursor = 0
+            while True:
+                cursor, entries = self._do(self._commands.page(node, cursor, prefix))
+                yield from entries
+                if not cursor:
+                    break
+
+    def publish(self, channel: str, data: bytes, ttl: float | None = None) -> None:
+        """See `Store`."""
+        self._do(self._commands.publish(channel, data, ttl))
+
+    def since(self, channel: str, cursor: str, limit: int) -> Records:
+        """See `Store`."""
+        return self._do(self._commands.since(channel, cursor, limit))
 
     def close(self) -> None:
         """Close the connections of synchronous calls. They are opened again when the store is used again."""
-        if self._owns_client:
-            self._client.close()
+        self._heart.stop()
+        for outage in list(self._outages.values()):
+            outage.end()
+        self._wire.close()
 
     async def aget(self, key: str) -> bytes | None:
         """`get` without blocking the event loop."""
-        name = self._name(key)
+        return await self._ado(self._commands.get(key))
 
-        async def read(client: AsyncRedis) -> object:
-            try:
-                return await client.get(name)
-            except errors.ResponseError as error:
-                return _wrong_type(error)
-
-        raw = await self._ask(read)
-        if raw is None:
-            return None
-        entry = self._opened(name, raw)
-        if entry is None:
-            with suppress(StoreUnavailable):
-                await self.adelete(key)
-        return self._current(entry)
-
-    async def aput(self, key: str, value: bytes, ttl: float | None = None) -> None:
+    async def aput(
+        self,
+        key: str,
+        value: bytes,
+        ttl: float | None = None,
+        *,
+        tags: tuple[str, ...] = (),
+        asked: float | None = None,
+        claim: Claim | None = None,
+    ) -> bool:
         """`put` without blocking the event loop."""
-        sealed = self._sealed(key, value, ttl)
-        if sealed is None:
-            await self.adelete(key)
-            return
-        await self._ask(lambda client: client.set(self._name(key), sealed, px=_milliseconds(ttl)))
+        if claim is not None:
+            self._heart.drop(claim)
+        return await self._ado(self._commands.put(key, value, ttl, tags, asked, claim))
 
     async def adelete(self, key: str) -> None:
         """`delete` without blocking the event loop."""
-        await self._ask(lambda client: client.unlink(self._name(key)))
+        await self._ado(self._commands.delete(key))
+
+    async def aforget(self, tag: str, prefix: str = "") -> int:
+        """`forget` without blocking the event loop."""
+        return await self._ado(self._commands.forget(tag, prefix))
 
     async def aclear(self, prefix: str = "") -> None:
         """`clear` without blocking the event loop."""
-        lane = await self._lane()
-        with self._asking():
-            async for name in lane.client.scan_iter(match=self._pattern(prefix), count=_SCAN_COUNT):
-                await lane.client.unlink(name)
+        await self._ado(self._commands.clear(prefix))
+
+    async def aclaim(self, key: str) -> Claim | None:
+        """`claim` without blocking the event loop."""
+        claim = Claim(key, os.urandom(8).hex())
+        if not await self._ado(self._commands.claim(key, claim.token)):
+            return None
+        self._heart.hold(claim)
+        return claim
+
+    async def arelease(self, claim: Claim) -> None:
+        """`release` without blocking the event loop."""
+        self._heart.drop(claim)
+        await self._ado(self._commands.release(claim))
+
+    async def apublish(self, channel: str, data: bytes, ttl: float | None = None) -> None:
+        """`publish` without blocking the event loop."""
+        await self._ado(self._commands.publish(channel, data, ttl))
+
+    async def asince(self, channel: str, cursor: str, limit: int) -> Records:
+        """`since` without blocking the event loop."""
+        return await self._ado(self._commands.since(channel, cursor, limit))
 
     async def aclose(self) -> None:
         """Close the connections of this event loop. Without it they are closed when the loop shuts down."""
@@ -203,65 +261,109 @@ class RedisStore:
         if lane is not None:
             await lane.lifetime.aclose()
 
-    def _name(self, key: str) -> str:
-        return f"{self._namespace}:{key}"
+    def _damage(self) -> None:
+        with self._lock:
+            self.damaged += 1
 
-    def _pattern(self, prefix: str) -> str:
-        return re.sub(r"([*?\[\]\\])", r"\\\1", self._name(prefix)) + "*"
+    def _do(self, steps: Steps[T]) -> T:
+        """Take the steps. Raises `StoreUnavailable`, and what interrupts the process."""
+        take: Callable[[Any], Effect] = steps.send
+        told: Any = None
+        while True:
+            try:
+                effect = take(told)
+            except StopIteration as end:
+                return cast("T", end.value)
+            except _REFUSED as error:
+                raise self._refused(error) from None
+            take = steps.send
+            try:
+                told = self._perform(effect)
+            except (StoreUnavailable, *_REFUSED) as error:
+                take, told = steps.throw, error
 
-    def _sealed(self, key: str, value: bytes, ttl: float | None) -> bytes | None:
-        """What to keep; None where it has expired already."""
-        expires = expiry(self._clock(), ttl)
-        return None if expires is None else seal(self._name(key), value, expires, self._secret)
+    def _perform(self, effect: Effect) -> object:
+        if not isinstance(effect, Ask):
+            return self._asking("", self._wire.nodes)
+        if effect.node is not None:
+            return self._asking("", cast("Node", effect.node).ask, effect.words)
+        return self._asking(key_of(effect.words), self._wire.ask, effect.words)
 
-    def _opened(self, name: str, raw: object) -> Opened | None:
-        entry = unseal(name, raw, self._secret)
-        if entry is None:
-            with self._lock:
-                self.damaged += 1
-        return entry
-
-    def _current(self, entry: Opened | None) -> bytes | None:
-        """The value, unless it has expired by our clock; the server's may differ."""
-        return entry.payload if entry is not None and entry.expires > self._clock() else None
-
-    @contextmanager
-    def _asking(self, late_after: float = math.inf) -> Iterator[None]:
-        """Ask the breaker, tell it how it went, and let nothing out but `StoreUnavailable` and cancellation.
-
-        A failure that took more than `late_after` seconds says nothing about the server.
-        """
-        if not self._breaker.allow():
-            raise StoreUnavailable(f"{self!r} did not answer lately; not asked")
-        started = time.monotonic()
-        # The cause is dropped: a server's refusal can quote the command, and with it the value.
+    def _asking(self, name: str, ask: Callable[..., object], *words: Sequence[Word]) -> object:
+        place = self._wire.place(name)
+        outage = self._outages.get(place)
+        if outage is not None and outage.lasts:
+            raise self._not_asked()
         try:
-            yield
+            return ask(*words)
         except _SILENT as error:
-            if time.monotonic() - started <= late_after:
-                self._breaker.failure()
-            raise StoreUnavailable(f"{self!r} does not answer: {type(error).__name__}: {error}") from None
-        except _REFUSED as error:
-            self._breaker.success()
-            raise StoreUnavailable(f"{self!r} refused: {type(error).__name__}") from None
+            raise self._silent(error, place, name) from None
+
+    async def _ado(self, steps: Steps[T]) -> T:
+        """`_do` without blocking the event loop."""
+        lane = await self._lane()
+        take: Callable[[Any], Effect] = steps.send
+        told: Any = None
+        while True:
+            try:
+                effect = take(told)
+            except StopIteration as end:
+                return cast("T", end.value)
+            except _REFUSED as error:
+                raise self._refused(error) from None
+            take = steps.send
+            try:
+                async with lane.slots:
+                    told = await self._aperform(effect, lane.client)
+            except (StoreUnavailable, *_REFUSED) as error:
+                take, told = steps.throw, error
+
+    async def _aperform(self, effect: Effect, client: AsyncClient) -> object:
+        name = key_of(effect.words) if isinstance(effect, Ask) and effect.node is None else ""
+        place = self._wire.place(name)
+        outage = self._outages.get(place)
+        if outage is not None and outage.lasts:
+            raise self._not_asked()
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(self._timeout):
+                if not isinstance(effect, Ask):
+                    return await _async_nodes(client)
+                asked: Any = client if effect.node is None else effect.node
+                return await asked.execute_command(*effect.words)
+        except _SILENT as error:
+            # Where the event loop was held up by other work, every call in flight runs out of time at once.
+            late = time.monotonic() - started > 1.5 * self._timeout
+            raise self._silent(error, None if late else place, name) from None
         except RuntimeError as error:
             # What asyncio says of an application's client on another event loop than its own: not the server's fault.
             raise StoreUnavailable(f"{self!r} cannot be asked from here: {error}") from None
-        self._breaker.success()
 
-    async def _ask(self, command: Callable[[AsyncRedis], Awaitable[T]]) -> T:
-        lane = await self._lane()
-        async with lane.slots:
-            # Where the event loop was held up by other work, every call in flight runs out of time at once.
-            with self._asking(late_after=1.5 * self._timeout):
-                async with asyncio.timeout(self._timeout):
-                    return await command(lane.client)
+    def _silent(self, error: BaseException, place: int | None, name: str) -> StoreUnavailable:
+        """Begins the outage of a place; of none where the silence says nothing about the server."""
+        if place is not None:
+            self._outage(place, name).begin()
+        return StoreUnavailable(f"{self!r} does not answer: {type(error).__name__}: {error}")
+
+    def _refused(self, error: BaseException) -> StoreUnavailable:
+        # Neither the cause nor its words: a server's refusal can quote the command, and with it the value.
+        hint = "; for a cluster the URL is redis+cluster://" if isinstance(error, errors.MovedError) else ""
+        return StoreUnavailable(f"{self!r} refused: {type(error).__name__}{hint}")
+
+    def _not_asked(self) -> StoreUnavailable:
+        return StoreUnavailable(f"{self!r} did not answer lately; not asked")
+
+    def _outage(self, place: int, name: str) -> Outage:
+        outage = self._outages.get(place)
+        if outage is None:
+            outage = self._outages.setdefault(place, Outage(partial(self._wire.answers, name)))
+        return outage
 
     async def _lane(self) -> _Lane:
         loop = asyncio.get_running_loop()
         lane = self._lanes.get(loop)
         if lane is None:
-            client = self._async_client or self._async_connected_later()
+            client = self._async_client or async_client(self._place)
             lane = _Lane(client, asyncio.Semaphore(_CONNECTIONS_PER_LOOP), self._lifetime(loop, client))
             with self._lock:
                 for closed in [other for other in self._lanes if other.is_closed()]:
@@ -270,50 +372,17 @@ class RedisStore:
             await anext(lane.lifetime)
         return lane
 
-    async def _lifetime(self, loop: asyncio.AbstractEventLoop, client: AsyncRedis) -> AsyncGenerator[None, None]:
+    async def _lifetime(self, loop: asyncio.AbstractEventLoop, client: AsyncClient) -> AsyncGenerator[None, None]:
         try:
             yield
         finally:
             self._lanes.pop(loop, None)
             if client is not self._async_client:
-                await client.aclose()
-
-    def _connected_later(self) -> Redis:
-        try:
-            return Redis.from_url(
-                self._url,
-                protocol=2,
-                socket_timeout=self._timeout,
-                socket_connect_timeout=self._timeout,
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError:
-            # Not shown, and not its cause: the part that does not parse may be the password.
-            raise ConfigError("the Redis URL cannot be read; escape the password with urllib.parse.quote") from None
-
-    def _async_connected_later(self) -> AsyncRedis:
-        return AsyncRedis.from_url(
-            self._url,
-            protocol=2,
-            socket_timeout=self._timeout,
-            socket_connect_timeout=self._timeout,
-            retry=AsyncRetry(NoBackoff(), 0),
-        )
+                await aclose(client)
 
 
-def _milliseconds(ttl: float | None) -> int | None:
-    return None if ttl is None else math.ceil(min(ttl * 1000, _LONGEST_MS))
-
-
-def _wrong_type(error: errors.ResponseError) -> bytes:
-    """What no sealed value looks like, where the key holds something that is not a string; else the error."""
-    if str(error).startswith("WRONGTYPE"):
-        return b""
-    raise error
-
-
-def _address(client: Redis) -> str:
-    where = client.get_connection_kwargs()
-    if "path" in where:
-        return f"unix://{where['path']}"
-    return f"redis://{where.get('host', 'localhost')}:{where.get('port', 6379)}/{where.get('db', 0)}"
+async def _async_nodes(client: AsyncClient) -> Sequence[object]:
+    if not isinstance(client, AsyncRedisCluster):
+        return [client]
+    await client.initialize()
+    return client.get_primaries()

@@ -1,0 +1,101 @@
+"""What processes tell each other through the store: a question that has an answer now, and what a check came to.
+
+Records are small, binary and versioned; the store seals them. A record that is not well formed is passed over.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_QUESTION = struct.Struct("<B16sdHf")  # version, space, expires, dimensions, scale
+_CHECK = struct.Struct("<B16s8sdfIIb")  # version, scope, origin, at, share, lookups, hits, wrong
+_VERSION = 1
+_UNDECIDED = -1
+_MOST_LOOKUPS = 100_000
+"""In one check; more is a forgery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question whose answer was kept.
+
+    Attributes:
+        space: 16 bytes: all that must be equal for its answer to be another question's.
+        vector: float32 (dimensions,) of length 1; sent in eight bits.
+        expires: seconds since the epoch.
+    """
+
+    space: bytes
+    text: str
+    vector: NDArray[np.float32]
+    expires: float
+
+    def pack(self) -> bytes:
+        """As bytes.
+
+        Raises:
+            UnicodeEncodeError: the text has half a character.
+        """
+        scale = max(float(np.abs(self.vector).max()), 1e-9) / 127
+        codes = np.rint(self.vector / scale).astype(np.int8)
+        head = _QUESTION.pack(_VERSION, self.space, self.expires, len(codes), scale)
+        packed: bytes = head + codes.tobytes() + self.text.encode()
+        return packed
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Question | None:
+        """What `pack` wrote, None where the bytes are not that."""
+        try:
+            version, space, expires, dimensions, scale = _QUESTION.unpack_from(data)
+            codes = np.frombuffer(data, np.int8, dimensions, _QUESTION.size)
+            text = data[_QUESTION.size + dimensions :].decode()
+        except (struct.error, ValueError):
+            return None
+        vector = codes.astype(np.float32) * np.float32(scale)
+        length = float(np.sqrt(vector @ vector))
+        if version != _VERSION or not 0.9 < length < 1.1 or not text:
+            return None
+        return cls(space, text, vector / np.float32(length), expires)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Lookups of a scope, of which the last may have been a hit that was compared with a real answer.
+
+    Attributes:
+        scope: 16 bytes.
+        origin: 8 bytes: the process that saw them.
+        at: seconds since the epoch.
+        share: of hits that were compared, each by chance.
+        lookups: since its last record.
+        hits: among them.
+        wrong: what the comparison came to, None without one.
+    """
+
+    scope: bytes
+    origin: bytes
+    at: float
+    share: float
+    lookups: int
+    hits: int
+    wrong: bool | None
+
+    def pack(self) -> bytes:
+        """As bytes."""
+        wrong = _UNDECIDED if self.wrong is None else int(self.wrong)
+        return _CHECK.pack(_VERSION, self.scope, self.origin, self.at, self.share, self.lookups, self.hits, wrong)
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Check | None:
+        """What `pack` wrote, None where the bytes are not that."""
+        try:
+            version, scope, origin, at, share, lookups, hits, wrong = _CHECK.unpack(data)
+        except struct.error:
+            return None
+        if version != _VERSION or not 0 < share <= 1 or not hits <= lookups <= _MOST_LOOKUPS or wrong not in (_UNDECIDED, 0, 1):
+            return None
+        return cls(scope, origin, at, share, lookups, hits, None if wrong == _UNDECIDED else bool(wrong))

@@ -1,0 +1,181 @@
+"""What a flow asks to be done. `drive` has it done, by the runtime or by the caller, and tells the flow what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from thrift_plugins.caching import Admission
+from thrift_plugins.caching.flights import Flight, Landing
+from thrift_plugins.ledger.event import Event
+from thrift_plugins.stores.base import Claim
+from thrift_plugins.types import Decision, Reply, Request
+
+# The cache. Every one of these may be answered by a `StoreError`, and from an app's own store by any other.
+
+
+class LookUp(NamedTuple):
+    """Give the bytes kept under `key`, or None."""
+
+    key: str
+
+
+class Keep(NamedTuple):
+    """Store `value` under `key` for `ttl` seconds; give whether it was kept. For the rest see `Store.put`."""
+
+    key: str
+    value: bytes
+    ttl: float
+    tags: tuple[str, ...]
+    asked: float
+    claim: Claim | None
+
+
+# Single flight.
+
+
+class Join(NamedTuple):
+    """Take part in the flight for `key`; give a `Place`."""
+
+    key: str
+
+
+class Await(NamedTuple):
+    """Wait for a flight, for so many seconds at most; give its `Landing`, or None."""
+
+    flight: Flight[Claim]
+    seconds: float
+
+
+class TakeClaim(NamedTuple):
+    """Give the right to make the call for `key` among all processes, or None while another has it."""
+
+    key: str
+
+
+class Pause(NamedTuple):
+    """Wait."""
+
+    seconds: float
+
+
+class Leave(NamedTuple):
+    """Give the claim back, and land."""
+
+    flight: Flight[Claim]
+    landing: Landing
+
+
+# Answers to similar questions. Any of these may be answered by any error.
+
+
+class Match(Protocol):
+    """A stored answer to a question that means the same.
+
+    Attributes:
+        key: where it is kept.
+        reply_bytes: the packed answer.
+        score: how near the two questions are.
+        probability: that the answer is right.
+        shadow: whether it is to be checked against a real answer, and not given.
+    """
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def reply_bytes(self) -> bytes: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def probability(self) -> float: ...
+    @property
+    def shadow(self) -> bool: ...
+
+
+class SemanticTier(Protocol):
+    """Finds answers to similar questions, and learns whether they were right."""
+
+    def search(self, request: Request, admission: Admission) -> Match | str | None: ...
+    def learn(self, request: Request, admission: Admission) -> None: ...
+    def judge(self, match: Match, reply: Reply) -> None: ...
+    async def asearch(self, request: Request, admission: Admission) -> Match | str | None: ...
+    async def alearn(self, request: Request, admission: Admission) -> None: ...
+
+
+class Search(NamedTuple):
+    """Give a `Match`, the reason in words why there can be none, or None."""
+
+    request: Request
+    admission: Admission
+
+
+class Learn(NamedTuple):
+    """An answer to this request was kept."""
+
+    request: Request
+    admission: Admission
+
+
+class Judge(NamedTuple):
+    """A match that was not given can be compared with the real answer."""
+
+    match: Match
+    reply: Reply
+
+
+# The answer.
+
+
+@dataclass(slots=True)
+class Call:
+    """Ask a tier; give its `Reply`.
+
+    Whoever performs it fills in how far it has come.
+
+    Attributes:
+        form: gives the request in the form in which it is sent, where whoever performs it knows a better one.
+        delivered: whether the caller has seen any of the answer, so that nobody else may answer now.
+        held: whether the app has a piece of the answer in its hands, and has not asked for the next.
+        pieces: how many it has been given.
+        partial: what arrived before a failure, None if nothing.
+    """
+
+    tier: int
+    request: Request
+    decision: Decision
+    delivered: bool = False
+    held: bool = False
+    pieces: int = 0
+    partial: Reply | None = None
+    form: Callable[[Request], Request] | None = None
+
+    def as_sent(self) -> Request:
+        """What to count, where the provider has not."""
+        return self.form(self.request) if self.form else self.request
+
+
+class Replay(NamedTuple):
+    """Show a stored answer as if a model gave it now; give nothing."""
+
+    reply: Reply
+    decision: Decision
+
+
+class Renew(NamedTuple):
+    """Run a flow in the background, which asks anew for the answer kept under `key`; give nothing."""
+
+    key: str
+    flow: Flow
+
+
+class Append(NamedTuple):
+    """Book an event."""
+
+    event: Event
+
+
+Effect: TypeAlias = (
+    LookUp | Keep | Join | Await | TakeClaim | Pause | Leave | Search | Learn | Judge | Call | Replay | Renew | Append
+)
+Flow: TypeAlias = Generator[Effect, Any, None]

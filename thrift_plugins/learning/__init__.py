@@ -1,0 +1,1 @@
+"""Small models on numpy: fit, bound a risk, save and load safely."""
