@@ -23,6 +23,7 @@ from thrift_plugins.stores import (
     SQLiteEventLog,
     SQLiteStore,
     Store,
+    sqlite_file,
 )
 from thrift_plugins.stores.base import MARK_TTL
 from thrift_plugins.stores.breaker import Breaker
@@ -358,6 +359,17 @@ def _take_away(folder: Path, how: str) -> None:
             file.unlink()
 
 
+def test_the_log_is_bounded_however_busy_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "_CHECKPOINT_BYTES", 2**17)
+    monkeypatch.setattr(sqlite_file, "_CROWDED_BYTES", 2**20)
+    store, log, largest = SQLiteStore(tmp_path / "thrift.db"), tmp_path / "thrift.db-wal", 0
+    for number in range(3000):
+        store.put(f"k{number}", os.urandom(2000), 60)
+        largest = max(largest, log.stat().st_size)
+    assert largest < 2**21
+    store.close()
+
+
 def test_no_thread_for_a_checkpoint_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = SQLiteFile(tmp_path / "c.db", ["CREATE TABLE IF NOT EXISTS t(x)"], busy_timeout=1, checkpoints_apart=True)
     log = tmp_path / "c.db-wal"
@@ -369,10 +381,10 @@ def test_no_thread_for_a_checkpoint_is_no_error(tmp_path: Path, monkeypatch: pyt
 
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        file.checkpoint_soon()
+        file.checkpoint_soon(may_wait=False)
     assert (tmp_path / "c.db").stat().st_size < 1024 * 1024
     before = set(threading.enumerate())
-    file.checkpoint_soon()
+    file.checkpoint_soon(may_wait=False)
     for thread in set(threading.enumerate()) - before:
         thread.join()
     assert (tmp_path / "c.db").stat().st_size > 8 * 1024 * 1024, "the next try is not shut out by the one that failed"

@@ -286,7 +286,7 @@ class SQLiteStore:
             self._write(patience, entries.put, row)
         else:
             kept = self._write(patience, self._keep_unless_forgotten, row, asked, tags)
-        self._tend(len(sealed))
+        self._tend(len(sealed), may_wait=patience == _PATIENT)
         return kept
 
     def _keep_unless_forgotten(
@@ -350,7 +350,7 @@ class SQLiteStore:
         with self._lock:
             self.damaged += 1
 
-    def _tend(self, written: int) -> None:
+    def _tend(self, written: int, *, may_wait: bool) -> None:
         """Every so many puts or bytes, remove what is too much or too old."""
         with self._lock:
             self._puts_since += 1
@@ -364,7 +364,7 @@ class SQLiteStore:
             now = self._clock()
             self._swept_to = self._file.run(entries.sweep, self._swept_to, now)
             self._file.run(entries.evict, self._max_bytes)
-        self._file.checkpoint_soon()
+        self._file.checkpoint_soon(may_wait=may_wait)
 
     def _digest(self, key: str) -> int:
         return int.from_bytes(self._sealer.name(key), "big", signed=True)

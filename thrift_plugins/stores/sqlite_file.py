@@ -32,6 +32,7 @@ _PAGE_BYTES = 2048
 _PREPARE_WAIT_S = 5.0
 _WAL_LIMIT_BYTES = 16 * 1024 * 1024
 _CHECKPOINT_BYTES = 8 * 1024 * 1024
+_CROWDED_BYTES = 8 * _CHECKPOINT_BYTES
 _SECRET_BYTES = 32
 _HEADER = b"SQLite format 3\x00"
 _ID_AT = slice(68, 72)
@@ -145,16 +146,22 @@ class SQLiteFile:
             self.close()
             self.identity = self._made()
 
-    def checkpoint_soon(self) -> None:
+    def checkpoint_soon(self, *, may_wait: bool) -> None:
         """Move the write-ahead log into the file once it is large, in a thread of its own.
 
-        SQLite would do it inside somebody's put, which then waits for the disk: 13 to 40 ms where 0.03 are usual.
+        SQLite would do it inside somebody's put, which then waits for the disk: 13 to 40 ms where 0.03 are usual. The
+        log begins anew only where nobody writes at the end of the move: who writes without a pause, and lets the log grow
+        very large, has to make one.
         """
-        log = self.path.with_name(f"{self.path.name}-wal")
         try:
-            if log.stat().st_size < _CHECKPOINT_BYTES or not self._checkpointing.acquire(blocking=False):
-                return
+            size = self.path.with_name(f"{self.path.name}-wal").stat().st_size
         except OSError:  # no log, nothing to move
+            return
+        crowded = may_wait and size >= _CROWDED_BYTES
+        if size < _CHECKPOINT_BYTES or not self._checkpointing.acquire(timeout=1.0 if crowded else 0.0):
+            return
+        if crowded:
+            self._checkpoint()
             return
         try:
             Thread(target=self._checkpoint, name="thrift-checkpoint", daemon=True).start()
