@@ -85,6 +85,7 @@ class Proxy:
                 near.shutdown(socket.SHUT_RD)
                 near.close()
                 return
+            near.shutdown(socket.SHUT_WR)  # the server is gone, and whoever asks it sees that
 
     def _send(self, near: socket.socket, data: bytes) -> None:
         if not self.trickle:

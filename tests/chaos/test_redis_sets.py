@@ -15,6 +15,9 @@ import pytest
 from redis.crc import key_slot
 
 from tests.redis_sets import ClusterSet, SentinelSet, TLSServer, node_id, until
+from thrift_plugins.cli.checks import State
+from thrift_plugins.cli.checks.storage import store as examine
+from thrift_plugins.config import Config
 from thrift_plugins.errors import ConfigError, StoreUnavailable
 from thrift_plugins.stores import RedisStore, open_store
 
@@ -161,6 +164,17 @@ def test_a_sentinel_names_the_master_and_the_next(tmp_path: Path, mode: str) -> 
         calls.until_kept(KEYS[0], b"after")
         assert b"role:master" in servers.replica.ask("INFO", "replication")
         calls.end()
+
+
+def test_the_doctor_asks_every_server(cluster: ClusterSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THRIFT_SECRET", SECRET)
+    cluster.masters[0].ask("CONFIG", "SET", "maxmemory", "64mb", "maxmemory-policy", "noeviction")
+    cluster.masters[1].ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    found = [(finding.name, finding.what, finding.state) for finding in examine(Config(store=cluster.url))]
+    cluster.masters[0].ask("CONFIG", "SET", "maxmemory", "0")
+    cluster.masters[1].ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    assert [name for name, _, _ in found] == ["write and read", "server", "memory", "memory", "memory"]
+    assert sorted(state for name, _, state in found if name == "memory") == [State.note, State.ok, State.ok]
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificates with openssl")

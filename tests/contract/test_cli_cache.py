@@ -88,6 +88,25 @@ def test_stats_of_one_tenant_count_that_one_alone(provider: LoopbackProvider):
     assert list(figures["by_tenant"]) == ["globex"]
 
 
+def test_stats_tell_how_the_semantic_tier_does(provider: LoopbackProvider):
+    toml = f"{TOML}[cache.semantic]\nenabled = true\n"
+    Path("thrift.toml").write_text(toml, encoding="utf-8")
+    assert told("stats")["semantic"] == []
+    runtime = Runtime("thrift.toml")
+    model = chat_model(provider, runtime)
+    with scope(feature="faq"):
+        model.invoke("How do I change my delivery address?")
+        model.invoke("hi, how do i change my delivery address? thanks")
+    runtime.close()
+    (line,) = told("stats")["semantic"]
+    assert line["name"].startswith("faq on ")
+    assert (line["mode"], line["lookups"], line["hits"], line["checked"]) == ("trial", 2, 1, 1)
+    assert "semantic" in told("stats", "--tenant", "acme")
+    words = " ".join(command("cache", "stats").output.split())
+    assert "Semantic tier" in words
+    assert "trial" in words
+
+
 def test_stats_are_for_people_too(provider: LoopbackProvider):
     empty = command("cache", "stats")
     assert "0 answers" in empty.output

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.redis_server import RedisServer
 from thrift_plugins.caching import Admission, CachePolicy, address, pack
 from thrift_plugins.caching.semantic.asked import asked
 from thrift_plugins.caching.semantic.embed import StaticEmbedder
@@ -22,8 +25,8 @@ from thrift_plugins.caching.semantic.tier import Tier
 from thrift_plugins.caching.semantic.verify import Verifier
 from thrift_plugins.config import SemanticConfig
 from thrift_plugins.errors import ConfigError, StoreUnavailable
-from thrift_plugins.semantic import Found, SemanticCache, fresh_reply, open_semantic
-from thrift_plugins.stores import MemoryStore, SQLiteStore
+from thrift_plugins.semantic import Found, SemanticCache, fresh_reply, open_semantic, standings
+from thrift_plugins.stores import MemoryStore, SQLiteStore, open_store
 from thrift_plugins.stores.base import Store
 from thrift_plugins.types import Message, Reply, Request, Scope, Usage
 
@@ -47,9 +50,7 @@ def tier(limits: Limits = GIVE, **settings: Any) -> Tier:
 def cache(
     store: Store, limits: Limits = GIVE, *, clock: Callable[[], float] = lambda: 1000.0, **settings: Any
 ) -> SemanticCache:
-    return SemanticCache(
-        store, tier(limits, **settings), StaticEmbedder(), where, opened=fresh_reply, clock=clock
-    )
+    return SemanticCache(store, tier(limits, **settings), StaticEmbedder(), where, opened=fresh_reply, clock=clock)
 
 
 def admitted(of: Request) -> Admission:
@@ -73,13 +74,21 @@ def search(semantic: SemanticCache, of: Request) -> Any:
     return semantic.search(of, admitted(of))
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    opened: Store = (
-        MemoryStore(clock=lambda: 1000.0)
-        if request.param == "memory"
-        else SQLiteStore(tmp_path / "t.db", clock=lambda: 1000.0)
-    )
+    url = {"memory": "memory:", "sqlite": f"sqlite:///{tmp_path}/t.db", "redis": ""}[request.param]
+    if not url:
+        server: RedisServer = request.getfixturevalue("server")
+        server.ask("FLUSHALL")
+        url = server.url
+    secret = "a secret of the tests" if request.param == "redis" else None
+    opened = open_store(url, clock=lambda: 1000.0, secret=secret)
     yield opened
     opened.close()
 
@@ -234,6 +243,43 @@ def test_a_scope_whose_answers_are_wrong_switches_off_and_says_so(store: Store):
     semantic.close()
     new = cache(store, Limits(first=100, shadow=0.0), clock=lambda: 1001.0)
     assert isinstance(search(new, request(SAME)), str), "a new process knows"
+    told = standings(store, SemanticConfig(enabled=True))
+    assert {each.name: each.mode for each in told}["calls without a feature on gpt-4o"] == "off"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_knows_what_is_off(tmp_path: Path):
+    store = SQLiteStore(tmp_path / "t.db")
+    semantic = cache(store, Limits(first=100, shadow=0.0))
+    learn(semantic, store, request())
+    for _ in range(20):
+        found = search(semantic, request(SAME))
+        if isinstance(found, str):
+            break
+        semantic.judge(found, reply("No, that cannot be done at all any more."))
+    semantic.close()
+    assert semantic.tier.standings()[0].mode == "off"
+    with semantic.tier._lock:  # as if another thread were at it
+        child = os.fork()
+        if child == 0:
+            told = search(semantic, request(SAME))
+            os._exit(0 if isinstance(told, str) and "off" in told else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    store.close()
+
+
+def test_threads_may_search_and_learn_at_once(store: Store):
+    semantic = cache(store, most=20)
+
+    def work(number: int) -> bool:
+        learn(semantic, store, request(f"What is article {number % 30} about?"))
+        found = search(semantic, request(f"hi, what is article {number % 30} about?"))
+        return found is None or isinstance(found, Found)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(120)))
+    assert len(semantic.tier) <= 20
 
 
 def test_fewer_errors_than_it_was_trained_for_are_refused():

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from typing import Any, TypeVar, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, finalize
 
 from redis import Redis, RedisCluster
 from redis import exceptions as errors
@@ -46,6 +46,13 @@ _SILENT = (
     ValueError,
 )
 _REFUSED = (errors.RedisError, errors.RedisClusterException)
+
+_WHAT_TO_DO = {
+    errors.MovedError: "; for a cluster the URL is redis+cluster://",
+    errors.OutOfMemoryError: "; it is full: give it more memory, or maxmemory-policy allkeys-lru",
+    errors.ReadOnlyError: "; it is a replica",
+    errors.NoPermissionError: "; its user may not run this command",
+}
 
 
 @dataclass(frozen=True)
@@ -96,7 +103,7 @@ class RedisStore:
         *,
         secret: str | bytes | None = None,
         clock: Clock = time.time,
-        timeout: float = 0.05,
+        timeout: float = 0.04,
         namespace: str = "tp1",
         encryption_key: str | bytes | None = None,
         client: Redis | RedisCluster | None = None,
@@ -111,6 +118,7 @@ class RedisStore:
         self._place = parse(url, timeout)
         self._timeout: float = self._place.options["socket_timeout"]
         self._wire = wire(self._place) if client is None else Borrowed(client)
+        finalize(self, self._wire.close)  # a store that nobody closed leaves no socket behind
         self._space = ("redis", namespace, *(self._place.space if client is None else (id(client),)))
         self._async_client = async_client
         self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = WeakKeyDictionary()
@@ -347,7 +355,7 @@ class RedisStore:
 
     def _refused(self, error: BaseException) -> StoreUnavailable:
         # Neither the cause nor its words: a server's refusal can quote the command, and with it the value.
-        hint = "; for a cluster the URL is redis+cluster://" if isinstance(error, errors.MovedError) else ""
+        hint = next((told for kind, told in _WHAT_TO_DO.items() if isinstance(error, kind)), "")
         return StoreUnavailable(f"{self!r} refused: {type(error).__name__}{hint}")
 
     def _not_asked(self) -> StoreUnavailable:

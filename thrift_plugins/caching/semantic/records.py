@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
 _QUESTION = struct.Struct("<B16sdHf")  # version, space, expires, dimensions, scale
-_CHECK = struct.Struct("<B16s8sdfIIb")  # version, scope, origin, at, share, lookups, hits, wrong
+_CHECK = struct.Struct(
+    "<B16s8sdfIIII"
+)  # version, scope, origin, at, share, lookups, hits, checked, wrong; then the name
 _VERSION = 1
-_UNDECIDED = -1
 _MOST_LOOKUPS = 100_000
 """In one check; more is a forgery."""
+
+_LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +68,18 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Lookups of a scope, of which the last may have been a hit that was compared with a real answer.
+    """A round of a scope's lookups, in which hits were compared with real answers.
 
     Attributes:
         scope: 16 bytes.
         origin: 8 bytes: the process that saw them.
         at: seconds since the epoch.
         share: of hits that were compared, each by chance.
-        lookups: since its last record.
+        lookups: in the round.
         hits: among them.
-        wrong: what the comparison came to, None without one.
+        checked: hits whose comparison came to something.
+        wrong: among those.
+        name: of the scope, for people.
     """
 
     scope: bytes
@@ -82,20 +88,26 @@ class Check:
     share: float
     lookups: int
     hits: int
-    wrong: bool | None
+    checked: int
+    wrong: int
+    name: str
 
     def pack(self) -> bytes:
-        """As bytes."""
-        wrong = _UNDECIDED if self.wrong is None else int(self.wrong)
-        return _CHECK.pack(_VERSION, self.scope, self.origin, self.at, self.share, self.lookups, self.hits, wrong)
+        """As bytes; of a long name the beginning."""
+        counts = (self.lookups, self.hits, self.checked, self.wrong)
+        head: bytes = _CHECK.pack(_VERSION, self.scope, self.origin, self.at, self.share, *counts)
+        return head + self.name[:_LONGEST_NAME].encode("utf-8", "replace")
 
     @classmethod
     def unpack(cls, data: bytes) -> Check | None:
         """What `pack` wrote, None where the bytes are not that."""
         try:
-            version, scope, origin, at, share, lookups, hits, wrong = _CHECK.unpack(data)
-        except struct.error:
+            version, scope, origin, at, share, *counts = _CHECK.unpack_from(data)
+            name = data[_CHECK.size :].decode()
+        except (struct.error, ValueError):
             return None
-        if version != _VERSION or not 0 < share <= 1 or not hits <= lookups <= _MOST_LOOKUPS or wrong not in (_UNDECIDED, 0, 1):
+        lookups, hits, checked, wrong = counts
+        in_order = wrong <= checked <= hits <= lookups and 0 < lookups <= _MOST_LOOKUPS
+        if version != _VERSION or not isfinite(at) or not 0 < share <= 1 or not in_order or len(name) > _LONGEST_NAME:
             return None
-        return cls(scope, origin, at, share, lookups, hits, None if wrong == _UNDECIDED else bool(wrong))
+        return cls(scope, origin, at, share, lookups, hits, checked, wrong, name)

@@ -70,13 +70,17 @@ class Tier:
         self._own_cosines = embedder.name == verifier.embedder.name
         self._verifier, self._agree = verifier, agree
         self._limits, self._chance = limits, chance
-        self._questions = Questions(most)
+        self._most = most
         self.renew()
         _tiers.add(self)
 
     def renew(self) -> None:
-        """A lock and a name of this process's own; what it has seen and not told is its parent's to tell."""
+        """Begin with nothing, under a name of this process's own, as a forked child must.
+
+        A thread that is not here may have been changing things, and what was seen and not told is the parent's to tell.
+        """
         self._lock = Lock()
+        self._questions = Questions(self._most)
         self._guard = Guard(self._limits, os.urandom(8), self._chance)
 
     def ask(self, request: Request) -> Asked | None:
@@ -112,16 +116,21 @@ class Tier:
             if gone is not None:
                 self._questions.forget(what.space, gone.text)
 
-    def gives(self, what: Asked, now: float) -> bool:
-        """Whether a hit is to be given. If not, it is to be compared with a real answer."""
+    def draw(self, what: Asked, now: float) -> int | None:
+        """None where a hit is to be given. Else it is to be compared with a real answer, and `compared` told of this number."""
         with self._lock:
-            return self._guard.gives(what.scope, now)
+            return self._guard.draw(what.scope, now)
 
-    def compared(self, what: Asked, stored: Reply | None, fresh: Reply, now: float) -> None:
-        """A hit was asked of the model all the same; `stored` is None where it cannot be read any more."""
+    def compared(self, what: Asked, stored: Reply | None, fresh: Reply, now: float, drawn: int) -> None:
+        """A hit was asked of the model all the same.
+
+        Args:
+            stored: None where it cannot be read any more.
+            drawn: what `draw` gave.
+        """
         agreed = None if stored is None else self._agree(what.question, stored, fresh)
         with self._lock:
-            self._guard.compared(what.scope, now, agreed=agreed)
+            self._guard.compared(what.scope, now, drawn, agreed=agreed)
 
     def learn(self, what: Asked, vector: Vectors, expires: float) -> bytes:
         """A question has an answer now. The record to tell others."""

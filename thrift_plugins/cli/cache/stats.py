@@ -21,6 +21,7 @@ from thrift_plugins.cli.cache.opened import (
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from thrift_plugins.caching.semantic.guard import Standing
     from thrift_plugins.upkeep import Holdings, Traffic
 
 _SHOWN = 20
@@ -33,23 +34,31 @@ def stats(
     store: StoreUrl = None,
     as_json: Json = False,
 ) -> None:
-    """Show entries, bytes, ages and tags of the store, and hit rate and saved dollars by tenant, feature and day."""
+    """Show entries, bytes, ages and tags of the store, and hit rate and saved dollars by tenant, feature and day.
+
+    Without a tenant also how the semantic tier does, as its processes have told one another.
+    """
+    from thrift_plugins.semantic import standings
     from thrift_plugins.upkeep import holdings, traffic
     from thrift_plugins.upkeep.statistics import By
 
     chosen = settings(config)
     with store_of(chosen.store if store is None else store) as opened:
         held = holdings(opened, time.time(), prefix_of(tenant))
+        scopes = standings(opened, chosen.cache.semantic) if tenant is None else []
     records = (entry for entry in ledger_records(chosen) if tenant is None or entry["tenant"] == tenant)
     columns: tuple[By, ...] = ("tenant", "feature", "day")
     total, parts = traffic(records, columns)
     if as_json:
-        _print_json(held, total, dict(parts))
+        _print_json(held, total, dict(parts), scopes)
     else:
         _print(held, total, dict(parts), most)
+        _print_scopes(scopes[:most])
 
 
-def _print_json(held: Holdings, total: Traffic, parts: dict[Any, dict[str, Traffic]]) -> None:
+def _print_json(held: Holdings, total: Traffic, parts: dict[Any, dict[str, Traffic]], scopes: list[Standing]) -> None:
+    from dataclasses import asdict
+
     import orjson
 
     told = {
@@ -60,6 +69,7 @@ def _print_json(held: Holdings, total: Traffic, parts: dict[Any, dict[str, Traff
         "tenants": held.tenants,
         "tags": held.tags,
         **_figures(total),
+        "semantic": [asdict(scope) for scope in scopes],
         **{f"by_{name}": {key: _figures(line) for key, line in lines.items()} for name, lines in parts.items()},
     }
     typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
@@ -96,6 +106,22 @@ def _print(held: Holdings, total: Traffic, parts: dict[Any, dict[str, Traffic]],
         console.print(f"{total.unpriced:,} hits of models without a price are not in that sum.")
     for name, lines in parts.items():
         console.print(_table(name, lines, most))
+
+
+def _print_scopes(scopes: list[Standing]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    if not scopes:
+        return
+    table = Table(title="Semantic tier", title_justify="left")
+    for head in ("scope", "is", "lookups", "hits", "compared", "wrong", "wrong of all, at most"):
+        table.add_column(head, justify="left" if head in {"scope", "is"} else "right")
+    for scope in scopes:
+        counts = (f"{count:,}" for count in (scope.lookups, scope.hits, scope.checked, scope.wrong))
+        table.add_row(Text(scope.name), scope.mode, *counts, f"{scope.at_most_over_all:.1%}")
+    Console(highlight=False).print(table)
 
 
 def _table(name: str, lines: dict[str, Traffic], most: int) -> Table:

@@ -6,7 +6,6 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from thrift_plugins.cli.checks.finding import Finding, State
 from thrift_plugins.config import Config
@@ -67,28 +66,44 @@ def _readers(opened: SQLiteStore) -> Finding:
 
 
 def _server(url: str) -> Iterator[Finding]:
+    """Of a cluster, each finding once, however many of its servers it is true of."""
     try:
-        info = _info(url)
+        told = _info(url)
     except Exception as error:  # noqa: BLE001 - managed services refuse INFO in ways of their own
         yield Finding(_AREA, "server", f"does not tell its version ({type(error).__name__})", State.note)
         return
-    name = "Valkey" if info.get("valkey_version") else "Redis"
-    version = str(info.get("valkey_version") or info.get("redis_version") or "")
-    yield release(name, version)
-    limit, policy = int(info.get("maxmemory") or 0), info.get("maxmemory_policy", "unknown")
+    yield from dict.fromkeys(_release(info) for info in told)
+    yield from dict.fromkeys(_memory(info) for info in told)
+
+
+def _release(info: Mapping[str, str]) -> Finding:
+    if "valkey_version" in info:
+        return release("Valkey", info["valkey_version"])
+    return release("Redis", info.get("redis_version", ""))
+
+
+def _memory(info: Mapping[str, str]) -> Finding:
+    limit, policy = int(info.get("maxmemory", 0)), info.get("maxmemory_policy", "unknown")
     if limit and policy == "noeviction":
         told = "noeviction: once it is full no answer is kept any more; use allkeys-lru or volatile-lru"
-        yield Finding(_AREA, "memory", told, State.note)
-    else:
-        yield Finding(_AREA, "memory", f"{f'{limit / 1_048_576:.0f} MB' if limit else 'no limit'}, {policy}")
+        return Finding(_AREA, "memory", told, State.note)
+    return Finding(_AREA, "memory", f"{f'{limit / 1_048_576:.0f} MB' if limit else 'no limit'}, {policy}")
 
 
-def _info(url: str) -> Mapping[str, Any]:
-    from redis import Redis
+def _info(url: str) -> list[Mapping[str, str]]:
+    """What each server says of itself, by field."""
+    from thrift_plugins.stores.redis_url import parse, wire
 
-    address = re.sub("^valkey", "redis", url)
-    with Redis.from_url(address, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE, protocol=2) as client:
-        return {**client.info("server"), **client.info("memory")}
+    servers = wire(parse(url, _PATIENCE))
+    try:
+        return [_fields(node.ask(("INFO",))) for node in servers.nodes()]
+    finally:
+        servers.close()
+
+
+def _fields(told: object) -> Mapping[str, str]:
+    lines = told.decode(errors="replace").splitlines() if isinstance(told, bytes) else []
+    return {name: value for name, colon, value in (line.partition(":") for line in lines) if colon}
 
 
 def release(name: str, version: str) -> Finding:
