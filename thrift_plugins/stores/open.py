@@ -10,6 +10,7 @@ from pathlib import Path
 # By name through the package, which loads a store's module, and so its driver, only when it is asked for.
 from thrift_plugins import stores
 from thrift_plugins.errors import ConfigError
+from thrift_plugins.stores.accounts import Accounts
 from thrift_plugins.stores.base import Clock, EventLog, Store
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
@@ -84,6 +85,38 @@ def open_event_log(url: str) -> EventLog:
     raise ConfigError(f"no event log has the scheme {scheme!r}; known: {_FILES}")
 
 
+def open_accounts(url: str, *, clock: Clock = time.time) -> Accounts:
+    """The accounts of budgets that a URL names.
+
+    Args:
+        url: as for `open_store`; see `accounts_beside`.
+        clock: seconds since the epoch. A server has its own.
+
+    Raises:
+        ConfigError: an unknown scheme, or a setting that cannot work.
+        StoreCorrupt: the file is not ours or is damaged.
+        StoreUnavailable: the file cannot be made or opened.
+    """
+    scheme = _scheme(url)
+    if scheme == "memory":
+        return stores.MemoryAccounts(clock=clock)
+    if scheme in ("", "sqlite"):
+        return stores.SQLiteAccounts(_path(url), clock=clock)
+    if scheme in _REDIS:
+        return stores.RedisAccounts(url)
+    raise ConfigError(
+        f"no accounts have the scheme {scheme!r}; known: {_FILES}, {', '.join(f'{s}://' for s in _REDIS)}"
+    )
+
+
+def accounts_beside(url: str) -> str:
+    """Where the accounts of a store's app are kept by default: with the store, but in a file of their own.
+
+    Of its own, because whoever writes a file keeps all others waiting.
+    """
+    return _beside(url, "budgets") if _scheme(url) in ("", "sqlite") else url
+
+
 def ledger_beside(url: str) -> str:
     """Where the ledger of a store's app is kept by default: in memory with the store, or in a file of its own.
 
@@ -92,8 +125,12 @@ def ledger_beside(url: str) -> str:
     scheme = _scheme(url)
     if scheme == "memory":
         return url
-    file = Path(_path(url if scheme in ("", "sqlite") else ""))
-    return str(file.with_name(f"{file.stem}-ledger{file.suffix}"))
+    return _beside(url if scheme in ("", "sqlite") else "", "ledger")
+
+
+def _beside(url: str, what: str) -> str:
+    file = Path(_path(url))
+    return str(file.with_name(f"{file.stem}-{what}{file.suffix}"))
 
 
 def _scheme(url: str) -> str:

@@ -116,7 +116,7 @@ class Commands:
         if asked is not None:
             marks = [f"{self._namespace}~k:{key}", self._mark(tenant), *(self._mark(tenant, tag) for tag in tags)]
             marks += [] if self._clustered else everywhere
-        kept = yield from _run(
+        kept = yield from run(
             PUT,
             (name, self._claim(key), *marks, *(self._tagged(tenant, tag) for tag in tags)),
             sealed,
@@ -172,11 +172,11 @@ class Commands:
 
     def release(self, claim: Claim) -> Steps[None]:
         """See `Store.release`."""
-        yield from _run(RELEASE, (self._claim(claim.key),), claim.token)
+        yield from run(RELEASE, (self._claim(claim.key),), claim.token)
 
     def extend(self, claim: Claim) -> Steps[bool]:
         """Keep a claim alive for another lease; False where it is lost."""
-        return bool((yield from _run(EXTEND, (self._claim(claim.key),), claim.token, LEASE_MS)))
+        return bool((yield from run(EXTEND, (self._claim(claim.key),), claim.token, LEASE_MS)))
 
     def publish(self, channel: str, data: bytes, ttl: float | None) -> Steps[None]:
         """See `Store.publish`."""
@@ -184,7 +184,7 @@ class Commands:
         expires = expiry(self._clock(), ttl)
         if expires is not None:
             lives = "" if ttl is None else _milliseconds(ttl)
-            yield from _run(
+            yield from run(
                 PUBLISH, (name,), self._sealer.seal(name, data, expires, written=self._clock()), _RECORDS, lives
             )
 
@@ -194,7 +194,7 @@ class Commands:
         records: Records = []
         while len(records) < limit:
             asked = limit - len(records)
-            flat = yield from _run(SINCE, (name,), f"({cursor}" if cursor else "-", asked)
+            flat = yield from run(SINCE, (name,), f"({cursor}" if cursor else "-", asked)
             for place, raw in zip(flat[::2], flat[1::2], strict=True):
                 cursor = place.decode()
                 opened = self._opened(name, raw)
@@ -250,7 +250,7 @@ class Commands:
         return opened is not None and tag in opened.tags
 
     def _leave(self, mark: str, *gone: str) -> Steps[None]:
-        yield from _run(MARK, (mark, *gone), _microseconds(self._clock()), int(MARK_TTL * 1000))
+        yield from run(MARK, (mark, *gone), _microseconds(self._clock()), int(MARK_TTL * 1000))
 
     def _each_page(self, pattern: str, do: Callable[[list[str]], Steps[None]]) -> Steps[None]:
         for node in (yield EachNode()):
@@ -296,7 +296,8 @@ class Commands:
         return entry
 
 
-def _run(script: Script, names: Sequence[str], *values: Word) -> Steps[Any]:
+def run(script: Script, names: Sequence[str], *values: Word) -> Steps[Any]:
+    """What a script answers, told to the server first where it does not know it."""
     words = (len(names), *names, *values)
     try:
         return (yield Ask(("EVALSHA", script.sha, *words)))

@@ -118,8 +118,11 @@ class SQLiteFile:
             _discard(connection)
         return result
 
-    def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def transact(self, work: Callable[[sqlite3.Connection], T], *, patience: int | None = None) -> T:
         """`run`, all or nothing, and not into a file that nobody will find.
+
+        Args:
+            patience: as for `run`.
 
         Raises:
             StoreCorrupt: another file, not ours, is there now.
@@ -133,7 +136,7 @@ class SQLiteFile:
             connection.execute("COMMIT")
             return result
 
-        return self.run(whole)
+        return self.run(whole, patience=patience)
 
     def reopen_if_moved(self) -> None:
         """Leave a file that was moved or deleted: connections would go on writing to it without an error.
