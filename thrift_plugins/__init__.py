@@ -10,9 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 # Not lazily: whoever imports the module `scope` first would leave it here under the name of the function.
-from thrift_plugins.scope import current_scope, fresh, route, scope
+from thrift_plugins.scope import current_scope, fresh, route, run, scope
 
 if TYPE_CHECKING:
+    from thrift_plugins.budgeting import Budget
     from thrift_plugins.config import (
         CacheConfig,
         Config,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         SemanticConfig,
     )
     from thrift_plugins.errors import (
+        BudgetExceeded,
         ConfigError,
         StoreCorrupt,
         StoreError,
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Budget": "budgeting",
+    "BudgetExceeded": "errors",
     "CacheConfig": "config",
     "Config": "config",
     "ConfigError": "errors",
@@ -54,6 +58,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "Budget",
+    "BudgetExceeded",
     "CacheConfig",
     "Config",
     "ConfigError",
@@ -72,6 +78,7 @@ __all__ = [
     "current_scope",
     "fresh",
     "route",
+    "run",
     "scope",
 ]
 

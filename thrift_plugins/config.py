@@ -11,6 +11,12 @@
     [routing]
     enabled = false
 
+    [[budgets]]
+    name = "a tenant's day"
+    usd = 5
+    window = "day"
+    per = ["tenant"]
+
     [prices."my-model"]
     input = 0.2                                 # US dollars per million tokens
     output = 0.8
@@ -21,12 +27,14 @@ A key that nobody knows is an error with the nearest known one, never ignored.
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from thrift_plugins.budgeting import Budget
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices.names import tidy
 
@@ -181,6 +189,8 @@ class Config:
     Attributes:
         store: where answers are kept: "memory:", "sqlite:///path", "redis://...", or "" for the default file.
         prices: model to its rates in US dollars per million tokens; over the built-in ones.
+        budgets: what may be spent, by whom, and in what time.
+        budget_url: where the accounts of budgets are kept: as for `store`, or "" for beside the store.
     """
 
     store: str = field(default="", repr=False)  # it may hold a password
@@ -188,9 +198,12 @@ class Config:
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    budgets: Sequence[Budget] = ()
+    budget_url: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         _settle(self, "")
+        object.__setattr__(self, "budgets", _budgets(self.budgets))
         _check_prices(self.prices)
 
     @classmethod
@@ -293,6 +306,22 @@ def _features(given: Mapping[str, FeatureConfig | Mapping[str, Any]]) -> Mapping
         else:
             raise ConfigError(f"cache.features.{name} must be a table, not {type(settings).__name__}")
     return made
+
+
+def _budgets(given: Sequence[Budget | Mapping[str, Any]]) -> tuple[Budget, ...]:
+    """The budgets, which a file gives as tables."""
+    made: list[Budget] = []
+    for budget in given:
+        if isinstance(budget, Mapping):
+            made.append(Budget.parse(budget))
+        elif isinstance(budget, Budget):
+            made.append(budget)
+        else:
+            raise ConfigError(f"budgets must be a list of Budget, not of {type(budget).__name__}")
+    for name, times in Counter(budget.name for budget in made).items():
+        if times > 1:
+            raise ConfigError(f"there are {times} budgets named {name!r}: the ledger needs a name of its own for each")
+    return tuple(made)
 
 
 def _check_prices(prices: Mapping[str, Mapping[str, float]]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 from thrift_plugins.caching import Admission
 from thrift_plugins.caching.flights import Flight, Landing
 from thrift_plugins.ledger.event import Event
+from thrift_plugins.stores.accounts import Hold
 from thrift_plugins.stores.base import Claim
 from thrift_plugins.types import Decision, Reply, Request
 
@@ -124,6 +125,30 @@ class Judge(NamedTuple):
     reply: Reply
 
 
+# Budgets. Both may be answered by a `StoreError`.
+
+
+class Reserve(NamedTuple):
+    """Set amounts aside, all or none; give a `Grant`. With `local`, from this process's own share."""
+
+    lease: str
+    holds: tuple[Hold, ...]
+    ttl: float
+    local: bool
+
+
+class Settle(NamedTuple):
+    """Charge what was used of each amount."""
+
+    lease: str
+    amounts: tuple[int, ...]
+    local: bool
+
+
+class Reap(NamedTuple):
+    """Close leases whose processes died; give the `Orphan`s, each once."""
+
+
 # The answer.
 
 
@@ -134,6 +159,8 @@ class Call:
     Whoever performs it fills in how far it has come.
 
     Attributes:
+        most: output tokens that an answer may have, None where nobody counts them. A stream that gives more is cut.
+        imposed: whether the app's own settings allow more, so that the provider must be told.
         form: gives the request in the form in which it is sent, where whoever performs it knows a better one.
         delivered: whether the caller has seen any of the answer, so that nobody else may answer now.
         held: whether the app has a piece of the answer in its hands, and has not asked for the next.
@@ -148,6 +175,8 @@ class Call:
     held: bool = False
     pieces: int = 0
     partial: Reply | None = None
+    most: int | None = None
+    imposed: bool = False
     form: Callable[[Request], Request] | None = None
 
     def as_sent(self) -> Request:
@@ -176,6 +205,22 @@ class Append(NamedTuple):
 
 
 Effect: TypeAlias = (
-    LookUp | Keep | Join | Await | TakeClaim | Pause | Leave | Search | Learn | Judge | Call | Replay | Renew | Append
+    LookUp
+    | Keep
+    | Join
+    | Await
+    | TakeClaim
+    | Pause
+    | Leave
+    | Search
+    | Learn
+    | Judge
+    | Reserve
+    | Settle
+    | Reap
+    | Call
+    | Replay
+    | Renew
+    | Append
 )
 Flow: TypeAlias = Generator[Effect, Any, None]

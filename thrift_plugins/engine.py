@@ -6,7 +6,9 @@ asynchronously, whole or streamed. Whatever ends a call, the generator books it 
 
     cache: find an answer             hit: replay it, pay nothing; stale: and renew it in the background
     route: a tier, with the reason    constraints before score
+    budget: reserve                   refuse here, before anything is paid
     call                              a recoverable failure: the next tier that can
+    budget: settle                    what was used, whatever came of it
     verify                            a rejected cheap answer: the next tier up
     cache: keep, land                 whoever waits for the same answer gets it
     append one ledger event
@@ -16,14 +18,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from thrift_plugins.cached import Cached, Hit
 from thrift_plugins.caching import CachePolicy
 from thrift_plugins.effects import Append, Call, Effect, Flow, Renew, Replay
-from thrift_plugins.errors import ThriftError
+from thrift_plugins.errors import BudgetExceeded, ThriftError, UnknownModelPrice
 from thrift_plugins.ledger.booking import Booking
 from thrift_plugins.routing import Router, forced, input_billed, recoverable, rejects
+from thrift_plugins.spending import Purse, Spending
 from thrift_plugins.types import NO_USAGE, Decision, Reply, Request, Tier, Usage
 
 
@@ -37,6 +40,7 @@ class Engine:
         standing: what is out of order for every call, for the ledger.
         patience: seconds to wait for others who make the same call already; None: nobody waits.
         semantic: whether answers to similar questions are searched for.
+        purse: the budgets.
     """
 
     cache: CachePolicy | None = None
@@ -44,6 +48,7 @@ class Engine:
     standing: tuple[str, ...] = ()
     patience: float | None = None
     semantic: bool = False
+    purse: Purse | None = None
 
     def call(
         self, request: Request, tiers: Sequence[Tier], baseline: int, *, dialect: str, streamed: bool = False
@@ -60,6 +65,8 @@ class Engine:
         Raises:
             UnsupportedByTier: no tier can serve the request.
             ConfigError: the request insists on a tier that there is not.
+            BudgetExceeded: a hard budget has no room for it.
+            UnknownModelPrice: a hard budget in dollars, and a model without a price.
         """
         booking = Booking(request, tiers[baseline], dialect, self.standing)
         cached = self._cached(request, booking, streamed=streamed)
@@ -75,7 +82,7 @@ class Engine:
             raise
         booking.routed(decision)
         if hit is None:
-            yield from _made(request, tiers, decision, cached, booking)
+            yield from self._attempts(request, tiers, cached, booking).make(decision)
         else:
             if hit.stale_key is not None:
                 yield Renew(hit.stale_key, self._renewal(request, tiers, baseline, dialect))
@@ -94,7 +101,11 @@ class Engine:
             yield from _refused(error, cached, booking)
             raise
         booking.routed(decision)
-        yield from _made(request, tiers, decision, cached, booking)
+        yield from self._attempts(request, tiers, cached, booking).make(decision)
+
+    def _attempts(self, request: Request, tiers: Sequence[Tier], cached: Cached | None, booking: Booking) -> _Attempts:
+        spending = self.purse.of(request, booking) if self.purse else None
+        return _Attempts(request, tiers, cached, spending, booking)
 
     def _cached(self, request: Request, booking: Booking, *, streamed: bool) -> Cached | None:
         if self.cache is None:
@@ -154,56 +165,114 @@ def _refused(error: BaseException, cached: Cached | None, booking: Booking) -> F
         yield Append(booking.refused(error))
 
 
-def _made(request: Request, tiers: Sequence[Tier], decision: Decision, cached: Cached | None, booking: Booking) -> Flow:
-    """Ask, keep, book."""
-    reply, tier = yield from _answer(request, tiers, decision, cached, booking)
-    try:
-        if cached:
-            yield from cached.answered(reply)
-    finally:
-        yield Append(booking.answered(reply, tier))
+class _Attempt(NamedTuple):
+    """How a call on a model ended.
+
+    Attributes:
+        why: in a few words why another model should be asked, None where it should not.
+    """
+
+    usage: Usage
+    reply: Reply | None
+    error: BaseException | None
+    why: str | None
+
+    def answer(self) -> Reply:
+        """The reply. Raises the error where there is none."""
+        if self.reply is None:
+            raise self.error or RuntimeError("neither answer nor error")
+        return self.reply
 
 
-def _answer(
-    request: Request, tiers: Sequence[Tier], decision: Decision, cached: Cached | None, booking: Booking
-) -> Generator[Effect, Any, tuple[Reply, Tier]]:
-    """Ask the tier chosen, and those above it while one fails or its answer cannot stand."""
-    left = list(decision.alternatives)
-    while True:
-        tier = tiers[decision.tier]
-        call = Call(decision.tier, request, decision)
-        if cached:
-            cached.watched(call)
+@dataclass(slots=True)
+class _Attempts:
+    """The calls on models that one call of the app comes to: one, and those after it while an answer cannot stand."""
+
+    request: Request
+    tiers: Sequence[Tier]
+    cached: Cached | None
+    spending: Spending | None
+    booking: Booking
+
+    def make(self, decision: Decision) -> Flow:
+        """Ask, keep, book."""
+        reply, tier = yield from self._answer(decision)
+        try:
+            if self.cached:
+                yield from self.cached.answered(reply)
+        finally:
+            yield Append(self.booking.answered(reply, tier))
+
+    def _answer(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply, Tier]]:
+        """Ask the tier chosen, and those above it while one fails or its answer cannot stand."""
+        left = list(decision.alternatives)
+        tier, call = self.tiers[decision.tier], Call(decision.tier, self.request, decision)
+        try:
+            yield from self._reserve(call, tier)
+        except BaseException as error:
+            yield from _refused(error, self.cached, self.booking)
+            raise
+        while True:
+            attempt = yield from self._ask(call, tier, may_go_on=bool(left))
+            try:
+                above = (yield from self._escalated(decision, attempt, left)) if attempt.why else None
+                if above is None:
+                    return attempt.answer(), tier
+            except BaseException as error:
+                yield from self._lost(error, tier, attempt.usage)
+                del attempt  # its error holds this frame
+                raise
+            self.booking.gave_up(tier, attempt.usage, "failed" if attempt.error else "rejected", attempt.why or "")
+            call = above
+            decision, tier = call.decision, self.tiers[call.tier]
+            self.booking.routed(decision)
+
+    def _ask(self, call: Call, tier: Tier, *, may_go_on: bool) -> Generator[Effect, Any, _Attempt]:
+        """One call on a model, however it ends."""
         try:
             reply: Reply = yield call
-        except BaseException as error:
-            usage = _used(call, error, tier, booking)
-            may_go_on = left and not call.delivered and isinstance(error, Exception)
-            why = recoverable(error) if may_go_on else None
-            if why is None:
-                yield from _lost(error, tier, usage, cached, booking)
-                raise
-            booking.gave_up(tier, usage, "failed", why)
-        else:
-            reply = reply.given_by(tier.name, booking.measured(reply, tier, call.as_sent))
-            why = rejects(request, reply) if left and not call.delivered else None
-            if why is None:
-                return reply, tier
-            booking.gave_up(tier, reply.usage, "rejected", why)
+        except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
+            usage = _used(call, error, tier, self.booking)
+            yield from self._settle(tier, usage)
+            free = may_go_on and not call.delivered and isinstance(error, Exception)
+            return _Attempt(usage, None, error, recoverable(error) if free else None)
+        reply = reply.given_by(tier.name, self.booking.measured(reply, tier, call.as_sent))
+        yield from self._settle(tier, reply.usage)
+        why = rejects(self.request, reply) if may_go_on and not call.delivered else None
+        return _Attempt(reply.usage, reply, None, why)
+
+    def _escalated(self, decision: Decision, attempt: _Attempt, left: list[int]) -> Generator[Effect, Any, Call | None]:
+        """The call on the tier above, None where no budget has room for it: what there is must do then."""
         above = left.pop(0)
-        decision = replace(
-            decision, tier=above, name=tiers[above].name, policy="fallback", reasons=(why, *decision.reasons)
+        tier = self.tiers[above]
+        reasons = (attempt.why or "", *decision.reasons)
+        call = Call(
+            above, self.request, replace(decision, tier=above, name=tier.name, policy="fallback", reasons=reasons)
         )
-        booking.routed(decision)
+        try:
+            yield from self._reserve(call, tier)
+        except (BudgetExceeded, UnknownModelPrice) as refused:
+            self.booking.fallback(f"budget: {tier.name} not asked ({type(refused).__name__})")
+            return None
+        return call
 
+    def _reserve(self, call: Call, tier: Tier) -> Flow:
+        if self.cached:
+            self.cached.watched(call)
+        if self.spending is not None:
+            yield from self.spending.reserve(call, tier)
 
-def _lost(error: BaseException, tier: Tier, usage: Usage, cached: Cached | None, booking: Booking) -> Flow:
-    """The call ended without a whole answer."""
-    try:
-        if cached:
-            yield from cached.gone(error)
-    finally:
-        yield Append(booking.ended(error, tier, usage))
+    def _settle(self, tier: Tier, usage: Usage) -> Flow:
+        if self.spending is not None:
+            yield from self.spending.settle(tier, usage)
+
+    def _lost(self, error: BaseException, tier: Tier, usage: Usage) -> Flow:
+        """The call ended without a whole answer."""
+        try:
+            if self.cached:
+                yield from self.cached.gone(error)
+        finally:
+            yield Append(self.booking.ended(error, tier, usage))
 
 
 def _used(call: Call, error: BaseException, tier: Tier, booking: Booking) -> Usage:

@@ -4,6 +4,7 @@
     ├── ConfigError            a setting that cannot work; says which, and what would
     ├── UnknownModelPrice      no price for a model; says how to give one
     ├── UnsupportedByTier      no tier can serve the request; says what each one lacks
+    ├── BudgetExceeded         a hard budget has no room for a call, which was not made; says what is left, and until when
     ├── TraceError             a line of a trace that cannot be replayed; says which line and field
     └── StoreError             a store did not do what was asked
         ├── StoreUnavailable   down, slow, frozen, full, or switched off by its breaker
@@ -15,7 +16,9 @@ A `StoreError` never reaches an app through a cache: the call is made, and the l
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from difflib import get_close_matches
+from math import isfinite
 
 
 class ThriftError(Exception):
@@ -61,6 +64,36 @@ class UnsupportedByTier(ThriftError):
         listed = "; ".join(f"{tier}: {what}" for tier, what in lacking.items())
         super().__init__(f"no tier can serve this request ({listed}); add a tier that can, or drop the need")
         self.lacking = dict(lacking)
+
+
+class BudgetExceeded(ThriftError):
+    """A hard budget has no room for a call. Nothing was paid for it. To retry before `resets` is useless.
+
+    Attributes:
+        budget: its name.
+        needed: what the call may cost at most, in nano-dollars or tokens; None where nobody can know.
+        left: what is left.
+        limit: of how much.
+        unit: "usd" or "tokens".
+        resets: when it starts anew, in seconds since the epoch, infinite where it does not.
+    """
+
+    def __init__(
+        self, budget: str, needed: int | None, left: int, limit: int, unit: str, resets: float, why: str = ""
+    ) -> None:
+        told = f"{_amount(left, unit)} of {_amount(limit, unit)} left"
+        wanted = "" if needed is None else f", and the call may need {_amount(needed, unit)}"
+        until = f"; it starts anew at {datetime.fromtimestamp(resets, UTC):%Y-%m-%d %H:%M:%S} UTC" if isfinite(resets) else ""
+        super().__init__(f"budget {budget!r} refuses the call: {why or told + wanted}{until}")
+        self.budget, self.needed, self.left, self.limit = budget, needed, left, limit
+        self.unit, self.resets = unit, resets
+
+    def __reduce__(self) -> tuple[type[BudgetExceeded], tuple[object, ...]]:
+        return type(self), (self.budget, self.needed, self.left, self.limit, self.unit, self.resets)
+
+
+def _amount(amount: int, unit: str) -> str:
+    return f"{amount:,} tokens" if unit == "tokens" else f"${amount / 1e9:,.6f}"
 
 
 class TraceError(ThriftError, ValueError):

@@ -20,11 +20,16 @@ from thrift_plugins.effects import (
     LookUp,
     Match,
     Pause,
+    Reap,
+    Reserve,
     Search,
     SemanticTier,
+    Settle,
     TakeClaim,
 )
+from thrift_plugins.errors import StoreUnavailable
 from thrift_plugins.ledger import Ledger
+from thrift_plugins.stores.accounts import Accounts, Grant, Orphan
 from thrift_plugins.stores.base import Claim, Store
 
 
@@ -35,6 +40,10 @@ class Parts(Protocol):
     def store(self) -> Store: ...
     @property
     def semantic(self) -> SemanticTier | None: ...
+    @property
+    def accounts(self) -> Accounts | None: ...
+    @property
+    def local_accounts(self) -> Accounts | None: ...
     @property
     def ledger(self) -> Ledger | None: ...
 
@@ -115,6 +124,37 @@ def _judge(parts: Parts, effect: Judge) -> None:
         parts.semantic.judge(effect.match, effect.reply)
 
 
+def _accounts(parts: Parts, *, local: bool) -> Accounts:
+    found = parts.local_accounts if local else parts.accounts
+    if found is None:
+        raise StoreUnavailable("there are no accounts")
+    return found
+
+
+def _reserve(parts: Parts, effect: Reserve) -> Grant:
+    return _accounts(parts, local=effect.local).reserve(effect.lease, effect.holds, effect.ttl)
+
+
+async def _areserve(parts: Parts, effect: Reserve) -> Grant:
+    return await _accounts(parts, local=effect.local).areserve(effect.lease, effect.holds, effect.ttl)
+
+
+def _settle(parts: Parts, effect: Settle) -> None:
+    _accounts(parts, local=effect.local).settle(effect.lease, effect.amounts)
+
+
+async def _asettle(parts: Parts, effect: Settle) -> None:
+    await _accounts(parts, local=effect.local).asettle(effect.lease, effect.amounts)
+
+
+def _reap(parts: Parts, _effect: Reap) -> list[Orphan]:
+    return _accounts(parts, local=False).reap()
+
+
+async def _areap(parts: Parts, _effect: Reap) -> list[Orphan]:
+    return await _accounts(parts, local=False).areap()
+
+
 def _append(parts: Parts, effect: Append) -> None:
     if parts.ledger:
         parts.ledger.append(effect.event)
@@ -131,6 +171,9 @@ _DO: Mapping[type, Callable[[Parts, Any], Any]] = {
     Search: _search,
     Learn: _learn,
     Judge: _judge,
+    Reserve: _reserve,
+    Settle: _settle,
+    Reap: _reap,
     Append: _append,
 }
 
@@ -144,5 +187,8 @@ _ADO: Mapping[type, Callable[[Parts, Any], Awaitable[Any]]] = {
     Leave: _aleave,
     Search: _asearch,
     Learn: _alearn,
+    Reserve: _areserve,
+    Settle: _asettle,
+    Reap: _areap,
 }
 """The others do not block."""

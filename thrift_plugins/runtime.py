@@ -21,8 +21,10 @@ from thrift_plugins.forgetting import Forgetting
 from thrift_plugins.ledger import Ledger
 from thrift_plugins.prices import Prices
 from thrift_plugins.routing import Router, RuleRouter
-from thrift_plugins.scope import current_recording, current_route, wants_fresh
-from thrift_plugins.stores import ledger_beside, open_event_log, open_store
+from thrift_plugins.scope import current_recording, current_route, current_run, current_scope, wants_fresh
+from thrift_plugins.spending import PlainBounds, Purse, Remaining
+from thrift_plugins.stores import LocalSlices, accounts_beside, ledger_beside, open_accounts, open_event_log, open_store
+from thrift_plugins.stores.accounts import Accounts
 from thrift_plugins.stores.base import Clock, EventLog, Store
 from thrift_plugins.types import Json, Message, Request, Scope
 
@@ -39,6 +41,7 @@ class Runtime:
         store: an open store, over `config.store`.
         router: a policy of the app's own, over the rules.
         event_log: an open log for the ledger, over `config.ledger.url`.
+        accounts: an open store for the accounts of budgets, over `config.budget_url`.
         embedder: what reads questions for the semantic tier, over `config.cache.semantic.embedder`; for one of your framework's
             see `LangChainEmbedder` and `LlamaIndexEmbedder`.
         prices: model to rates in US dollars per million tokens, over those in `config`.
@@ -57,6 +60,7 @@ class Runtime:
         store: Store | None = None,
         router: Router | None = None,
         event_log: EventLog | None = None,
+        accounts: Accounts | None = None,
         embedder: Embedder | None = None,
         prices: Mapping[str, Mapping[str, float]] | None = None,
         clock: Clock = time.time,
@@ -72,12 +76,16 @@ class Runtime:
         )
         policy = _cache_policy(settings.cache) if settings.cache.enabled else None
         self.semantic = self._open_semantic(policy, embedder)
+        self.local_accounts: LocalSlices | None = None
+        self.accounts = self._open_accounts(accounts)
+        self.purse = Purse(tuple(settings.budgets), self.prices, PlainBounds()) if settings.budgets else None
         self.engine = Engine(
             cache=policy,
             router=(router or RuleRouter(caution=settings.routing.caution)) if settings.routing.enabled else None,
             standing=standing,
             patience=settings.cache.flight_wait if settings.cache.single_flight else None,
             semantic=self.semantic is not None,
+            purse=self.purse,
         )
         self.background = Background()
         self.ledger = self._open_ledger(event_log)
@@ -88,6 +96,17 @@ class Runtime:
         url = self.config.ledger.url or ledger_beside(self.config.store)
         log = event_log if event_log is not None else open_event_log(url)
         return Ledger(log, self.prices, capacity=self.config.ledger.capacity)
+
+    def _open_accounts(self, accounts: Accounts | None) -> Accounts | None:
+        settings = self.config
+        if not settings.budgets:
+            return accounts
+        if accounts is None:
+            accounts = open_accounts(settings.budget_url or accounts_beside(settings.store), clock=self.clock)
+        if all(budget.outage != "local" for budget in settings.budgets):
+            return accounts
+        self.local_accounts = LocalSlices(clock=self.clock)
+        return self.local_accounts.watching(accounts)
 
     def _open_semantic(self, policy: CachePolicy | None, embedder: Embedder | None) -> SemanticCache | None:
         settings = self.config.cache.semantic
@@ -110,12 +129,14 @@ class Runtime:
         scope: Scope,
         cacheable: bool = True,
         forced: str | None = None,
+        run: str = "",
     ) -> Request:
         """A request of this runtime: now, with an id of its own, or with that of the recorded call being replayed.
 
         Args:
             identities: for each tier a digest of its settings, None where they have no canonical form.
             forced: tier that the call insists on; without one, that of the block it is in.
+            run: the app's run that it is part of; that of the block goes before it.
         """
         recording = current_recording()
         now = self.clock()
@@ -133,7 +154,22 @@ class Runtime:
             fresh=wants_fresh(),
             forced=forced or current_route(),
             baseline_usage=recording.baseline_usage if recording else None,
+            run=current_run() or run,
         )
+
+    def budgets(self, *, scope: Scope | None = None, run: str = "") -> list[Remaining]:
+        """What is left of every budget that covers a scope, and when it starts anew.
+
+        Args:
+            scope: whose; by default that of the block.
+            run: the run whose budgets are meant; by default that of the block.
+
+        Raises:
+            StoreUnavailable: the accounts are down.
+        """
+        if self.purse is None or self.accounts is None:
+            return []
+        return self.purse.remaining(self.accounts, scope or current_scope(), run or current_run())
 
     def forget(
         self, *, key: str | None = None, tag: str | None = None, feature: str | None = None, tenant: str | None = None
@@ -164,6 +200,8 @@ class Runtime:
             self.semantic.close()
         if self.ledger:
             self.ledger.close()
+        if self.accounts:
+            self.accounts.close()
         self.store.close()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
+from uuid import uuid4
 
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.types import Scope, Usage
@@ -129,3 +130,25 @@ def route(tier: str) -> Iterator[None]:
         yield
     finally:
         _route.reset(token)
+
+
+_run: ContextVar[str] = ContextVar("thrift_run", default="")
+
+
+def current_run() -> str:
+    """The run that calls here are part of, "" where nobody has said."""
+    return _run.get()
+
+
+@contextmanager
+def run(name: str = "") -> Iterator[str]:
+    """Make the calls of a block one run, for budgets with `window="run"`: an agent's work on one question, say.
+
+    Args:
+        name: an id of the app's own, the same again for a run that goes on elsewhere; by default a new one.
+    """
+    token = _run.set(_printable(name) or uuid4().hex)
+    try:
+        yield _run.get()
+    finally:
+        _run.reset(token)

@@ -176,6 +176,7 @@ class Request:
         fresh: True where the app wants no stored answer; the new one is stored in its place.
         forced: tier that the caller insists on.
         baseline_usage: what the baseline is known to use for it (replays know), else None.
+        run: id of the app's run that it is part of, such as an agent's or a chain's; "" if there is none.
     """
 
     id: str
@@ -191,6 +192,7 @@ class Request:
     fresh: bool = False
     forced: str | None = None
     baseline_usage: Usage | None = None
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +235,7 @@ class Tier:
         model: name that prices and tokenizers know.
         window: context window in tokens, None if unknown.
         max_output: most output tokens it gives, None if unknown.
+        limit: most output tokens of an answer by the app's own settings, None where they do not say.
     """
 
     name: str
@@ -242,6 +245,7 @@ class Tier:
     structured: bool = True
     window: int | None = None
     max_output: int | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

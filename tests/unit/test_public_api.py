@@ -12,9 +12,9 @@ import thrift_plugins
 
 PLACES = {
     "thrift_plugins": {
-        "CacheConfig", "Config", "ConfigError", "FeatureConfig", "LedgerConfig", "RoutingConfig", "Runtime", "SemanticConfig",
+        "Budget", "BudgetExceeded", "CacheConfig", "Config", "ConfigError", "FeatureConfig", "LedgerConfig", "RoutingConfig", "Runtime", "SemanticConfig",
         "StoreCorrupt", "StoreError", "StoreUnavailable", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "fresh", "route",
-        "scope",
+        "run", "scope",
     },
     "thrift_plugins.langchain": {"ResponseCache", "ThriftChatModel", "LangChainEmbedder"},
     "thrift_plugins.llama_index": {"LlamaIndexEmbedder", "ThriftLLM", "install"},
@@ -32,8 +32,8 @@ def test_names(place: str):
 
 
 def test_what_there_is_not_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="module 'thrift_plugins' has no attribute 'Budget'"):
-        _ = thrift_plugins.Budget
+    with pytest.raises(AttributeError, match="module 'thrift_plugins' has no attribute 'Squirrel'"):
+        _ = thrift_plugins.Squirrel
     assert set(dir(thrift_plugins)) == {*thrift_plugins.__all__, "__version__"}
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, cast, overload
 
@@ -21,6 +22,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
 from langchain_core.runnables import Runnable, RunnableConfig, ensure_config
 from langchain_core.runnables.config import merge_configs
+from langchain_core.runnables.retry import RunnableRetry
 from langchain_core.runnables.schema import StreamEvent
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field, PrivateAttr
@@ -28,7 +30,7 @@ from pydantic import ConfigDict, Field, PrivateAttr
 from thrift_plugins import drive
 from thrift_plugins.config import Config
 from thrift_plugins.effects import Flow
-from thrift_plugins.errors import ConfigError
+from thrift_plugins.errors import BudgetExceeded, ConfigError
 from thrift_plugins.langchain.binding import STRUCTURED, BoundTools, binding, per_tier
 from thrift_plugins.langchain.events import aevents, events
 from thrift_plugins.langchain.request import AnyTurn, begin
@@ -350,6 +352,16 @@ class ThriftChatModel(BaseChatModel):
         parsers = {tier.facts.name: pair[1] for tier, pair in zip(self._tiers, pairs, strict=True) if pair}
         return self.bind(**{STRUCTURED: bound}) | TierParser(parsers)
 
+    def with_retry(self, **options: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        """As LangChain's, but what a budget refuses is not asked again: it would be refused again.
+
+        A chain's own `with_retry` cannot be told so from here: give it `retry_if_exception_type`.
+        """
+        wanted = options.get("retry_if_exception_type", (Exception,))
+        if not callable(wanted) and _RETRY_ASKS:
+            options["retry_if_exception_type"] = partial(_worth_another_try, wanted)
+        return super().with_retry(**options)
+
     # Facts --------------------------------------------------------------------------------------------------------
 
     @property
@@ -368,6 +380,14 @@ class ThriftChatModel(BaseChatModel):
 
     def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Sequence[Any] | None = None) -> int:
         return self._tiers[self._index].model.get_num_tokens_from_messages(messages, tools)
+
+
+_RETRY_ASKS = "Callable" in str(RunnableRetry.model_fields["retry_exception_types"].annotation)
+"""Whether this LangChain lets a function decide what is retried."""
+
+
+def _worth_another_try(kinds: tuple[type[BaseException], ...], error: BaseException) -> bool:
+    return isinstance(error, kinds) and not isinstance(error, BudgetExceeded)
 
 
 def _refuse_lineup(changed: Iterable[str]) -> None:

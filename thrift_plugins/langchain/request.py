@@ -45,7 +45,7 @@ def begin(
         kwargs: the call's keyword arguments; what belongs to a binding is taken out.
     """
     binding = _binding(kwargs)
-    facts = _facts(tiers, binding, kwargs.get("model"))
+    facts = _facts(tiers, binding, kwargs)
     tools, schema, params, cacheable = _params(kwargs, binding)
     readings = [tier.read() for tier in tiers]
     request = runtime.request(
@@ -59,6 +59,7 @@ def begin(
         scope=scope_of(config),
         cacheable=cacheable,
         forced=(config.get("configurable") or {}).get("thrift_route"),
+        run=run_of(config),
     )
     turn = turn_type(
         tiers=tiers,
@@ -71,9 +72,10 @@ def begin(
     return runtime.engine.call(request, facts, baseline, dialect=DIALECT, streamed=streamed), turn
 
 
-def _facts(tiers: Sequence[ModelTier], binding: Binding | None, model: str | None) -> list[Tier]:
+def _facts(tiers: Sequence[ModelTier], binding: Binding | None, kwargs: Mapping[str, Any]) -> list[Tier]:
     """What the tiers can do in this call. One that was not bound cannot; and a call may name another model for all."""
-    facts = [tier.facts for tier in tiers]
+    facts = [tier.told(kwargs) for tier in tiers]
+    model: str | None = kwargs.get("model")
     if binding and None in binding.runnables:
         facts = [
             known if bound is not None else replace(known, tools=False, structured=False)
@@ -151,6 +153,12 @@ def scope_of(config: RunnableConfig) -> Scope:
     if not isinstance(tags, str | Sequence):
         raise ConfigError(f"thrift_tags in a run's metadata must be a list of strings, not a {type(tags).__name__}")
     return merged(scope, named, tags) if named or tags else scope
+
+
+def run_of(config: RunnableConfig) -> str:
+    """The run that a call belongs to: as its metadata says, else the chain that made it."""
+    told = (config.get("metadata") or {}).get("thrift_run")
+    return str(told or getattr(config.get("callbacks"), "parent_run_id", None) or "")
 
 
 _SCOPE_KEYS = tuple((name, f"thrift_{name}") for name in ("tenant", "user", "feature", "session"))

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, cast
 
@@ -56,6 +56,19 @@ class ModelTier:
         self.facts = _facts(model, name, prices)
         self._reading: Reading | None = None
 
+    def told(self, call: Mapping[str, Json]) -> Tier:
+        """What routing knows of it for a call with these arguments."""
+        limit = longest_answer(call)
+        if limit is None:
+            limit = longest_answer(self.read().params)
+        return self.facts if limit == self.facts.limit else replace(self.facts, limit=limit)
+
+    def limit_names(self, call: Mapping[str, Any]) -> list[str]:
+        """The keyword arguments of a call that limit an answer's length: those it has, or the one that its class takes."""
+        fields = type(self.model).model_fields
+        own = next((name for name in _LIMITS if name in fields), "max_tokens")
+        return [name for name in _LIMITS if call.get(name) is not None] or [own]
+
     @property
     def identity(self) -> str | None:
         """A digest of the settings that decide its answers, or None where they have no canonical form."""
@@ -81,6 +94,15 @@ class ModelTier:
             overrides(now),
         )
         return self._reading
+
+
+_LIMITS = ("num_predict", "max_output_tokens", "max_new_tokens", "max_tokens", "max_completion_tokens")
+
+
+def longest_answer(settings: Mapping[str, Any]) -> int | None:
+    """The limit on an answer's length that settings set, None where they set none."""
+    limits = [limit for name in _LIMITS if isinstance(limit := settings.get(name), int) and limit > 0]
+    return min(limits, default=None)
 
 
 def overrides(settings: Mapping[str, Any]) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langsmith.run_helpers import tracing_context
 
+from thrift_plugins.budgeting import Fuse
 from thrift_plugins.effects import Call, Replay
 from thrift_plugins.langchain.billed import billed
 from thrift_plugins.langchain.convert import merged, message_out, reply_in
@@ -53,11 +54,14 @@ class Turn:
         tier = self.tiers[index]
         bound = self.bindings[index] if self.bindings else None
         model: Target = bound or tier.model
+        kwargs = self.kwargs
         if isinstance(effect, Call):
             effect.form = partial(_as_sent, options={**getattr(bound, "kwargs", {}), **self.kwargs})
+            if effect.imposed:
+                kwargs = {**kwargs, **dict.fromkeys(tier.limit_names(kwargs), effect.most)}
         if isinstance(effect, Replay):
             model = _stand_in(replay(tier.model, message_out(effect.reply)), bound)
-        return model, self._told(effect.decision), self.kwargs
+        return model, self._told(effect.decision), kwargs
 
     def _told(self, decision: Decision) -> RunnableConfig:
         """The caller's config with the decision in its metadata, where every callback and event shows it."""
@@ -117,6 +121,7 @@ class Turn:
         """Ask, and pass the chunks on as they come."""
         model, config, kwargs = self.target(effect)
         chunks: list[AIMessageChunk] = []
+        fuse = self._fuse(effect)
         stream = cast("Iterator[AIMessageChunk]", model.stream(self.given, config, **kwargs))
         try:
             for chunk in stream:
@@ -124,6 +129,9 @@ class Turn:
                 yield chunk
                 if isinstance(effect, Call):
                     effect.held = False
+                if fuse.burns(_shown(chunk)):
+                    yield _CUT.model_copy()
+                    return _cut(chunks)
         except BaseException as error:
             _broke(effect, error, chunks)
             raise
@@ -136,6 +144,7 @@ class Turn:
         """`pieces` without blocking the event loop."""
         model, config, kwargs = self.target(effect)
         chunks: list[AIMessageChunk] = []
+        fuse = self._fuse(effect)
         stream = cast("AsyncIterator[AIMessageChunk]", model.astream(self.given, config, **kwargs))
         try:
             async for chunk in stream:
@@ -143,6 +152,10 @@ class Turn:
                 yield chunk
                 if isinstance(effect, Call):
                     effect.held = False
+                if fuse.burns(_shown(chunk)):
+                    yield _CUT.model_copy()
+                    self._reply = _cut(chunks)
+                    return
         except BaseException as error:
             _broke(effect, error, chunks)
             raise
@@ -150,6 +163,10 @@ class Turn:
             if isinstance(stream, AsyncGenerator):
                 await stream.aclose()
         self._reply = reply_in(merged(chunks))
+
+    def _fuse(self, effect: Call | Replay) -> Fuse:
+        most = effect.most if isinstance(effect, Call) else None
+        return Fuse(most, self.tiers[effect.decision.tier].facts.model)
 
     def reply(self) -> Reply:
         """The whole of what `apieces` passed on."""
@@ -248,6 +265,20 @@ def _spaced(message: Message) -> Message:
         for call in message.tool_calls
     )
     return replace(message, tool_calls=tuple(calls)) if message.tool_calls else message
+
+
+_CUT = AIMessageChunk(content="", response_metadata={"finish_reason": "length"}, chunk_position="last")
+"""The end of an answer that was cut by us, in the words of a provider that cuts one."""
+
+
+def _shown(chunk: AIMessageChunk) -> str:
+    """What of a piece the provider has counted."""
+    return "".join([str(chunk.text), *(call.get("args") or "" for call in chunk.tool_call_chunks)])
+
+
+def _cut(chunks: Sequence[AIMessageChunk]) -> Reply:
+    reply = reply_in(merged([*chunks, _CUT]), complete=False)
+    return replace(reply, finish_reason="length", storable=False)
 
 
 def unheard(model: Runnable[Any, Any]) -> Runnable[Any, Any]:

@@ -20,6 +20,7 @@ from thrift_plugins.types import (
     Provenance,
     Reply,
     Request,
+    Scope,
     Tier,
     Usage,
 )
@@ -49,6 +50,8 @@ class Booking:
         self._fallbacks: list[str] = [*standing]
         self._notes: list[str] = []
         self._renewal = renewal
+        self._reserved: dict[str, Json] = {}
+        self._settled: dict[str, int] = {}
 
     def fallback(self, what: str) -> None:
         """Note a part that was out of order, in words for the ledger."""
@@ -57,6 +60,15 @@ class Booking:
     def note(self, what: str) -> None:
         """Note what the cache has done, or why it has not, in words for the ledger."""
         self._notes.append(what)
+
+    def reserved(self, amounts: Mapping[str, Json]) -> None:
+        """Note what was set aside of each budget for the attempt that comes."""
+        self._reserved = dict(amounts)
+
+    def settled(self, amounts: Mapping[str, int]) -> None:
+        """Note what an attempt was charged of each budget."""
+        for name, amount in amounts.items():
+            self._settled[name] = self._settled.get(name, 0) + amount
 
     def chosen_by_the_app(self, tier: Tier) -> None:
         """Note the tier that the call insists on: the app's own choice is its baseline, and no saving of ours."""
@@ -115,6 +127,24 @@ class Booking:
     def answered(self, reply: Reply, tier: Tier) -> Event:
         """The event of an answer that was paid for."""
         return self._made("answered", tier, reply.usage, finish_reason=reply.finish_reason)
+
+    def orphan(self, lease: str, charged: Mapping[str, int]) -> Event:
+        """The event of a call whose process died, and whose own event was never booked.
+
+        Args:
+            lease: what was reserved for it.
+            charged: account to what it was charged, in the unit of the budget.
+        """
+        return Event(
+            id=f"{lease}/orphan",
+            at=self._request.at,
+            dialect=self._dialect,
+            scope=Scope(),
+            outcome="error",
+            baseline=Cost(self._baseline.model, NO_USAGE, made=False),
+            error="Orphaned",
+            extra={"budget": {"orphaned": dict(charged)}},
+        )
 
     def refused(self, error: BaseException) -> Event:
         """The event of a call that ended before any model was asked."""
@@ -180,7 +210,9 @@ class Booking:
             reasons=(*(decision.reasons if decision else ()), *self._notes),
             fallbacks=tuple(self._fallbacks),
             error=error,
-            extra=extra,
+            extra={**extra, "budget": {"reserved": self._reserved, "settled": self._settled}}
+            if self._reserved
+            else extra,
         )
 
 

@@ -30,7 +30,6 @@ from thrift_plugins.llama_index.structured import StructuredTurn
 from thrift_plugins.llama_index.tier import ModelTier
 from thrift_plugins.llama_index.turn import Turn
 from thrift_plugins.runtime import Runtime, chosen_runtime
-from thrift_plugins.types import Tier
 
 _PREDICTING = ("system_prompt", "output_parser", "pydantic_program_mode", "query_wrapper_prompt")
 """What the framework's own `predict` and `structured_predict` read from a model."""
@@ -40,10 +39,9 @@ _MANNERS = (*_PREDICTING, "messages_to_prompt", "completion_to_prompt", "callbac
 
 
 class _Line(NamedTuple):
-    """The tiers in their order, what routing knows of them, and the index of the baseline."""
+    """The tiers in their order, and the index of the baseline."""
 
     tiers: tuple[ModelTier, ...]
-    facts: tuple[Tier, ...]
     baseline: int
 
 
@@ -103,7 +101,7 @@ class ThriftLLM(FunctionCallingLLM):
         known, index = lineup(tiers, names, baseline, lambda model, name: ModelTier(model, name, shared.prices))
         manners = {name: value for name in _MANNERS if (value := getattr(known[index].model, name)) is not None}
         super().__init__(tiers=list(tiers), runtime=shared, **{**manners, **kwargs})
-        self._line = _Line(known, tuple(tier.facts for tier in known), index)
+        self._line = _Line(known, index)
 
     @classmethod
     def class_name(cls) -> str:
@@ -129,7 +127,7 @@ class ThriftLLM(FunctionCallingLLM):
         """
         forced = kwargs.pop("thrift_route", None)
         asked = ask(self, *args, **kwargs)
-        runtime, (tiers, facts, baseline) = self.runtime, self._line
+        runtime, (tiers, baseline) = self.runtime, self._line
         if asked.schema is None:
             request = asking.request(runtime, tiers, baseline, asked, forced)
             turn = Turn(self, tiers, operation, args, kwargs, request.id)
@@ -139,7 +137,8 @@ class ThriftLLM(FunctionCallingLLM):
             kwargs["llm_kwargs"] = asked.params
             manners = {name: getattr(self, name) for name in _PREDICTING}
             turn = StructuredTurn(self, tiers, operation, args[:2], kwargs, request.id, manners=manners)
-        return runtime.engine.call(request, facts, baseline, dialect=DIALECT, streamed=streamed), turn
+        told = [tier.told(asked.params) for tier in tiers]
+        return runtime.engine.call(request, told, baseline, dialect=DIALECT, streamed=streamed), turn
 
     chat = whole(LLM.chat, asking.chat)
     achat = awhole(LLM.achat, asking.chat)

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from thrift_plugins.effects import Call, Replay
 from thrift_plugins.llama_index.convert import reply_in
-from thrift_plugins.llama_index.tier import twin
+from thrift_plugins.llama_index.tier import shortened, twin
 from thrift_plugins.llama_index.turn import Response, Seen, Turn
 from thrift_plugins.sent import as_sent
 from thrift_plugins.types import NO_USAGE, Reply
@@ -52,6 +52,14 @@ class StructuredTurn(Turn):
             methods[name] = self._noting_stream(_formed(getattr(source, name), effect))
             methods[f"a{name}"] = self._anoting_stream(_formed(getattr(source, f"a{name}"), effect))
         return twin(source, {**self.manners, **methods})
+
+    def shortened(self, kwargs: dict[str, Any], most: int) -> dict[str, Any]:
+        """The arguments for the tier are inside those of the prediction."""
+        return {**kwargs, "llm_kwargs": shortened(kwargs.get("llm_kwargs") or {}, most)}
+
+    def shown(self, piece: Any) -> str:  # noqa: ARG002
+        """Nothing: an object does not say how much of it is new."""
+        return ""
 
     def heard(self, answer: Any, mark: Mapping[str, Any]) -> None:  # noqa: ARG002  an object has no place for a mark
         """Keep the object; what it was parsed from is noted already."""

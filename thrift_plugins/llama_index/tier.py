@@ -6,7 +6,7 @@ import asyncio
 import copy
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -83,6 +83,13 @@ class ModelTier:
         reading = self._reading = Reading(seen, hidden, _identity(self.model, private), params, heats)
         return reading
 
+    def told(self, call: Mapping[str, Any]) -> Tier:
+        """What routing knows of it for a call with these arguments."""
+        limit = longest_answer(call)
+        if limit is None:
+            limit = longest_answer(self.model.__dict__)
+        return self.facts if limit == self.facts.limit else replace(self.facts, limit=limit)
+
     def under(self, wrapper: LLM) -> LLM:
         """The model, with the wrapper's callback manager and rate limiter where the wrapper has some.
 
@@ -111,6 +118,37 @@ def twin(model: LLM, attributes: Mapping[str, Any], kind: type[LLM] | None = Non
         object.__setattr__(double, "__class__", kind)
     vars(double).update(attributes)
     return double
+
+
+_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "max_new_tokens")
+_EXTRAS = ("additional_kwargs", "options", "generation_config")
+
+
+def longest_answer(settings: Mapping[str, Any]) -> int | None:
+    """The limit on an answer's length in settings, or in those inside them that are sent as they are."""
+    inner = (value for name in _EXTRAS if isinstance(value := settings.get(name), Mapping))
+    found = [table.get(name) for table in (settings, *inner) for name in _LIMITS]
+    return min((limit for limit in found if isinstance(limit, int) and limit > 0), default=None)
+
+
+def capped(model: LLM, most: int) -> LLM:
+    """The model, with answers of so many tokens at most."""
+    extra = getattr(model, "additional_kwargs", None)
+    if not isinstance(extra, Mapping):
+        return twin(model, {"max_tokens": most})
+    kept = {name: value for name, value in extra.items() if name not in _LIMITS}
+    if "max_tokens" in type(model).model_fields:
+        return twin(model, {"max_tokens": most, "additional_kwargs": kept})
+    name = next(
+        (name for name in _LIMITS if name in extra),
+        "num_predict" if "ollama" in model.class_name().lower() else "max_tokens",
+    )
+    return twin(model, {"additional_kwargs": {**kept, name: most}})
+
+
+def shortened(call: Mapping[str, Any], most: int) -> dict[str, Any]:
+    """A call's own arguments, none of which allows longer answers."""
+    return {name: most if name in _LIMITS and value is not None else value for name, value in call.items()}
 
 
 def temperatures(settings: Mapping[str, Any]) -> Iterator[float]:

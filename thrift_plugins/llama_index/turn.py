@@ -13,12 +13,13 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import LLM
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
+from thrift_plugins.budgeting import Fuse
 from thrift_plugins.effects import Call, Replay
 from thrift_plugins.errors import UnsupportedByTier
 from thrift_plugins.llama_index.closing import aclose, close
 from thrift_plugins.llama_index.convert import as_mapping, finish_in, latest, reply_as, usage_in
 from thrift_plugins.llama_index.replay import replaying
-from thrift_plugins.llama_index.tier import ModelTier, twin
+from thrift_plugins.llama_index.tier import ModelTier, capped, shortened, twin
 from thrift_plugins.types import NO_USAGE, Reply, Usage
 
 Response: TypeAlias = ChatResponse | CompletionResponse
@@ -49,6 +50,7 @@ class Turn:
     unheard: bool = False
     _seen: Seen = field(init=False)
     _opened: bool = field(default=False, init=False)
+    _burnt: bool = field(default=False, init=False)
 
     # What a kind of call may do otherwise --------------------------------------------------------------------------
 
@@ -57,11 +59,21 @@ class Turn:
         own = self.tiers[effect.decision.tier].under(self.wrapper)
         if self.unheard:
             own = twin(own, {"callback_manager": CallbackManager([])})
-        return replaying(own, effect.reply) if isinstance(effect, Replay) else own
+        if isinstance(effect, Replay):
+            return replaying(own, effect.reply)
+        return capped(own, effect.most) if effect.imposed and effect.most else own
 
     def quiet(self) -> Self:
         """The same call, whole, for an answer that nobody waits for. No callback hears of it; instrumentation sees its mark."""
         return replace(self, operation=self.operation.replace("stream_", ""), answer=None, unheard=True)
+
+    def shortened(self, kwargs: dict[str, Any], most: int) -> dict[str, Any]:
+        """The call's own arguments, none of which allows longer answers."""
+        return shortened(kwargs, most)
+
+    def shown(self, piece: Any) -> str:
+        """What of a piece the provider has counted."""
+        return piece.delta or ""
 
     def heard(self, answer: Any, mark: Mapping[str, Any]) -> None:
         """Take note of an answer, or a piece of one, on its way to the app, and put the decision on it."""
@@ -70,6 +82,8 @@ class Turn:
 
     def reply(self) -> Reply:
         """The whole of what was heard."""
+        if self._burnt:
+            return replace(self._seen.reply(complete=False), finish_reason="length", storable=False)
         return self._seen.reply()
 
     def partial(self) -> Reply | None:
@@ -84,7 +98,10 @@ class Turn:
         method = getattr(self.model(effect), self.operation, None)
         if method is None:  # only those with tools are not every LLM's
             raise UnsupportedByTier({effect.decision.name: "tools"})
-        return method(*map(_copied, self.args), **{name: _copied(value) for name, value in self.kwargs.items()})
+        kwargs = {name: _copied(value) for name, value in self.kwargs.items()}
+        if isinstance(effect, Call) and effect.imposed and effect.most:
+            kwargs = self.shortened(kwargs, effect.most)
+        return method(*map(_copied, self.args), **kwargs)
 
     def call(self, effect: Call | Replay) -> Reply:
         """Ask, and keep the response for the app."""
@@ -112,7 +129,7 @@ class Turn:
 
     def pieces(self, effect: Call | Replay) -> Generator[Any, None, Reply]:
         """Ask, and pass the pieces on as they come. The first thing that it yields is None: the stream is open."""
-        mark, stream, read = self._mark(effect), None, False
+        mark, fuse, stream, read = self._mark(effect), self._fuse(effect), None, False
         try:
             with _Tagged(mark):
                 stream = iter(self._ask(effect))
@@ -129,6 +146,10 @@ class Turn:
                 self._pass(piece, effect, mark)
                 yield piece
                 self._resume(effect)
+                if fuse.burns(self.shown(piece)):
+                    close(stream)
+                    self._burnt = True
+                    break
         except BaseException:
             with suppress(Exception):  # what ended the call matters more than what happens while it is cleaned up
                 close(stream)
@@ -138,7 +159,7 @@ class Turn:
 
     async def apieces(self, effect: Call | Replay) -> AsyncGenerator[Any, None]:
         """`pieces` without blocking the event loop."""
-        mark, stream, read = self._mark(effect), None, False
+        mark, fuse, stream, read = self._mark(effect), self._fuse(effect), None, False
         try:
             with _Tagged(mark):
                 stream = aiter(await self._ask(effect))
@@ -155,11 +176,19 @@ class Turn:
                 self._pass(piece, effect, mark)
                 yield piece
                 self._resume(effect)
+                if fuse.burns(self.shown(piece)):
+                    await aclose(stream)
+                    self._burnt = True
+                    break
         except BaseException:
             with suppress(Exception):
                 await aclose(stream)
             self._broke(effect, unread=stream is not None and not read)
             raise
+
+    def _fuse(self, effect: Call | Replay) -> Fuse:
+        most = effect.most if isinstance(effect, Call) else None
+        return Fuse(most, self.tiers[effect.decision.tier].facts.model)
 
     def _opening(self) -> bool:
         """Whether this is the first stream that opens: a second attempt goes on where the app waits already."""

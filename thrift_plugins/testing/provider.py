@@ -264,7 +264,8 @@ class LoopbackProvider:
             await self._refuse(request, Fault.refuse(500, "script_error"), f"the script raised {error!r}", connection)
             return
         answer = answer or default_answer(request, self._answer_tokens)
-        generation = _under(fault, generate(answer, request))
+        asked = request.unlimited() if fault and fault.kind == "overrun" else request
+        generation = _under(fault, generate(answer, asked))
         envelope = self._envelope(request, answer)
         meter = self._ledger.open(
             BilledCall(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -87,6 +87,11 @@ class WireRequest:
         limit = self.body.get("max_completion_tokens") or self.body.get("max_tokens")
         return None if limit is None else int(limit)
 
+    def unlimited(self) -> WireRequest:
+        """The same request without a limit on the answer's length."""
+        limits = ("max_tokens", "max_completion_tokens")
+        return replace(self, body={name: value for name, value in self.body.items() if name not in limits})
+
     @property
     def stops(self) -> Sequence[str]:
         """The strings before which the answer ends."""
@@ -121,7 +126,7 @@ Script: TypeAlias = Callable[[WireRequest], Answer | None]
 class Fault:
     """One way to fail one request. Make it with the class methods."""
 
-    kind: Literal["refuse", "delay", "stall", "break", "truncate", "content_filter", "garbage"]
+    kind: Literal["refuse", "delay", "stall", "break", "truncate", "content_filter", "garbage", "overrun"]
     status: int = 200
     code: str = ""
     retry_after: float | None = None
@@ -160,6 +165,11 @@ class Fault:
     def content_filter(cls) -> Fault:
         """Answer with no text and finish reason "content_filter"."""
         return cls("content_filter")
+
+    @classmethod
+    def overrun(cls) -> Fault:
+        """Answer at full length, whatever limit is asked for."""
+        return cls("overrun")
 
     @classmethod
     def garbage(cls) -> Fault:

@@ -1,0 +1,296 @@
+"""The budgets' part in the flow of one call: reserve the most that it may cost, and settle what it did cost, however it ends.
+
+Each attempt is reserved and settled for itself: a fallback or an escalation is another paid call. A lease that is not
+settled, because the process died, ends by itself and is charged as its budget says.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import OrderedDict
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any, Protocol
+
+from thrift_plugins.budgeting import Budget, Estimate, affordable, most_output, spent
+from thrift_plugins.effects import Append, Call, Effect, Reap, Reserve, Settle
+from thrift_plugins.errors import BudgetExceeded, StoreError, UnknownModelPrice
+from thrift_plugins.ledger.booking import Booking
+from thrift_plugins.prices import Prices
+from thrift_plugins.stores.accounts import Accounts, Grant, Hold, Orphan, Standing
+from thrift_plugins.tokens import count_messages
+from thrift_plugins.types import Request, Scope, Tier, Usage
+
+logger = logging.getLogger("thrift_plugins")
+
+LEASE = 900.0
+"""Seconds after which a call that was never settled is taken for dead. SDKs give up after ten minutes."""
+
+FLOOR = 64
+"""Output tokens below which an answer is not worth having: a call that would be cut to fewer is refused."""
+
+_REAP_EVERY = 64
+_REMEMBERED = 10_000
+
+
+class Bounds(Protocol):
+    """Knows how many tokens a prompt can have."""
+
+    def bound(self, request: Request, model: str) -> int: ...
+    def learn(self, request: Request, model: str, usage: Usage) -> None: ...
+
+
+class PlainBounds:
+    """A prompt has at most as many tokens as bytes, and what its tools and its form add."""
+
+    def bound(self, request: Request, model: str) -> int:
+        """More tokens than the prompt can have."""
+        return count_messages(request.messages, model, request.tools, request.schema)
+
+    def learn(self, request: Request, model: str, usage: Usage) -> None:
+        """Nothing."""
+
+
+class Warned:
+    """Which warnings have been given. One object for an app."""
+
+    def __init__(self) -> None:
+        self._given: OrderedDict[tuple[str, float, float], None] = OrderedDict()
+        self._lock = Lock()
+
+    def due(self, budget: Budget, standing: Standing) -> float | None:
+        """The highest share of the limit that is reached now, and of which nothing was said in this window."""
+        taken = (standing.used + standing.held) / standing.limit
+        reached = max((share for share in budget.warn if taken >= share), default=None)
+        if reached is None:
+            return None
+        mark = (standing.account, standing.resets if not budget.rolling else 0.0, reached)
+        with self._lock:
+            if mark in self._given:
+                return None
+            self._given[mark] = None
+            if len(self._given) > _REMEMBERED:
+                self._given.popitem(last=False)
+        return reached
+
+
+@dataclass(frozen=True, slots=True)
+class Remaining:
+    """How a budget stands.
+
+    Attributes:
+        budget: which.
+        used: nano-dollars or tokens that are spent in this window.
+        held: reserved for calls that are under way.
+        resets: when it starts anew, in seconds since the epoch, infinite where it does not.
+    """
+
+    budget: Budget
+    used: int
+    held: int
+    resets: float
+
+    @property
+    def left(self) -> int:
+        """What a call may still cost, 0 or more."""
+        return max(0, self.budget.limit - self.used - self.held)
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What all calls of an app share.
+
+    Attributes:
+        budgets: those in force.
+        prices: what a usage costs.
+        bounds: how many tokens a prompt can have.
+        warned: warnings given so far.
+    """
+
+    budgets: tuple[Budget, ...]
+    prices: Prices
+    bounds: Bounds
+    warned: Warned = field(default_factory=Warned)
+    _reserved: Iterator[int] = field(default_factory=itertools.count)
+
+    def reaps(self) -> bool:
+        """Whether a reservation is to look for leases whose processes died: the first one, and then now and then."""
+        return next(self._reserved) % _REAP_EVERY == 0
+
+    def of(self, request: Request, booking: Booking) -> Spending | None:
+        """The steps of a call, None where no budget covers it."""
+        mine = [budget for budget in self.budgets if budget.covers(request.scope)]
+        return Spending(self, mine, request, booking) if mine else None
+
+    def remaining(self, accounts: Accounts, scope: Scope, run: str) -> list[Remaining]:
+        """How the budgets stand that cover a scope; those of a run only where one is named, of single calls none."""
+        asked = Request(id="", at=0.0, model="", messages=(), scope=scope, run=run)
+        mine = [
+            budget
+            for budget in self.budgets
+            if budget.covers(scope) and budget.window != "call" and (run or budget.window != "run")
+        ]
+        standings = accounts.standing([_hold(budget, asked) for budget in mine]) if mine else ()
+        return [
+            Remaining(budget, standing.used, standing.held, standing.resets)
+            for budget, standing in zip(mine, standings, strict=True)
+        ]
+
+
+class Spending:
+    """The budgets' steps of one call."""
+
+    def __init__(self, purse: Purse, budgets: Sequence[Budget], request: Request, booking: Booking) -> None:
+        self._purse, self._budgets, self._request, self._booking = purse, budgets, request, booking
+        self._attempts = 0
+        self._lease: str | None = None
+        self._local = False
+        self._reserved: tuple[int, ...] = ()
+
+    def reserve(self, call: Call, tier: Tier) -> Generator[Effect, Any, None]:
+        """Set aside the most that an attempt may cost, and say in `call.most` how long its answer may be.
+
+        Raises:
+            BudgetExceeded: there is no room in a hard budget.
+            UnknownModelPrice: a hard budget in dollars, and a model without a price.
+        """
+        if self._purse.reaps():
+            yield from self._reap()
+        estimate, kept = self._estimate(call, tier)
+        self._attempts += 1
+        lease = f"{self._request.id}/{self._attempts}"
+        grant = yield from self._ask(lease, estimate)
+        if grant is not None and not grant.granted:
+            less = self._less(estimate, grant)
+            if less is None:
+                raise self._refused(estimate, grant)
+            estimate = less
+            grant = yield from self._ask(lease, estimate)
+            if grant is not None and not grant.granted:
+                raise self._refused(estimate, grant)
+            self._booking.note(f"budget: answer cut to {estimate.output_tokens} tokens")
+            kept = False
+        self._lease = lease if grant is not None else None
+        if any(budget.mode == "hard" for budget in self._budgets):
+            call.most, call.imposed = estimate.output_tokens, not kept
+        if grant is not None:
+            self._warn(grant)
+            self._reserved = tuple(estimate.amount(budget.unit) for budget in self._budgets)
+            self._booking.reserved(dict(zip((budget.name for budget in self._budgets), self._reserved, strict=True)))
+
+    def settle(self, tier: Tier, usage: Usage) -> Generator[Effect, Any, None]:
+        """Charge what the attempt has used, and give the rest back."""
+        if usage.source == "provider":
+            self._purse.bounds.learn(self._request, tier.model, usage)
+        lease, self._lease = self._lease, None
+        if lease is None:
+            return
+        try:
+            cost = self._purse.prices.cost(tier.model, usage, at=self._request.at)
+        except UnknownModelPrice:
+            cost = None
+        amounts = tuple(spent(budget.unit, usage, cost) for budget in self._budgets)
+        for budget, amount, reserved in zip(self._budgets, amounts, self._reserved, strict=True):
+            if amount > reserved:
+                self._booking.fallback(f"budget: {budget.name} charged more than was reserved, by {amount - reserved}")
+        self._booking.settled(dict(zip((budget.name for budget in self._budgets), amounts, strict=True)))
+        try:
+            yield Settle(lease, amounts, self._local)
+        except Exception as error:  # noqa: BLE001  the call is over; its lease ends by itself and is charged in full
+            self._booking.fallback(f"budget: not settled ({type(error).__name__}), charged in full")
+
+    def _estimate(self, call: Call, tier: Tier) -> tuple[Estimate, bool]:
+        request = call.as_sent()
+        bound = self._purse.bounds.bound(request, tier.model)
+        try:
+            rates = self._purse.prices.rates(tier.model, at=request.at, input_tokens=bound)
+        except UnknownModelPrice:
+            if any(budget.unit == "usd" and budget.mode == "hard" for budget in self._budgets):
+                raise
+            self._booking.fallback(f"budget: no price for {tier.model}, dollars not counted")
+            rates = None
+        most, kept = most_output(tier)
+        return Estimate.of(request, bound, most, rates), kept
+
+    def _ask(self, lease: str, estimate: Estimate) -> Generator[Effect, Any, Grant | None]:
+        holds = tuple(_hold(budget, self._request, estimate) for budget in self._budgets)
+        try:
+            grant: Grant = yield Reserve(lease, holds, LEASE, self._local)
+        except StoreError as error:
+            return (yield from self._without(error, lease, holds))
+        except Exception:
+            raise
+        except BaseException:  # interrupted while it was on its way: nobody knows whether it arrived
+            with suppress(StoreError):
+                yield Settle(lease, (0,) * len(holds), self._local)
+            raise
+        return grant
+
+    def _reap(self) -> Generator[Effect, Any, None]:
+        """Book what became of the calls of dead processes."""
+        try:
+            orphans: list[Orphan] = yield Reap()
+        except StoreError:  # the reservation after this one says so
+            return
+        for lease, lines in itertools.groupby(orphans, key=lambda orphan: orphan.lease):
+            yield Append(self._booking.orphan(lease, {line.account: line.charged for line in lines}))
+
+    def _without(self, error: StoreError, lease: str, holds: tuple[Hold, ...]) -> Generator[Effect, Any, Grant | None]:
+        """The accounts are down: refuse, go on alone, or let it go, as the strictest of the budgets says."""
+        ways = {budget.outage for budget in self._budgets}
+        if "refuse" in ways:
+            strict = next(budget for budget in self._budgets if budget.outage == "refuse")
+            why = f"its accounts are down ({error})"
+            raise BudgetExceeded(strict.name, None, 0, strict.limit, strict.unit, float("inf"), why) from error
+        self._booking.fallback(
+            f"budget: accounts down, {'a local share is spent' if 'local' in ways else 'not counted'}"
+        )
+        if "local" not in ways:
+            return None
+        self._local = True
+        grant: Grant = yield Reserve(lease, holds, LEASE, self._local)
+        return grant
+
+    def _less(self, estimate: Estimate, grant: Grant) -> Estimate | None:
+        """The estimate with answers as short as what is left demands, None where they would be too short."""
+        room = min(
+            affordable(estimate, budget.unit, standing.limit - standing.used - standing.held)
+            for budget, standing in zip(self._budgets, grant.standings, strict=True)
+            if budget.mode == "hard"
+        )
+        if room < min(FLOOR, estimate.output_tokens):
+            return None
+        return Estimate(estimate.input_tokens, room, estimate.answers, estimate.rates, estimate.input_rate)
+
+    def _refused(self, estimate: Estimate, grant: Grant) -> BudgetExceeded:
+        budget, standing = self._budgets[grant.refused], grant.standings[grant.refused]
+        left = max(0, standing.limit - standing.used - standing.held)
+        return BudgetExceeded(
+            budget.name, estimate.amount(budget.unit), left, budget.limit, budget.unit, standing.resets
+        )
+
+    def _warn(self, grant: Grant) -> None:
+        for budget, standing in zip(self._budgets, grant.standings, strict=True):
+            share = self._purse.warned.due(budget, standing)
+            if share is not None:
+                logger.warning("budget %r: %d %% of an account's limit is spent or reserved", budget.name, share * 100)
+                self._booking.note(f"budget: {budget.name} at {share:.0%}")
+            if budget.mode == "soft" and standing.used + standing.held > standing.limit:
+                self._booking.note(f"budget: {budget.name} exceeded, soft")
+
+
+def _hold(budget: Budget, request: Request, estimate: Estimate | None = None) -> Hold:
+    """The budget's line of a reservation; without an estimate, of nothing."""
+    return Hold(
+        budget.account(request),
+        budget.limit,
+        budget.window,
+        budget.rolling,
+        estimate.amount(budget.unit) if estimate else 0,
+        budget.mode == "hard",
+        budget.orphans,
+        estimate.amount(budget.unit, 0) if estimate else 0,
+    )
