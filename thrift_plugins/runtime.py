@@ -102,7 +102,7 @@ class Runtime:
         if not settings.budgets:
             return accounts
         if accounts is None:
-            accounts = open_accounts(settings.budget_url or accounts_beside(settings.store), clock=self.clock)
+            accounts = _accounts_of(settings, self.clock)
         if all(budget.outage != "local" for budget in settings.budgets):
             return accounts
         self.local_accounts = LocalSlices(clock=self.clock)
@@ -203,6 +203,32 @@ class Runtime:
         if self.accounts:
             self.accounts.close()
         self.store.close()
+
+
+def _accounts_of(settings: Config, clock: Clock = time.time) -> Accounts:
+    return open_accounts(settings.budget_url or accounts_beside(settings.store), clock=clock)
+
+
+def open_budgets(config: Config | str | Path | None, scope: Scope, run: str = "") -> list[Remaining]:
+    """How the budgets of an app stand, for somebody who makes no call.
+
+    Args:
+        config: the app's settings, the path of its `thrift.toml`, or None for the defaults.
+        scope: whose budgets.
+        run: which run's.
+
+    Raises:
+        ConfigError: a setting that cannot work.
+        StoreUnavailable: the accounts are down.
+    """
+    settings = config if isinstance(config, Config) else Config.load(config) if config else Config()
+    if not settings.budgets:
+        return []
+    accounts = _accounts_of(settings)
+    try:
+        return Purse(tuple(settings.budgets), Prices(settings.prices), PlainBounds()).remaining(accounts, scope, run)
+    finally:
+        accounts.close()
 
 
 def _cache_policy(settings: CacheConfig) -> CachePolicy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +13,12 @@ from typing import Any
 import orjson
 import pytest
 from langchain_openai import ChatOpenAI
+from typer.testing import CliRunner
 
+from tests.cli_kit import stranger
 from thrift_plugins import CacheConfig, Config, Runtime, run, scope
 from thrift_plugins.budgeting import Budget
+from thrift_plugins.cli import app
 from thrift_plugins.errors import BudgetExceeded, ConfigError, StoreUnavailable, UnknownModelPrice
 from thrift_plugins.langchain import ThriftChatModel
 from thrift_plugins.stores import MemoryAccounts, MemoryEventLog
@@ -272,3 +276,32 @@ def test_from_a_file(tmp_path: Path) -> None:
     file.write_text('[[budgets]]\nname = "day"\nusd = -5\n')
     with pytest.raises(ConfigError, match="above 0"):
         Runtime(file)
+
+
+def test_the_command_line(provider: LoopbackProvider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger(monkeypatch, tmp_path)
+    file = tmp_path / "thrift.toml"
+    file.write_text(
+        'store = "app.db"\n[[budgets]]\nname = "day"\nusd = 5\nwindow = "day"\nper = ["tenant"]\n'
+        '[[budgets]]\nname = "all"\ntokens = 50\nwindow = "total"\nmode = "soft"\n'
+    )
+    runtime = Runtime(file)
+    model = ThriftChatModel(
+        tiers=[ChatOpenAI(model=STRONG, base_url=provider.base_url, api_key="k", max_retries=0)], runtime=runtime
+    )
+    with scope(tenant="acme"):
+        model.invoke("How is the weather?")
+        day, everything = runtime.budgets()
+    runtime.close()
+    shown = json.loads(CliRunner().invoke(app, ["budgets", "--tenant", "acme", "--json"]).output)
+    assert [(one["name"], one["used"], one["held"], one["left"]) for one in shown] == [
+        ("day", day.used, 0, day.left),
+        ("all", everything.used, 0, 0),
+    ]
+    assert shown[0]["resets"] == day.resets
+    assert shown[1]["resets"] is None
+    table = CliRunner().invoke(app, ["budgets", "--tenant", "other"]).output
+    assert "$0.0000" in table
+    assert "never" in table
+    file.unlink()
+    assert "No budget covers this scope" in CliRunner().invoke(app, ["budgets"]).output

@@ -1,4 +1,4 @@
-"""The command line: `thrift-plugins replay`, `demo`, `cache` and `doctor`. `--help` loads neither framework."""
+"""The command line: `thrift-plugins replay`, `demo`, `cache`, `budgets` and `doctor`. `--help` loads neither framework."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from thrift_plugins.cli.budgets import budgets
 from thrift_plugins.cli.cache import cache
 from thrift_plugins.cli.demo import demo
 from thrift_plugins.cli.doctor import doctor
@@ -28,6 +29,7 @@ def _group() -> None:
 app.command()(replay)
 app.command()(demo)
 app.command()(doctor)
+app.command()(budgets)
 app.add_typer(cache)
 
 
