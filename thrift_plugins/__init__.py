@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from thrift_plugins.scope import current_scope, fresh, route, run, scope
 
 if TYPE_CHECKING:
-    from thrift_plugins.budgeting import Budget
+    from thrift_plugins.budgeting import Budget, Target
     from thrift_plugins.config import (
         CacheConfig,
         Config,
         FeatureConfig,
         LedgerConfig,
+        OutputConfig,
         RoutingConfig,
         SemanticConfig,
     )
@@ -45,12 +46,14 @@ _HOMES = {
     "ConfigError": "errors",
     "FeatureConfig": "config",
     "LedgerConfig": "config",
+    "OutputConfig": "config",
     "RoutingConfig": "config",
     "Runtime": "runtime",
     "SemanticConfig": "config",
     "StoreCorrupt": "errors",
     "StoreError": "errors",
     "StoreUnavailable": "errors",
+    "Target": "budgeting",
     "ThriftError": "errors",
     "TraceError": "errors",
     "UnknownModelPrice": "errors",
@@ -65,12 +68,14 @@ __all__ = [
     "ConfigError",
     "FeatureConfig",
     "LedgerConfig",
+    "OutputConfig",
     "RoutingConfig",
     "Runtime",
     "SemanticConfig",
     "StoreCorrupt",
     "StoreError",
     "StoreUnavailable",
+    "Target",
     "ThriftError",
     "TraceError",
     "UnknownModelPrice",

@@ -11,6 +11,9 @@
     [routing]
     enabled = false
 
+    [output.features.faq]
+    words = 60
+
     [[budgets]]
     name = "a tenant's day"
     usd = 5
@@ -34,7 +37,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from thrift_plugins.budgeting import Budget
+from thrift_plugins.budgeting import Budget, OutputMode, Target
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices.names import tidy
 
@@ -164,6 +167,37 @@ class RoutingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputConfig:
+    """Settings of output budgets: how long answers are to be.
+
+    Attributes:
+        mode: "off", "soft" (it is asked for in the prompt) or "hard" (and what is far longer than usual is cut).
+        words: an answer's length in English words, or what says as much in another language.
+        tokens: the same in tokens; give one of the two, or neither.
+        form: a sentence on the form of an answer, asked for as it stands.
+        temperature: the lowest and the highest, empty for the app's own.
+        features: feature to its own target, over that for all.
+    """
+
+    mode: OutputMode = "off"
+    words: int | None = None
+    tokens: int | None = None
+    form: str = ""
+    temperature: Sequence[float] = ()
+    features: Mapping[str, Target] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _settle(self, "output.")
+        object.__setattr__(self, "features", {name: _target(name, one) for name, one in self.features.items()})
+        self.default()
+
+    def default(self) -> Target:
+        """The target of every feature that has none of its own."""
+        low_high = tuple(self.temperature) or None
+        return Target(self.words, self.tokens, self.mode, self.form, low_high)  # type: ignore[arg-type]  # it checks
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerConfig:
     """Settings of the ledger.
 
@@ -189,6 +223,7 @@ class Config:
     Attributes:
         store: where answers are kept: "memory:", "sqlite:///path", "redis://...", or "" for the default file.
         prices: model to its rates in US dollars per million tokens; over the built-in ones.
+        output: how long answers are to be.
         budgets: what may be spent, by whom, and in what time.
         budget_url: where the accounts of budgets are kept: as for `store`, or "" for beside the store.
     """
@@ -198,6 +233,7 @@ class Config:
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    output: OutputConfig = field(default_factory=OutputConfig)
     budgets: Sequence[Budget] = ()
     budget_url: str = field(default="", repr=False)
 
@@ -306,6 +342,19 @@ def _features(given: Mapping[str, FeatureConfig | Mapping[str, Any]]) -> Mapping
         else:
             raise ConfigError(f"cache.features.{name} must be a table, not {type(settings).__name__}")
     return made
+
+
+def _target(feature: str, given: Target | Mapping[str, Any]) -> Target:
+    """A feature's target, which a file gives as a table."""
+    if isinstance(given, Target):
+        return given
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"output.features.{feature} must be a table, not {type(given).__name__}")
+    known = ("mode", "words", "tokens", "form", "temperature")
+    for key in given:
+        if key not in known:
+            raise ConfigError.unknown_key(key, known, f"output.features.{feature}")
+    return Target(**given)
 
 
 def _budgets(given: Sequence[Budget | Mapping[str, Any]]) -> tuple[Budget, ...]:

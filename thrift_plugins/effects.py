@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from thrift_plugins.budgeting import Plan
 from thrift_plugins.caching import Admission
 from thrift_plugins.caching.flights import Flight, Landing
 from thrift_plugins.ledger.event import Event
@@ -161,6 +162,7 @@ class Call:
     Attributes:
         most: output tokens that an answer may have, None where nobody counts them. A stream that gives more is cut.
         imposed: whether the app's own settings allow more, so that the provider must be told.
+        plan: how the answer is to be shorter, None where nothing is asked. `request` has its notes already.
         form: gives the request in the form in which it is sent, where whoever performs it knows a better one.
         delivered: whether the caller has seen any of the answer, so that nobody else may answer now.
         held: whether the app has a piece of the answer in its hands, and has not asked for the next.
@@ -177,6 +179,7 @@ class Call:
     partial: Reply | None = None
     most: int | None = None
     imposed: bool = False
+    plan: Plan | None = None
     form: Callable[[Request], Request] | None = None
 
     def as_sent(self) -> Request:

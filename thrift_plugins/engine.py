@@ -6,6 +6,7 @@ asynchronously, whole or streamed. Whatever ends a call, the generator books it 
 
     cache: find an answer             hit: replay it, pay nothing; stale: and renew it in the background
     route: a tier, with the reason    constraints before score
+    output: ask for a shorter answer  by the feature's target; what it is worth is modelled
     budget: reserve                   refuse here, before anything is paid
     call                              a recoverable failure: the next tier that can
     budget: settle                    what was used, whatever came of it
@@ -20,6 +21,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from thrift_plugins.budgeting import OutputPolicy, is_cut
 from thrift_plugins.cached import Cached, Hit
 from thrift_plugins.caching import CachePolicy
 from thrift_plugins.effects import Append, Call, Effect, Flow, Renew, Replay
@@ -27,7 +29,7 @@ from thrift_plugins.errors import BudgetExceeded, ThriftError, UnknownModelPrice
 from thrift_plugins.ledger.booking import Booking
 from thrift_plugins.routing import Router, forced, input_billed, recoverable, rejects
 from thrift_plugins.spending import Purse, Spending
-from thrift_plugins.types import NO_USAGE, Decision, Reply, Request, Tier, Usage
+from thrift_plugins.types import NO_USAGE, Decision, Patch, Reply, Request, Tier, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Engine:
         standing: what is out of order for every call, for the ledger.
         patience: seconds to wait for others who make the same call already; None: nobody waits.
         semantic: whether answers to similar questions are searched for.
-        purse: the budgets.
+        purse: the budgets of what may be spent.
+        output: the budgets of how long answers may be.
     """
 
     cache: CachePolicy | None = None
@@ -49,6 +52,7 @@ class Engine:
     patience: float | None = None
     semantic: bool = False
     purse: Purse | None = None
+    output: OutputPolicy | None = None
 
     def call(
         self, request: Request, tiers: Sequence[Tier], baseline: int, *, dialect: str, streamed: bool = False
@@ -105,11 +109,14 @@ class Engine:
 
     def _attempts(self, request: Request, tiers: Sequence[Tier], cached: Cached | None, booking: Booking) -> _Attempts:
         spending = self.purse.of(request, booking) if self.purse else None
-        return _Attempts(request, tiers, cached, spending, booking)
+        return _Attempts(request, tiers, cached, spending, self.output, booking)
 
     def _cached(self, request: Request, booking: Booking, *, streamed: bool) -> Cached | None:
         if self.cache is None:
             return None
+        shorter = self.output.signature(request) if self.output else ""
+        if shorter:
+            request = replace(request, identity=f"{request.identity} {shorter}")
         try:
             admission = self.cache.admit(request)
         except Exception as error:  # noqa: BLE001  a rule may be the app's own; its bugs must not stop the call
@@ -192,6 +199,7 @@ class _Attempts:
     tiers: Sequence[Tier]
     cached: Cached | None
     spending: Spending | None
+    output: OutputPolicy | None
     booking: Booking
 
     def make(self, decision: Decision) -> Flow:
@@ -206,7 +214,7 @@ class _Attempts:
     def _answer(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply, Tier]]:
         """Ask the tier chosen, and those above it while one fails or its answer cannot stand."""
         left = list(decision.alternatives)
-        tier, call = self.tiers[decision.tier], Call(decision.tier, self.request, decision)
+        tier, call = self.tiers[decision.tier], self._call(decision)
         try:
             yield from self._reserve(call, tier)
         except BaseException as error:
@@ -227,6 +235,31 @@ class _Attempts:
             decision, tier = call.decision, self.tiers[call.tier]
             self.booking.routed(decision)
 
+    def _call(self, decision: Decision) -> Call:
+        """The call that a decision comes to, with what is asked so that its answer is shorter."""
+        call = Call(decision.tier, self.request, decision)
+        if self.output is None:
+            return call
+        try:
+            plan = self.output.plan(self.request, self.tiers[decision.tier])
+        except Exception as error:  # noqa: BLE001  a prompt may hold anything; a longer answer is no reason to fail
+            self.booking.fallback(f"output: not planned ({type(error).__name__})")
+            return call
+        if plan is not None:
+            request = replace(self.request, messages=plan.messages) if plan.messages else self.request
+            call = Call(decision.tier, request, decision, most=plan.most, imposed=plan.most is not None, plan=plan)
+            self.booking.note(f"output: {', '.join(plan.reasons)}")
+        return call
+
+    def _learnt(self, output: OutputPolicy, call: Call, tier: Tier, reply: Reply) -> Patch | None:
+        """What the plan was worth, once its answer has been learnt from."""
+        try:
+            output.learn(self.request, tier, reply, call.plan)
+            return output.patch(self.request, tier, reply, call.plan) if call.plan else None
+        except Exception as error:  # noqa: BLE001  as above
+            self.booking.fallback(f"output: not learnt ({type(error).__name__})")
+            return None
+
     def _ask(self, call: Call, tier: Tier, *, may_go_on: bool) -> Generator[Effect, Any, _Attempt]:
         """One call on a model, however it ends."""
         try:
@@ -238,6 +271,11 @@ class _Attempts:
             return _Attempt(usage, None, error, recoverable(error) if free else None)
         reply = reply.given_by(tier.name, self.booking.measured(reply, tier, call.as_sent))
         yield from self._settle(tier, reply.usage)
+        if self.output is not None:
+            self.booking.shortened(self._learnt(self.output, call, tier, reply))
+        if call.imposed and is_cut(reply):  # by us: another model would be cut too
+            self.booking.note(f"output: cut at {call.most} tokens")
+            may_go_on = False
         why = rejects(self.request, reply) if may_go_on and not call.delivered else None
         return _Attempt(reply.usage, reply, None, why)
 
@@ -246,9 +284,7 @@ class _Attempts:
         above = left.pop(0)
         tier = self.tiers[above]
         reasons = (attempt.why or "", *decision.reasons)
-        call = Call(
-            above, self.request, replace(decision, tier=above, name=tier.name, policy="fallback", reasons=reasons)
-        )
+        call = self._call(replace(decision, tier=above, name=tier.name, policy="fallback", reasons=reasons))
         try:
             yield from self._reserve(call, tier)
         except (BudgetExceeded, UnknownModelPrice) as refused:

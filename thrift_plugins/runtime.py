@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from thrift_plugins.background import Background
 from thrift_plugins.caching import CachePolicy, Rule
-from thrift_plugins.config import CacheConfig, Config
+from thrift_plugins.budgeting import OutputPolicy
+from thrift_plugins.config import CacheConfig, Config, OutputConfig
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.forgetting import Forgetting
@@ -86,6 +87,7 @@ class Runtime:
             patience=settings.cache.flight_wait if settings.cache.single_flight else None,
             semantic=self.semantic is not None,
             purse=self.purse,
+            output=_output_policy(settings.output),
         )
         self.background = Background()
         self.ledger = self._open_ledger(event_log)
@@ -203,6 +205,13 @@ class Runtime:
         if self.accounts:
             self.accounts.close()
         self.store.close()
+
+
+def _output_policy(settings: OutputConfig) -> OutputPolicy | None:
+    targets = (settings.default(), *settings.features.values())
+    if all(target.mode == "off" for target in targets):
+        return None
+    return OutputPolicy(settings.features, settings.default())
 
 
 def _accounts_of(settings: Config, clock: Clock = time.time) -> Accounts:

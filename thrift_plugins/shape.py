@@ -50,20 +50,20 @@ def _given_by_call(request: Request, reply: Reply) -> str | None:
 
 def _tool_problem(request: Request, reply: Reply) -> str | None:
     if not reply.tool_calls:
-        return "no tool call" if _required_tool(request) is not None else None
+        return "no tool call" if required_tool(request) is not None else None
     declared = {portable(str(function(tool).get("name"))): function(tool) for tool in request.tools}
     if declared:  # without declared tools the call is the adapter's own, for example a structured answer
         for call in reply.tool_calls:
             problem = _call_problem(call, declared)
             if problem is not None:
                 return problem
-    wanted = _required_tool(request)
+    wanted = required_tool(request)
     if wanted and all(portable(call.name) != portable(wanted) for call in reply.tool_calls):
         return f"tool {wanted!r} not called"
     return None
 
 
-def _required_tool(request: Request) -> str | None:
+def required_tool(request: Request) -> str | None:
     """Name of the tool that must be called, "" for any of them, None where none must."""
     choice = request.params.get("tool_choice")
     if choice in {"required", "any"} if isinstance(choice, str) else choice is True:

@@ -213,6 +213,8 @@ class Spending:
             self._booking.fallback(f"budget: no price for {tier.model}, dollars not counted")
             rates = None
         most, kept = most_output(tier)
+        if call.most is not None and call.most < most:
+            most, kept = call.most, False
         return Estimate.of(request, bound, most, rates), kept
 
     def _ask(self, lease: str, estimate: Estimate) -> Generator[Effect, Any, Grant | None]:

@@ -12,8 +12,8 @@ import thrift_plugins
 
 PLACES = {
     "thrift_plugins": {
-        "Budget", "BudgetExceeded", "CacheConfig", "Config", "ConfigError", "FeatureConfig", "LedgerConfig", "RoutingConfig", "Runtime", "SemanticConfig",
-        "StoreCorrupt", "StoreError", "StoreUnavailable", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "fresh", "route",
+        "Budget", "BudgetExceeded", "CacheConfig", "Config", "ConfigError", "FeatureConfig", "LedgerConfig", "OutputConfig", "RoutingConfig", "Runtime", "SemanticConfig",
+        "StoreCorrupt", "StoreError", "StoreUnavailable", "Target", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "fresh", "route",
         "run", "scope",
     },
     "thrift_plugins.langchain": {"ResponseCache", "ThriftChatModel", "LangChainEmbedder"},

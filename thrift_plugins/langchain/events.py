@@ -148,7 +148,7 @@ def events(flow: Flow, runtime: Runtime, turn: Turn) -> ChatModelStream:
     watch = _Watch(flow, runtime, effect, pulled=True)
     model, config, kwargs = turn.target(effect)
     try:
-        stream = model.stream_events(turn.given, _with(config, _Handler(watch)), version="v3", **kwargs)
+        stream = model.stream_events(turn.asking(effect), _with(config, _Handler(watch)), version="v3", **kwargs)
     except BaseException as error:
         watch.failed(error)
         raise
@@ -162,7 +162,9 @@ async def aevents(flow: Flow, runtime: Runtime, turn: Turn) -> AsyncChatModelStr
     watch = _Watch(flow, runtime, effect, pulled=False)
     model, config, kwargs = turn.target(effect)
     try:
-        stream = await model.astream_events(turn.given, _with(config, _AsyncHandler(watch)), version="v3", **kwargs)
+        stream = await model.astream_events(
+            turn.asking(effect), _with(config, _AsyncHandler(watch)), version="v3", **kwargs
+        )
     except BaseException as error:
         await watch.afailed(error)
         raise

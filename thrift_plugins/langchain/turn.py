@@ -1,5 +1,7 @@
 """One call in LangChain's types: asks the tier that the flow names, with the caller's own input and config."""
 
+# ruff: noqa: SLF001  LangChain's reading of an input is behind an underscore
+
 from __future__ import annotations
 
 import json
@@ -14,7 +16,7 @@ from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langsmith.run_helpers import tracing_context
 
-from thrift_plugins.budgeting import Fuse
+from thrift_plugins.budgeting import Fuse, noted
 from thrift_plugins.effects import Call, Replay
 from thrift_plugins.langchain.billed import billed
 from thrift_plugins.langchain.convert import merged, message_out, reply_in
@@ -59,9 +61,21 @@ class Turn:
             effect.form = partial(_as_sent, options={**getattr(bound, "kwargs", {}), **self.kwargs})
             if effect.imposed:
                 kwargs = {**kwargs, **dict.fromkeys(tier.limit_names(kwargs), effect.most)}
+            if effect.plan is not None and effect.plan.temperature is not None:
+                kwargs = {**kwargs, "temperature": effect.plan.temperature}
         if isinstance(effect, Replay):
             model = _stand_in(replay(tier.model, message_out(effect.reply)), bound)
         return model, self._told(effect.decision), kwargs
+
+    def asking(self, effect: Call | Replay) -> Any:
+        """What the app passed in, with the notes on it that ask for a shorter answer."""
+        plan = effect.plan if isinstance(effect, Call) else None
+        if plan is None or not plan.notes:
+            return self.given
+        messages = self.tiers[effect.decision.tier].model._convert_input(self.given).to_messages()
+        for at, text in plan.notes:
+            messages[at] = messages[at].model_copy(update={"content": noted(messages[at].content, text)})
+        return messages
 
     def _told(self, decision: Decision) -> RunnableConfig:
         """The caller's config with the decision in its metadata, where every callback and event shows it."""
@@ -103,7 +117,7 @@ class Turn:
         """Ask, and keep the message for the app."""
         model, config, kwargs = self.target(effect)
         try:
-            return self._take(model.invoke(self.given, config, **kwargs), effect)
+            return self._take(model.invoke(self.asking(effect), config, **kwargs), effect)
         except BaseException as error:
             _broke(effect, error)
             raise
@@ -112,7 +126,7 @@ class Turn:
         """`call` without blocking the event loop."""
         model, config, kwargs = self.target(effect)
         try:
-            return self._take(await model.ainvoke(self.given, config, **kwargs), effect)
+            return self._take(await model.ainvoke(self.asking(effect), config, **kwargs), effect)
         except BaseException as error:
             _broke(effect, error)
             raise
@@ -122,7 +136,7 @@ class Turn:
         model, config, kwargs = self.target(effect)
         chunks: list[AIMessageChunk] = []
         fuse = self._fuse(effect)
-        stream = cast("Iterator[AIMessageChunk]", model.stream(self.given, config, **kwargs))
+        stream = cast("Iterator[AIMessageChunk]", model.stream(self.asking(effect), config, **kwargs))
         try:
             for chunk in stream:
                 self._passing(chunk, chunks, effect)
@@ -145,7 +159,7 @@ class Turn:
         model, config, kwargs = self.target(effect)
         chunks: list[AIMessageChunk] = []
         fuse = self._fuse(effect)
-        stream = cast("AsyncIterator[AIMessageChunk]", model.astream(self.given, config, **kwargs))
+        stream = cast("AsyncIterator[AIMessageChunk]", model.astream(self.asking(effect), config, **kwargs))
         try:
             async for chunk in stream:
                 self._passing(chunk, chunks, effect)
@@ -224,7 +238,7 @@ class GenerateTurn(Turn):
         """Ask, and keep the result for the app."""
         model, config, kwargs = self._generator(effect)
         try:
-            return self._took(model.generate([self.given], **config, **kwargs), effect)
+            return self._took(model.generate([self.asking(effect)], **config, **kwargs), effect)
         except BaseException as error:
             _broke(effect, error)
             raise
@@ -233,7 +247,7 @@ class GenerateTurn(Turn):
         """`call` without blocking the event loop."""
         model, config, kwargs = self._generator(effect)
         try:
-            return self._took(await model.agenerate([self.given], **config, **kwargs), effect)
+            return self._took(await model.agenerate([self.asking(effect)], **config, **kwargs), effect)
         except BaseException as error:
             _broke(effect, error)
             raise

@@ -52,6 +52,7 @@ class Booking:
         self._renewal = renewal
         self._reserved: dict[str, Json] = {}
         self._settled: dict[str, int] = {}
+        self._shortened: Patch | None = None
 
     def fallback(self, what: str) -> None:
         """Note a part that was out of order, in words for the ledger."""
@@ -69,6 +70,10 @@ class Booking:
         """Note what an attempt was charged of each budget."""
         for name, amount in amounts.items():
             self._settled[name] = self._settled.get(name, 0) + amount
+
+    def shortened(self, patch: Patch | None) -> None:
+        """Note what an output budget has changed about the usage of the latest attempt."""
+        self._shortened = patch
 
     def chosen_by_the_app(self, tier: Tier) -> None:
         """Note the tier that the call insists on: the app's own choice is its baseline, and no saving of ours."""
@@ -162,12 +167,16 @@ class Booking:
             return self._unasked(outcome, tier, usage, error)
         before = known or usage
         patches: list[Patch] = []
+        shortened = self._shortened if outcome == "answered" and known is None else None
+        if shortened is not None:
+            patches.append(shortened)
+            before = shortened.before
         if tier.model != self._baseline.model:
             source: Provenance = "replayed" if known else "modelled"
             patches.append(Patch("routing", "model", self._baseline.model, tier.model, source))
             if known and replace(known, source=usage.source) != usage:
                 patches.append(Patch("routing", "usage", before, usage, source))
-        else:
+        elif shortened is None:
             before = usage
         cost = Cost(self._baseline.model, before)
         return self._event(

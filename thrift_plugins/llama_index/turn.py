@@ -18,6 +18,7 @@ from thrift_plugins.effects import Call, Replay
 from thrift_plugins.errors import UnsupportedByTier
 from thrift_plugins.llama_index.closing import aclose, close
 from thrift_plugins.llama_index.convert import as_mapping, finish_in, latest, reply_as, usage_in
+from thrift_plugins.llama_index.noting import with_notes
 from thrift_plugins.llama_index.replay import replaying
 from thrift_plugins.llama_index.tier import ModelTier, capped, shortened, twin
 from thrift_plugins.types import NO_USAGE, Reply, Usage
@@ -61,6 +62,8 @@ class Turn:
             own = twin(own, {"callback_manager": CallbackManager([])})
         if isinstance(effect, Replay):
             return replaying(own, effect.reply)
+        if effect.plan is not None and effect.plan.temperature is not None:
+            own = twin(own, {"temperature": effect.plan.temperature})
         return capped(own, effect.most) if effect.imposed and effect.most else own
 
     def quiet(self) -> Self:
@@ -98,10 +101,18 @@ class Turn:
         method = getattr(self.model(effect), self.operation, None)
         if method is None:  # only those with tools are not every LLM's
             raise UnsupportedByTier({effect.decision.name: "tools"})
-        kwargs = {name: _copied(value) for name, value in self.kwargs.items()}
+        args, kwargs = (
+            [_copied(value) for value in self.args],
+            {name: _copied(value) for name, value in self.kwargs.items()},
+        )
         if isinstance(effect, Call) and effect.imposed and effect.most:
             kwargs = self.shortened(kwargs, effect.most)
-        return method(*map(_copied, self.args), **kwargs)
+        plan = effect.plan if isinstance(effect, Call) else None
+        if plan is not None and plan.notes:
+            args, kwargs = with_notes(self.operation, args, kwargs, plan.notes)
+        if plan is not None and plan.temperature is not None and "temperature" in kwargs:
+            kwargs["temperature"] = plan.temperature
+        return method(*args, **kwargs)
 
     def call(self, effect: Call | Replay) -> Reply:
         """Ask, and keep the response for the app."""

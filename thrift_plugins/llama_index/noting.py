@@ -1,0 +1,65 @@
+"""Notes that ask for a shorter answer, put on the arguments of the framework's methods. The app's own objects stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
+
+from thrift_plugins.budgeting import Note, noted
+
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
+    "chat": ("messages",),
+    "complete": ("prompt",),
+    "chat_with_tools": ("tools", "user_msg", "chat_history"),
+}
+
+
+def with_notes(
+    operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], notes: Sequence[Note]
+) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a call with notes on its messages.
+
+    Args:
+        operation: name of the method, in any of its four forms.
+        notes: by the places of the messages in the request.
+    """
+    names = _NAMES[operation.removeprefix("a").removeprefix("stream_")]
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    if "prompt" in given:
+        told = {"prompt": noted(given["prompt"], notes[0].text)}
+    elif "messages" in given:
+        told = {"messages": _noted(given["messages"], notes)}
+    else:
+        told = _turns_noted(given.get("chat_history") or (), given.get("user_msg"), notes)
+    positional = [told.get(name, value) for name, value in zip(names, args, strict=False)]
+    named = {name: value for name, value in {**kwargs, **told}.items() if name not in names[: len(args)]}
+    return [*positional, *args[len(names) :]], named
+
+
+def _turns_noted(
+    history: Sequence[ChatMessage], spoken: str | ChatMessage | None, notes: Sequence[Note]
+) -> dict[str, Any]:
+    if spoken is None:
+        return {"chat_history": _noted(history, notes)}
+    turn = ChatMessage(role=MessageRole.USER, content=spoken) if isinstance(spoken, str) else spoken
+    *earlier, last = _noted([*history, turn], notes)
+    return {"chat_history": earlier, "user_msg": last}
+
+
+def _noted(messages: Sequence[ChatMessage], notes: Sequence[Note]) -> list[ChatMessage]:
+    told = list(messages)
+    for at, text in notes:
+        told[at] = _with(told[at], text)
+    return told
+
+
+def _with(message: ChatMessage, text: str) -> ChatMessage:
+    """A copy. One of a single text stays that: not every provider takes several."""
+    blocks: list[Any] = list(message.blocks)
+    if len(blocks) == 1 and isinstance(blocks[0], TextBlock):
+        blocks = [blocks[0].model_copy(update={"text": noted(blocks[0].text, text)})]
+    else:
+        blocks.append(TextBlock(text=text))
+    return message.model_copy(update={"blocks": blocks})
