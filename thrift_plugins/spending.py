@@ -32,6 +32,9 @@ LEASE = 900.0
 FLOOR = 64
 """Output tokens below which an answer is not worth having: a call that would be cut to fewer is refused."""
 
+_TAKEN_BY_ALL = 4_096
+"""The largest limit on an answer's length that no chat model refuses, for those whose own is not known."""
+
 _REAP_EVERY = 64
 _REMEMBERED = 10_000
 
@@ -159,23 +162,23 @@ class Spending:
         """
         if self._purse.reaps():
             yield from self._reap()
-        estimate, kept = self._estimate(call, tier)
+        estimate, known = self._estimate(call, tier)
         self._attempts += 1
         lease = f"{self._request.id}/{self._attempts}"
         grant = yield from self._ask(lease, estimate)
         if grant is not None and not grant.granted:
-            less = self._less(estimate, grant)
+            less = self._less(estimate, grant, None if known else _TAKEN_BY_ALL)
             if less is None:
                 raise self._refused(estimate, grant)
             estimate = less
+            call.imposed = True
             grant = yield from self._ask(lease, estimate)
             if grant is not None and not grant.granted:
                 raise self._refused(estimate, grant)
             self._booking.note(f"budget: answer cut to {estimate.output_tokens} tokens")
-            kept = False
         self._lease = lease if grant is not None else None
         if any(budget.mode == "hard" for budget in self._budgets):
-            call.most, call.imposed = estimate.output_tokens, not kept
+            call.most = estimate.output_tokens
         if grant is not None:
             self._warn(grant)
             self._reserved = tuple(estimate.amount(budget.unit) for budget in self._budgets)
@@ -212,10 +215,10 @@ class Spending:
                 raise
             self._booking.fallback(f"budget: no price for {tier.model}, dollars not counted")
             rates = None
-        most, kept = most_output(tier)
+        most, known = most_output(tier)
         if call.most is not None and call.most < most:
-            most, kept = call.most, False
-        return Estimate.of(request, bound, most, rates), kept
+            most, known = call.most, True
+        return Estimate.of(request, bound, most, rates), known
 
     def _ask(self, lease: str, estimate: Estimate) -> Generator[Effect, Any, Grant | None]:
         holds = tuple(_hold(budget, self._request, estimate) for budget in self._budgets)
@@ -256,7 +259,7 @@ class Spending:
         grant: Grant = yield Reserve(lease, holds, LEASE, self._local)
         return grant
 
-    def _less(self, estimate: Estimate, grant: Grant) -> Estimate | None:
+    def _less(self, estimate: Estimate, grant: Grant, most: int | None) -> Estimate | None:
         """The estimate with answers as short as what is left demands, None where they would be too short."""
         room = min(
             affordable(estimate, budget.unit, standing.limit - standing.used - standing.held)
@@ -265,6 +268,7 @@ class Spending:
         )
         if room < min(FLOOR, estimate.output_tokens):
             return None
+        room = room if most is None else min(room, most)
         return Estimate(estimate.input_tokens, room, estimate.answers, estimate.rates, estimate.input_rate)
 
     def _refused(self, estimate: Estimate, grant: Grant) -> BudgetExceeded:

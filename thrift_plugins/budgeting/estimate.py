@@ -72,11 +72,11 @@ def spent(unit: Unit, usage: Usage, cost: Nano | None) -> int:
 
 
 _ANY = 16_384
-"""Output tokens where neither the app nor the model says how many there may be."""
+"""Output tokens where neither the app nor the model says how many there may be. Few answers are longer."""
 
 
 def most_output(tier: Tier) -> tuple[int, bool]:
-    """The most output tokens of an answer, and whether that is so untold: the app asks for it, or the model can no more."""
+    """The most output tokens of an answer, and whether that is known: the app asks for it, or the model can no more."""
     known = [limit for limit in (tier.limit, tier.max_output) if limit]
     return (min(known), True) if known else (_ANY, False)
 
