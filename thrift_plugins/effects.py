@@ -162,6 +162,7 @@ class Call:
     Attributes:
         most: output tokens that an answer may have, None where nobody counts them. A stream that gives more is cut.
         imposed: whether the app's own settings allow more, so that the provider must be told.
+        budgets: names of those that it is reserved of.
         plan: how the answer is to be shorter, None where nothing is asked. `request` has its notes already.
         form: gives the request in the form in which it is sent, where whoever performs it knows a better one.
         delivered: whether the caller has seen any of the answer, so that nobody else may answer now.
@@ -179,6 +180,7 @@ class Call:
     partial: Reply | None = None
     most: int | None = None
     imposed: bool = False
+    budgets: tuple[str, ...] = ()
     plan: Plan | None = None
     form: Callable[[Request], Request] | None = None
 

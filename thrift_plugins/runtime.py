@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thrift_plugins.background import Background
-from thrift_plugins.caching import CachePolicy, Rule
 from thrift_plugins.budgeting import OutputPolicy
+from thrift_plugins.caching import CachePolicy, Rule
 from thrift_plugins.config import CacheConfig, Config, OutputConfig
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
@@ -23,10 +23,11 @@ from thrift_plugins.ledger import Ledger
 from thrift_plugins.prices import Prices
 from thrift_plugins.routing import Router, RuleRouter
 from thrift_plugins.scope import current_recording, current_route, current_run, current_scope, wants_fresh
-from thrift_plugins.spending import PlainBounds, Purse, Remaining
+from thrift_plugins.spending import Purse, Remaining
 from thrift_plugins.stores import LocalSlices, accounts_beside, ledger_beside, open_accounts, open_event_log, open_store
 from thrift_plugins.stores.accounts import Accounts
 from thrift_plugins.stores.base import Clock, EventLog, Store
+from thrift_plugins.tokens import Bounds
 from thrift_plugins.types import Json, Message, Request, Scope
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class Runtime:
         self.semantic = self._open_semantic(policy, embedder)
         self.local_accounts: LocalSlices | None = None
         self.accounts = self._open_accounts(accounts)
-        self.purse = Purse(tuple(settings.budgets), self.prices, PlainBounds()) if settings.budgets else None
+        self.purse = Purse(tuple(settings.budgets), self.prices, Bounds()) if settings.budgets else None
         self.engine = Engine(
             cache=policy,
             router=(router or RuleRouter(caution=settings.routing.caution)) if settings.routing.enabled else None,
@@ -235,7 +236,7 @@ def open_budgets(config: Config | str | Path | None, scope: Scope, run: str = ""
         return []
     accounts = _accounts_of(settings)
     try:
-        return Purse(tuple(settings.budgets), Prices(settings.prices), PlainBounds()).remaining(accounts, scope, run)
+        return Purse(tuple(settings.budgets), Prices(settings.prices), Bounds()).remaining(accounts, scope, run)
     finally:
         accounts.close()
 

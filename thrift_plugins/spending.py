@@ -21,7 +21,6 @@ from thrift_plugins.errors import BudgetExceeded, StoreError, UnknownModelPrice
 from thrift_plugins.ledger.booking import Booking
 from thrift_plugins.prices import Prices
 from thrift_plugins.stores.accounts import Accounts, Grant, Hold, Orphan, Standing
-from thrift_plugins.tokens import count_messages
 from thrift_plugins.types import Request, Scope, Tier, Usage
 
 logger = logging.getLogger("thrift_plugins")
@@ -44,17 +43,6 @@ class Bounds(Protocol):
 
     def bound(self, request: Request, model: str) -> int: ...
     def learn(self, request: Request, model: str, usage: Usage) -> None: ...
-
-
-class PlainBounds:
-    """A prompt has at most as many tokens as bytes, and what its tools and its form add."""
-
-    def bound(self, request: Request, model: str) -> int:
-        """More tokens than the prompt can have."""
-        return count_messages(request.messages, model, request.tools, request.schema)
-
-    def learn(self, request: Request, model: str, usage: Usage) -> None:
-        """Nothing."""
 
 
 class Warned:
@@ -111,12 +99,15 @@ class Purse:
         prices: what a usage costs.
         bounds: how many tokens a prompt can have.
         warned: warnings given so far.
+        imposes: whether a model can be told to answer shorter than the app lets it. Where nobody can tell it, a call whose
+            own limit does not fit is refused.
     """
 
     budgets: tuple[Budget, ...]
     prices: Prices
     bounds: Bounds
     warned: Warned = field(default_factory=Warned)
+    imposes: bool = True
     _reserved: Iterator[int] = field(default_factory=itertools.count)
 
     def reaps(self) -> bool:
@@ -167,7 +158,8 @@ class Spending:
         lease = f"{self._request.id}/{self._attempts}"
         grant = yield from self._ask(lease, estimate)
         if grant is not None and not grant.granted:
-            less = self._less(estimate, grant, None if known else _TAKEN_BY_ALL)
+            firm = known and not self._purse.imposes
+            less = None if firm else self._less(estimate, grant, None if known else _TAKEN_BY_ALL)
             if less is None:
                 raise self._refused(estimate, grant)
             estimate = less
@@ -177,6 +169,7 @@ class Spending:
                 raise self._refused(estimate, grant)
             self._booking.note(f"budget: answer cut to {estimate.output_tokens} tokens")
         self._lease = lease if grant is not None else None
+        call.budgets = tuple(budget.name for budget in self._budgets)
         if any(budget.mode == "hard" for budget in self._budgets):
             call.most = estimate.output_tokens
         if grant is not None:

@@ -10,8 +10,7 @@ import tiktoken
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from thrift_plugins import tokens
-from thrift_plugins.tokens import bound, count, count_messages, count_reply, estimate, exact
+from thrift_plugins.tokens import bound, count, count_messages, count_reply, estimate, exact, vocabulary
 from thrift_plugins.types import NO_USAGE, Message, Reply, ToolCall
 
 billing = pytest.importorskip("thrift_plugins.testing.billing")
@@ -72,11 +71,11 @@ def test_estimate_is_linear(text, times):
 )
 def test_parts_are_the_text_and_no_run_in_them_is_long(runs):
     text = "".join(char * length for char, length in runs)
-    parts = list(tokens._parts(text))
+    parts = list(vocabulary._parts(text))
     assert "".join(parts) == text
     for part in parts:
         stretches = part.split() + part.translate({ord(char): "|" for char in part if not char.isspace()}).split("|")
-        assert max(map(len, stretches), default=0) < 2 * tokens._RUN
+        assert max(map(len, stretches), default=0) < 2 * vocabulary._RUN
 
 
 @many

@@ -12,7 +12,7 @@ import pytest
 import tiktoken
 
 from thrift_plugins import tokens
-from thrift_plugins.tokens import bound, count, count_messages, count_reply, estimate, exact
+from thrift_plugins.tokens import bound, count, count_messages, count_reply, estimate, exact, vocabulary
 from thrift_plugins.types import NO_USAGE, Message, Reply, ToolCall
 
 MODEL = "gpt-4o"
@@ -27,10 +27,10 @@ def o200k():
 @pytest.fixture
 def bare_machine(monkeypatch):
     """No encoding has been loaded yet, and none is remembered."""
-    tokens._encoding_of.cache_clear()
+    vocabulary.encoding_of.cache_clear()
     monkeypatch.setattr(tiktoken.registry, "ENCODINGS", {})
     yield monkeypatch
-    tokens._encoding_of.cache_clear()
+    vocabulary.encoding_of.cache_clear()
 
 
 def test_known_counts():
@@ -58,7 +58,7 @@ def test_other_models_get_the_estimate(model):
 
 
 def test_no_encoding_file_means_the_estimate(bare_machine):
-    bare_machine.setattr(tokens, "find_spec", lambda _name: None)
+    bare_machine.setattr(vocabulary, "find_spec", lambda _name: None)
     assert not exact(MODEL)
     assert count("hello world", MODEL) == estimate("hello world")
 
@@ -68,7 +68,7 @@ def test_a_damaged_encoding_file_means_the_estimate(bare_machine, tmp_path):
     folder.mkdir(parents=True)
     (folder / "fb374d419588a4632f3f557e76b4b70aebbca790").write_bytes(b"not base64 !\n")
     bare_machine.setattr(
-        tokens, "find_spec", lambda _name: type("Spec", (), {"submodule_search_locations": [tmp_path]})
+        vocabulary, "find_spec", lambda _name: type("Spec", (), {"submodule_search_locations": [tmp_path]})
     )
     bare_machine.setenv("HTTPS_PROXY", "http://127.0.0.1:1")  # tiktoken would fetch a damaged file again
     assert not exact(MODEL)
@@ -102,7 +102,7 @@ def test_threads_that_load_at_once(bare_machine):
 @pytest.mark.parametrize("unit", ["a", "!", " ", "\n", "中", "e\u0301", "ก็", " \n", "xY", "\ud800"])
 def test_long_runs_are_measured_in_parts_of_bounded_size(unit):
     text = (unit * 60_000)[:60_000]
-    parts = list(tokens._parts(text))
+    parts = list(vocabulary._parts(text))
     assert "".join(parts) == text
     assert max(map(len, parts)) <= 1_000
     assert count(text, MODEL) <= bound(text)
@@ -110,7 +110,7 @@ def test_long_runs_are_measured_in_parts_of_bounded_size(unit):
 
 def test_only_the_start_of_a_run_is_tried():
     text = "word  \n" * 50
-    tried = re.compile(tokens._LONG_RUN.pattern.replace("{1000,}", "+"))
+    tried = re.compile(vocabulary._LONG_RUN.pattern.replace("{1000,}", "+"))
     assert sum(bool(tried.match(text, start)) for start in range(len(text))) == 100
 
 
@@ -263,7 +263,7 @@ def test_schema():
 
 def test_counting_imports_no_framework():
     assert exact(MODEL)
-    assert tokens.find_spec("llama_index.core") is not None
+    assert vocabulary.find_spec("llama_index.core") is not None
     loaded = {name for name in sys.modules if name.startswith("llama_index.core")}
     if not loaded:  # another test may have imported it
         count_messages([Message("user", "hi")], MODEL)

@@ -23,7 +23,7 @@ from thrift_plugins.langchain.convert import merged, message_out, reply_in
 from thrift_plugins.langchain.replay import replay
 from thrift_plugins.langchain.tier import ModelTier
 from thrift_plugins.sent import as_sent
-from thrift_plugins.types import Decision, Message, Reply, Request
+from thrift_plugins.types import Message, Reply, Request
 
 Target = Runnable[Any, AIMessage]
 
@@ -65,7 +65,7 @@ class Turn:
                 kwargs = {**kwargs, "temperature": effect.plan.temperature}
         if isinstance(effect, Replay):
             model = _stand_in(replay(tier.model, message_out(effect.reply)), bound)
-        return model, self._told(effect.decision), kwargs
+        return model, self._told(effect), kwargs
 
     def asking(self, effect: Call | Replay) -> Any:
         """What the app passed in, with the notes on it that ask for a shorter answer."""
@@ -77,14 +77,17 @@ class Turn:
             messages[at] = messages[at].model_copy(update={"content": noted(messages[at].content, text)})
         return messages
 
-    def _told(self, decision: Decision) -> RunnableConfig:
+    def _told(self, effect: Call | Replay) -> RunnableConfig:
         """The caller's config with the decision in its metadata, where every callback and event shows it."""
-        told = {
+        decision = effect.decision
+        told: dict[str, Any] = {
             "thrift_route": decision.name,
             "thrift_policy": decision.policy,
             "thrift_reasons": list(decision.reasons),
             "thrift_request_id": self.request_id,
         }
+        if isinstance(effect, Call) and effect.budgets:
+            told["thrift_budgets"] = list(effect.budgets)  # a handler of the app's leaves these out
         config = self.config.copy()
         if self._asked:
             config.pop("run_id", None)  # it names one run, and an observer takes a second for the first
@@ -143,7 +146,7 @@ class Turn:
                 yield chunk
                 if isinstance(effect, Call):
                     effect.held = False
-                if fuse.burns(_shown(chunk)):
+                if fuse.burns(shown(chunk)):
                     yield _CUT.model_copy()
                     return _cut(chunks)
         except BaseException as error:
@@ -166,7 +169,7 @@ class Turn:
                 yield chunk
                 if isinstance(effect, Call):
                     effect.held = False
-                if fuse.burns(_shown(chunk)):
+                if fuse.burns(shown(chunk)):
                     yield _CUT.model_copy()
                     self._reply = _cut(chunks)
                     return
@@ -285,7 +288,7 @@ _CUT = AIMessageChunk(content="", response_metadata={"finish_reason": "length"},
 """The end of an answer that was cut by us, in the words of a provider that cuts one."""
 
 
-def _shown(chunk: AIMessageChunk) -> str:
+def shown(chunk: AIMessageChunk) -> str:
     """What of a piece the provider has counted."""
     return "".join([str(chunk.text), *(call.get("args") or "" for call in chunk.tool_call_chunks)])
 

@@ -239,6 +239,8 @@ class Turn:
             "request_id": self.request_id,
             "hit": isinstance(effect, Replay),
         }
+        if isinstance(effect, Call) and effect.budgets:
+            mark["budgets"] = list(effect.budgets)  # a handler of the app's leaves these out
         if self.unheard:
             mark["renewal"] = True
         if isinstance(effect, Replay):
