@@ -39,6 +39,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from thrift_plugins.budgeting import Budget, OutputMode, Target
 from thrift_plugins.errors import ConfigError
+from thrift_plugins.prices.files import over, read_prices
 from thrift_plugins.prices.names import tidy
 
 Section = TypeVar("Section")
@@ -204,16 +205,20 @@ class LedgerConfig:
     Attributes:
         url: where events are kept: "sqlite:///path", "memory:", or "" for a file of its own beside the store's.
         capacity: events that may wait while that is down.
+        holdout: share of conversations that no tactic touches, so that it can be measured what they are worth; 0 to 1.
     """
 
     enabled: bool = True
     url: str = field(default="", repr=False)  # it may hold a password
     capacity: int = 20_000
+    holdout: float = 0.0
 
     def __post_init__(self) -> None:
         _settle(self, "ledger.")
         if self.capacity < 1:
             raise ConfigError(f"ledger.capacity must be 1 or more, not {self.capacity}")
+        if not 0 <= self.holdout <= 1:
+            raise ConfigError(f"ledger.holdout must be 0 to 1, not {self.holdout}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +227,8 @@ class Config:
 
     Attributes:
         store: where answers are kept: "memory:", "sqlite:///path", "redis://...", or "" for the default file.
-        prices: model to its rates in US dollars per million tokens; over the built-in ones.
+        prices: model to its rates in US dollars per million tokens; over those of the file, and the built-in ones.
+        prices_file: a TOML or JSON file of such prices, which are then in `prices`; "" for none.
         output: how long answers are to be.
         budgets: what may be spent, by whom, and in what time.
         budget_url: where the accounts of budgets are kept: as for `store`, or "" for beside the store.
@@ -233,6 +239,7 @@ class Config:
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    prices_file: str = ""
     output: OutputConfig = field(default_factory=OutputConfig)
     budgets: Sequence[Budget] = ()
     budget_url: str = field(default="", repr=False)
@@ -241,6 +248,8 @@ class Config:
         _settle(self, "")
         object.__setattr__(self, "budgets", _budgets(self.budgets))
         _check_prices(self.prices)
+        if self.prices_file:
+            object.__setattr__(self, "prices", over(read_prices(self.prices_file), self.prices))
 
     @classmethod
     def none(cls) -> Config:

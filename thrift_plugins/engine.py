@@ -17,7 +17,7 @@ asynchronously, whole or streamed. Whatever ends a call, the generator books it 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -44,6 +44,7 @@ class Engine:
         semantic: whether answers to similar questions are searched for.
         purse: the budgets of what may be spent.
         output: the budgets of how long answers may be.
+        holdout: whether a call is left alone by every tactic, so that it can be seen what they are worth.
     """
 
     cache: CachePolicy | None = None
@@ -53,6 +54,7 @@ class Engine:
     semantic: bool = False
     purse: Purse | None = None
     output: OutputPolicy | None = None
+    holdout: Callable[[Request], bool] | None = None
 
     def call(
         self, request: Request, tiers: Sequence[Tier], baseline: int, *, dialect: str, streamed: bool = False
@@ -73,11 +75,16 @@ class Engine:
             UnknownModelPrice: a hard budget in dollars, and a model without a price.
         """
         booking = Booking(request, tiers[baseline], dialect, self.standing)
-        cached = self._cached(request, booking, streamed=streamed)
+        held = self.holdout is not None and self.holdout(request)
+        if held:
+            booking.held_out()
+        cached = None if held else self._cached(request, booking, streamed=streamed)
         try:
             insisted = _insisted(request, tiers, booking)
             hit = (yield from cached.find()) if cached else None
-            if hit is None:
+            if held:
+                decision = insisted or Decision(baseline, tiers[baseline].name, "holdout")
+            elif hit is None:
                 decision = insisted or self._route(request, tiers, baseline, booking)
             else:
                 decision = _stood_for(hit, tiers, baseline)
@@ -86,7 +93,7 @@ class Engine:
             raise
         booking.routed(decision)
         if hit is None:
-            yield from self._attempts(request, tiers, cached, booking).make(decision)
+            yield from self._attempts(request, tiers, cached, booking, held=held).make(decision)
         else:
             if hit.stale_key is not None:
                 yield Renew(hit.stale_key, self._renewal(request, tiers, baseline, dialect))
@@ -107,9 +114,11 @@ class Engine:
         booking.routed(decision)
         yield from self._attempts(request, tiers, cached, booking).make(decision)
 
-    def _attempts(self, request: Request, tiers: Sequence[Tier], cached: Cached | None, booking: Booking) -> _Attempts:
+    def _attempts(
+        self, request: Request, tiers: Sequence[Tier], cached: Cached | None, booking: Booking, *, held: bool = False
+    ) -> _Attempts:
         spending = self.purse.of(request, booking) if self.purse else None
-        return _Attempts(request, tiers, cached, spending, self.output, booking)
+        return _Attempts(request, tiers, cached, spending, self.output, booking, held)
 
     def _cached(self, request: Request, booking: Booking, *, streamed: bool) -> Cached | None:
         if self.cache is None:
@@ -201,6 +210,7 @@ class _Attempts:
     spending: Spending | None
     output: OutputPolicy | None
     booking: Booking
+    held: bool
 
     def make(self, decision: Decision) -> Flow:
         """Ask, keep, book."""
@@ -238,7 +248,7 @@ class _Attempts:
     def _call(self, decision: Decision) -> Call:
         """The call that a decision comes to, with what is asked so that its answer is shorter."""
         call = Call(decision.tier, self.request, decision)
-        if self.output is None:
+        if self.output is None or self.held:
             return call
         try:
             plan = self.output.plan(self.request, self.tiers[decision.tier])

@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.forgetting import Forgetting
 from thrift_plugins.ledger import Ledger
+from thrift_plugins.ledger.holdout import in_holdout
 from thrift_plugins.prices import Prices
 from thrift_plugins.routing import Router, RuleRouter
 from thrift_plugins.scope import current_recording, current_route, current_run, current_scope, wants_fresh
@@ -89,6 +90,7 @@ class Runtime:
             semantic=self.semantic is not None,
             purse=self.purse,
             output=_output_policy(settings.output),
+            holdout=_holdout(settings),
         )
         self.background = Background()
         self.ledger = self._open_ledger(event_log)
@@ -206,6 +208,12 @@ class Runtime:
         if self.accounts:
             self.accounts.close()
         self.store.close()
+
+
+def _holdout(settings: Config) -> Callable[[Request], bool] | None:
+    """Drawn alike in all processes of an app: they share a store."""
+    share, secret = settings.ledger.holdout, settings.store.encode()
+    return (lambda request: in_holdout(request, share, secret)) if share and settings.ledger.enabled else None
 
 
 def _output_policy(settings: OutputConfig) -> OutputPolicy | None:

@@ -24,7 +24,9 @@ TOLD = {
     "05_redis": ("paid for: ", "from the cache: "),
     "06_cache_only": ("1 hits, 2 misses",),
     "07_forgetting": ("paid for\nfrom the cache\n1 answer forgotten: the document has changed\npaid for\n",),
+    "playbook_table": ("sum              3,270   3,070", "4,200 - 1,130 = 3,070: 200 counted twice"),
 }
+ASKS_NOBODY = {"playbook_table"}
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +61,7 @@ def test_example(
         out = run(example, capsys)
     for words in TOLD[example.stem]:
         assert words in out
-    assert bool(provider.billed) == (key == "a key")
+    assert bool(provider.billed) == (key == "a key" and example.stem not in ASKS_NOBODY)
 
 
 def test_without_a_server_the_redis_example_says_so(

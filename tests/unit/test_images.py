@@ -98,8 +98,9 @@ def test_an_image_without_extent_has_no_size(image):
         ("claude-sonnet-4-5", (1000, 1000), "auto", 1342),  # 1334 by Anthropic's example
         ("us.anthropic.claude-opus-4-6-v1", (4000, 4000), "auto", 1640),
         ("claude-opus-4-7", (4000, 4000), "auto", 4784),
+        ("gemini-2.0-flash", (540, 360), "auto", 1_806),  # as billed
         ("gemini-2.5-flash", (384, 300), "auto", 258),
-        ("gemini-2.0-flash", (960, 540), "auto", 6 * 258),  # Google's own example
+        ("gemini-2.0-flash", (960, 540), "auto", 258 + 6 * 258),  # Google's own example, and the whole
         ("google/gemini-3-flash-preview", (4000, 4000), "auto", 1150),
         ("somebody/else", (10, 10), "auto", 10_000),
     ],

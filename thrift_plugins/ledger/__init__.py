@@ -2,7 +2,24 @@
 
 from thrift_plugins.ledger.bill import Bill, bill, shapley
 from thrift_plugins.ledger.event import Cost, Event
+from thrift_plugins.ledger.holdout import Comparison, Holdout, in_holdout
+from thrift_plugins.ledger.leaks import Leaks, leaks
 from thrift_plugins.ledger.ledger import Ledger
 from thrift_plugins.ledger.summary import Line, Summary, summarise
 
-__all__ = ["Bill", "Cost", "Event", "Ledger", "Line", "Summary", "bill", "shapley", "summarise"]
+__all__ = [
+    "Bill",
+    "Comparison",
+    "Cost",
+    "Event",
+    "Holdout",
+    "Leaks",
+    "Ledger",
+    "Line",
+    "Summary",
+    "bill",
+    "in_holdout",
+    "leaks",
+    "shapley",
+    "summarise",
+]

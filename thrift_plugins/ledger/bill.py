@@ -104,7 +104,9 @@ def patched(cost: Cost, patches: Sequence[Patch]) -> Cost:
 
 def _moved(usage: Usage, steps: Sequence[tuple[Usage, Usage]]) -> Usage:
     counts = {
-        name: max(0, getattr(usage, name) + sum(getattr(after, name) - getattr(before, name) for before, after in steps))
+        name: max(
+            0, getattr(usage, name) + sum(getattr(after, name) - getattr(before, name) for before, after in steps)
+        )
         for name in Usage.__slots__
         if name != "source"
     }

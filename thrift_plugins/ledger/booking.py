@@ -53,6 +53,7 @@ class Booking:
         self._reserved: dict[str, Json] = {}
         self._settled: dict[str, int] = {}
         self._shortened: Patch | None = None
+        self._held_out = False
 
     def fallback(self, what: str) -> None:
         """Note a part that was out of order, in words for the ledger."""
@@ -74,6 +75,10 @@ class Booking:
     def shortened(self, patch: Patch | None) -> None:
         """Note what an output budget has changed about the usage of the latest attempt."""
         self._shortened = patch
+
+    def held_out(self) -> None:
+        """Note that no tactic has touched the call."""
+        self._held_out = True
 
     def chosen_by_the_app(self, tier: Tier) -> None:
         """Note the tier that the call insists on: the app's own choice is its baseline, and no saving of ours."""
@@ -203,6 +208,11 @@ class Booking:
         extra: Mapping[str, Json] = _NOTHING,
     ) -> Event:
         request, decision = self._request, self._decision
+        told: dict[str, Json] = dict(extra)
+        if self._held_out:
+            told["holdout"] = True
+        if self._reserved:
+            told["budget"] = {"reserved": self._reserved, "settled": self._settled}
         return Event(
             id=request.id,
             at=request.at,
@@ -219,9 +229,7 @@ class Booking:
             reasons=(*(decision.reasons if decision else ()), *self._notes),
             fallbacks=tuple(self._fallbacks),
             error=error,
-            extra={**extra, "budget": {"reserved": self._reserved, "settled": self._settled}}
-            if self._reserved
-            else extra,
+            extra=told,
         )
 
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from hashlib import sha256
 from itertools import islice
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -31,6 +31,9 @@ _LINGER = 0.05
 """Seconds that the writer waits for more events, so that a busy app pays for few transactions."""
 
 _BATCH = 500
+
+Row: TypeAlias = tuple[str, float, str]
+"""Event id, seconds since the epoch, JSON."""
 
 
 class Ledger:
@@ -85,6 +88,22 @@ class Ledger:
         self._finalizer.detach()
         self._writer.stop()
         self._log.close()
+
+
+def row(event: Event, prices: Priced) -> Row:
+    """The event, priced, as a row of a log."""
+    priced = bill(event, prices)
+    body = record(event)
+    body["bill"] = {
+        "baseline": priced.baseline,
+        "actual": priced.actual,
+        "rows": priced.rows,
+        "overheads": priced.overheads,
+        "unpriced": list(priced.unpriced),
+        **({"apart": priced.apart} if priced.apart else {}),
+    }
+    body["prices"] = dict(prices.snapshot)
+    return event.id, event.at, orjson.dumps(body).decode()
 
 
 class _Writer:
@@ -156,27 +175,13 @@ class _Writer:
                 self.dropped += len(batch) - len(rows)
             return True
 
-    def _row(self, event: Event) -> tuple[str, float, str] | None:
+    def _row(self, event: Event) -> Row | None:
         """The event as a row of the log. One that cannot be written must not hold up the others."""
         try:
-            return event.id, event.at, orjson.dumps(self._body(event)).decode()
+            return row(event, self.prices)
         except Exception:
             logger.exception("ledger: event %s cannot be written and is dropped", event.id)
             return None
-
-    def _body(self, event: Event) -> dict[str, Any]:
-        priced = bill(event, self.prices)
-        body = record(event)
-        body["bill"] = {
-            "baseline": priced.baseline,
-            "actual": priced.actual,
-            "rows": priced.rows,
-            "overheads": priced.overheads,
-            "unpriced": list(priced.unpriced),
-            **({"apart": priced.apart} if priced.apart else {}),
-        }
-        body["prices"] = dict(self.prices.snapshot)
-        return body
 
     def leave(self) -> None:
         """Let the thread write what waits and end. For the collector, which may come by while this thread is writing."""

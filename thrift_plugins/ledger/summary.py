@@ -10,6 +10,11 @@ from typing import Any
 from thrift_plugins.types import Nano
 
 
+def is_renewal(entry: Mapping[str, Any]) -> bool:
+    """Whether the cache made the call of its own accord."""
+    return bool(entry.get("extra", {}).get("cache", {}).get("renewal"))
+
+
 @dataclass(slots=True)
 class Line:
     """Sums over some calls. Money in nano-dollars.
@@ -45,7 +50,7 @@ class Line:
     def add(self, entry: Mapping[str, Any]) -> None:
         """Add one ledger record."""
         priced = entry["bill"]
-        if not entry.get("extra", {}).get("cache", {}).get("renewal"):  # nobody asked for that one
+        if "extra" not in entry or not is_renewal(entry):  # nobody asked for that one
             self.requests += 1
             self.outcomes[entry["outcome"]] += 1
         self.baseline += priced["baseline"]
@@ -54,10 +59,25 @@ class Line:
             self.by_tactic[tactic] += amount
         for tactic, amount in priced["overheads"].items():
             self.overheads[tactic] += amount
-        self.unpriced.update(priced["unpriced"])
-        self.apart += priced.get("apart", 0)
-        self.fallbacks.update(entry["fallbacks"])
-        self.estimated += entry["usage"].get("source") == "estimated"
+        if priced["unpriced"]:  # to update a Counter with nothing takes as long as all of the rest
+            self.unpriced.update(priced["unpriced"])
+            self.apart += priced.get("apart", 0)
+        if entry["fallbacks"]:
+            self.fallbacks.update(entry["fallbacks"])
+        if entry["usage"].get("source") == "estimated":
+            self.estimated += 1
+
+    def merge(self, other: Line) -> None:
+        """Add the sums of other calls."""
+        self.requests += other.requests
+        self.baseline += other.baseline
+        self.actual += other.actual
+        self.apart += other.apart
+        self.estimated += other.estimated
+        for name in ("by_tactic", "overheads", "outcomes", "unpriced", "fallbacks"):
+            mine, theirs = getattr(self, name), getattr(other, name)
+            for key, amount in theirs.items():  # not `+`, which drops what is negative
+                mine[key] += amount
 
 
 @dataclass(slots=True)

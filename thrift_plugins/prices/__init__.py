@@ -4,8 +4,9 @@ Prices come from the snapshot inside the installed genai-prices, never from the 
 app updates for itself, so that an event can name the prices it was booked with. Importing this loads none of them.
 """
 
+from thrift_plugins.prices.files import read_prices
 from thrift_plugins.prices.names import split_model
 from thrift_plugins.prices.rates import Processing, Rates
 from thrift_plugins.prices.table import Prices
 
-__all__ = ["Prices", "Processing", "Rates", "split_model"]
+__all__ = ["Prices", "Processing", "Rates", "read_prices", "split_model"]

@@ -26,6 +26,7 @@ _PROVIDERS: Final[Mapping[str, str]] = {name: name for name in _SAME.split()} | 
 _PREFIX = re.compile(r"([a-z_-]+)[/:](.+)", re.DOTALL)
 _BEDROCK = re.compile(r"(?:[a-z-]+\.)+[a-z]")  # us.anthropic.claude-..., amazon.nova-...
 _DATE = re.compile(r"-20\d\d-?[01]\d-?[0-3]\d$")
+_OPEN_WEIGHTS = "gpt-oss"  # sold by many, each at a price of their own, and not by their maker
 
 
 def split_model(model: str) -> tuple[str | None, str]:
@@ -59,6 +60,8 @@ def own_names(model: str) -> Iterator[str]:
 def listed_names(model: str) -> Iterator[tuple[str | None, str]]:
     """Pairs of (provider, None to tell it by the name; name) under which a price list may have it, surest first."""
     provider, name = split_model(model)
+    if provider in (None, "openai") and name.startswith(_OPEN_WEIGHTS):
+        return
     if provider is None and name.startswith("ft:"):
         provider = "openai"
     elif provider is None and _BEDROCK.match(name):

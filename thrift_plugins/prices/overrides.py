@@ -20,6 +20,7 @@ _RATES: Final[Mapping[str, str]] = {
     "cache_write_1h": "cache_write_1h",
     "input_audio": "input_audio",
     "output_audio": "output_audio",
+    "reasoning": "reasoning",
 }
 _KEYS: Final[Mapping[str, tuple[Processing, str]]] = {
     (key if processing == "standard" else f"{processing}_{key}"): (processing, rate)
@@ -63,7 +64,7 @@ def _rates(mode: Mapping[str, int], processing: Processing, where: str) -> Rates
         cache_write_1h=mode.get("cache_write_1h", cache_write),
         input_audio=mode.get("input_audio", plain),
         output_audio=mode.get("output_audio", output),
-        reasoning=output,
+        reasoning=mode.get("reasoning", output),
         request=0,
         source=OVERRIDE,
         version=OVERRIDE,

@@ -16,7 +16,8 @@ from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from thrift_plugins.prices.names import listed_names
+from thrift_plugins.prices.matching import is_meant
+from thrift_plugins.prices.names import listed_names, split_model
 from thrift_plugins.prices.rates import CONTEXTS, Processing, Rates, pico_per_token
 
 if TYPE_CHECKING:
@@ -136,10 +137,22 @@ def find(model: str) -> Listing | None:
     """The listing that a name means, None where there is none."""
     for provider, name in listed_names(model):
         try:
-            return Listing(*_snapshot().find_provider_model(name, None, provider, None))
+            found = Listing(*_snapshot().find_provider_model(name, None, provider, None))
         except LookupError:
             continue
-    return None
+        if is_meant(found.model, name):
+            return found
+    return _fine_tuned(model)
+
+
+def _fine_tuned(model: str) -> Listing | None:
+    """The listing of a fine-tune whose base is named without its date, which the list's own rules ask for."""
+    name = split_model(model)[1]
+    if not name.startswith("ft:"):
+        return None
+    base = "ft:" + name.split(":")[1]
+    listed = (Listing(provider, one) for provider in _snapshot().providers for one in provider.models)
+    return next((one for one in listed if one.model.id.removesuffix("-") == base), None)
 
 
 @cache

@@ -19,8 +19,8 @@ class Prices:
 
     Args:
         overrides: model to its rates in US dollars per million tokens. `input` and `output` are required;
-            `cached_input` (or `cache_read`), `cache_write`, `cache_write_1h`, `input_audio` and `output_audio`
-            default to the plain rate of their side. The same names after `batch_`, `flex_` or `priority_` are those
+            `cached_input` (or `cache_read`), `cache_write`, `cache_write_1h`, `input_audio`, `output_audio` and
+            `reasoning` default to the plain rate of their side. The same names after `batch_`, `flex_` or `priority_` are those
             of that processing mode. An override replaces the model: nothing of it comes from the price list any more.
         clock: seconds since the epoch, for prices that are asked for without a date.
 

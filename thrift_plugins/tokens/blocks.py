@@ -40,14 +40,16 @@ def detail_of(block: Mapping[str, Json]) -> str:
     return next((text for key, text in strings_in(block) if key == "detail"), "auto")
 
 
-def strings_in(value: Json, key: str = "") -> Iterator[tuple[str, str]]:
-    """All strings in a JSON value, each with the key that it is under."""
-    stack: list[tuple[str, Json]] = [(key, value)]
+def strings_in(value: Json) -> Iterator[tuple[str, str]]:
+    """All strings in a JSON value, each with the key that it is under. What holds itself is not entered again."""
+    stack: list[tuple[str, Json, frozenset[int]]] = [("", value, frozenset())]
     while stack:
-        name, inner = stack.pop()
+        name, inner, above = stack.pop()
         if isinstance(inner, str):
             yield name, inner
-        elif isinstance(inner, Mapping):
-            stack += inner.items()
-        elif isinstance(inner, Sequence):
-            stack += ((name, item) for item in inner)
+        elif isinstance(inner, Mapping | Sequence) and id(inner) not in above:
+            entered = above | {id(inner)}
+            if isinstance(inner, Mapping):
+                stack += ((str(key), item, entered) for key, item in inner.items())
+            else:
+                stack += ((name, item, entered) for item in inner)

@@ -72,9 +72,9 @@ def _media(extent: Extent) -> int:
 
 
 _OPENAI: Final = Family(text=1.05, least=0.95, message=6, call=30, tools=160, tool=2.0, schema=100)
-_ANTHROPIC: Final = Family(text=1.7, least=0.6, message=20, call=80, tools=3_500, tool=2.0, schema=400)
+_ANTHROPIC: Final = Family(text=2.0, least=0.6, message=20, call=80, tools=3_500, tool=2.0, schema=400)
 _GOOGLE: Final = Family(text=1.4, least=0.6, message=10, call=40, tools=200, tool=2.0, schema=100)
-_OTHER: Final = Family(text=2.0, least=0.5, message=20, call=80, tools=3_500, tool=2.5, schema=400)
+_OTHER: Final = Family(text=2.2, least=0.5, message=20, call=80, tools=3_500, tool=2.5, schema=400)
 
 
 def family_of(model: str) -> Family:

@@ -132,7 +132,10 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class Crops:
-    """Google's rule before Gemini 3: 258, and where a side has more than 384 pixels, 258 for each crop."""
+    """Google's rule before Gemini 3: 258, and where a side has more than 384 pixels, 258 for each crop besides.
+
+    The rule as published leaves out the whole image, which is billed as well.
+    """
 
     def tokens(self, size: Size | None, detail: str) -> int:  # noqa: ARG002
         """Tokens of an image; of a large one, where its size is not known."""
@@ -141,7 +144,7 @@ class Crops:
         if max(size) <= 384:
             return 258
         unit = min(768, max(256, int(min(size) / 1.5)))
-        return 258 * ceil(size[0] / unit) * ceil(size[1] / unit)
+        return 258 * (1 + ceil(size[0] / unit) * ceil(size[1] / unit))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,90 @@
+"""Where money or quality runs out beside the bill: counted from the ledger in one pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+_TRUNCATED: Final = frozenset({"length", "max_tokens", "max_output_tokens", "incomplete", "model_length"})
+"""The words of the providers for an answer that was cut at the output limit, in small letters."""
+
+_REFUSED: Final = frozenset(
+    {
+        "refusal", "content_filter", "content_filtered", "safety", "guardrail_intervened", "recitation", "prohibited_content",
+        "blocklist", "spii", "error_toxic",
+    }
+)  # fmt: skip
+"""Their words for one that was refused or filtered."""
+
+
+@dataclass(slots=True)
+class Leaks:
+    """What a reader of a bill should look into. Calls, unless it is said otherwise.
+
+    Attributes:
+        calls: all that the app made; a call that the cache makes of its own accord is none.
+        truncated: by feature, answers that were cut at the output limit and so may be useless, and are paid.
+        refused: by feature, answers that the model or its provider refused or filtered.
+        over_budget: by feature, calls that a budget refused, of which nothing was paid.
+        failed: by the error's name, other calls without a whole answer; `aborted` and `cancelled` by that word.
+        orphans: leases of budgets whose process died before it settled them, and which were charged as the budget says.
+        unpriced: by model, calls that are in no sum of money.
+        estimated: calls of which the provider gave no usage, so that our tokenizer counted.
+        lost: events that never got into the ledger.
+    """
+
+    calls: int = 0
+    truncated: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    over_budget: Counter[str] = field(default_factory=Counter)
+    failed: Counter[str] = field(default_factory=Counter)
+    orphans: int = 0
+    unpriced: Counter[str] = field(default_factory=Counter)
+    estimated: int = 0
+    lost: int = 0
+
+    @property
+    def estimated_share(self) -> float:
+        """Of all calls."""
+        return self.estimated / self.calls if self.calls else 0.0
+
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """Add one ledger record (see `Ledger.records`)."""
+        extra = entry.get("extra", {})
+        if entry["error"] == "Orphaned":
+            self.orphans += 1
+            return
+        self.unpriced.update(entry["bill"]["unpriced"])
+        if extra.get("cache", {}).get("renewal"):
+            return
+        self.calls += 1
+        self.estimated += entry["usage"].get("source") == "estimated"
+        self._ending(entry)
+
+    def _ending(self, entry: Mapping[str, Any]) -> None:
+        feature, ending = entry["feature"], (entry["finish_reason"] or "").lower()
+        if ending in _TRUNCATED:
+            self.truncated[feature] += 1
+        elif ending in _REFUSED:
+            self.refused[feature] += 1
+        match entry["outcome"]:
+            case "error" if entry["error"] == "BudgetExceeded":
+                self.over_budget[feature] += 1
+            case "error":
+                self.failed[entry["error"]] += 1
+            case "aborted" | "cancelled" as how:
+                self.failed[how] += 1
+
+
+def leaks(entries: Iterable[Mapping[str, Any]], *, lost: int = 0) -> Leaks:
+    """Count over ledger records in one pass.
+
+    Args:
+        lost: events that were dropped (see `Ledger.dropped`).
+    """
+    found = Leaks(lost=lost)
+    for entry in entries:
+        found.add(entry)
+    return found
