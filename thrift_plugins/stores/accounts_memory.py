@@ -11,6 +11,7 @@ from typing import Final
 
 from thrift_plugins.stores import accounts_rules as rules
 from thrift_plugins.stores.accounts import Grant, Hold, Orphan, Standing
+from thrift_plugins.stores.accounts_checks import check_amounts, check_holds
 from thrift_plugins.stores.accounts_rules import TELL, Lease
 from thrift_plugins.stores.accounts_sheet import Sheet
 from thrift_plugins.stores.base import Clock
@@ -102,6 +103,7 @@ class MemoryAccounts:
 
     def reserve(self, lease: str, holds: Sequence[Hold], ttl: float) -> Grant:
         """See `Accounts`."""
+        check_holds(holds)
         with self._guard.lock:
             now = self._clock()
             self._reserved += 1
@@ -112,6 +114,7 @@ class MemoryAccounts:
 
     def settle(self, lease: str, amounts: Sequence[int]) -> tuple[Standing, ...]:
         """See `Accounts`."""
+        check_amounts(amounts)
         with self._guard.lock:
             return rules.settle(self._shelf, lease, amounts, self._clock())
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
-from math import inf
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from redis import Redis, RedisCluster
 from redis import exceptions as errors
@@ -18,17 +18,34 @@ from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from thrift_plugins.errors import StoreUnavailable
 from thrift_plugins.stores import accounts_scripts as scripts
+from thrift_plugins.stores import accounts_words as words
 from thrift_plugins.stores.accounts import Grant, Hold, Orphan, Standing
+from thrift_plugins.stores.accounts_checks import check_amounts, check_count, check_holds
+from thrift_plugins.stores.accounts_lines import lines_text
 from thrift_plugins.stores.redis_asking import Asking
+from thrift_plugins.stores.redis_scripts import Script
 from thrift_plugins.stores.redis_steps import Ask, EachNode, Steps, run
+from thrift_plugins.stores.redis_wire import Word
 
 logger = logging.getLogger("thrift_plugins")
+
+T = TypeVar("T")
 
 _TAG: Final = re.compile(r"\{([^}]+)\}")
 _OWED: Final = 10_000
 _PAID_AT_ONCE: Final = 16
 _OPEN: Final = 100_000
 _PAGE: Final = 500
+_BOOKS: Final = 10_000
+_GUESSES: Final = 3
+"""Times that the server is asked for windows; it tells its time with the first answer, so the second is right."""
+
+
+_ANY_TIME: Final = ("0", "0")
+"""Bounds that no moment is in: the script goes by the rules."""
+_RESERVE: Final = (scripts.RESERVE, scripts.RESERVE_AS_USUAL)
+_STAND: Final = (scripts.STANDING, scripts.STANDING)
+_VERDICTS: Final = (b"granted", b"refused")
 
 
 class _Part(NamedTuple):
@@ -36,18 +53,31 @@ class _Part(NamedTuple):
 
     Attributes:
         book: whose keys are in one slot.
-        indexes: of its holds.
+        indexes: of its holds; all of them where there is one book.
+        whole: whether there is one book.
     """
 
     book: str
-    indexes: tuple[int, ...]
+    indexes: Sequence[int]
+    whole: bool = False
+
+    def of(self, holds: Sequence[T]) -> Sequence[T]:
+        """Those of this book."""
+        return holds if self.whole else [holds[index] for index in self.indexes]
 
 
 class _Open(NamedTuple):
-    """A lease that this process has reserved."""
+    """A lease that this process has reserved.
 
-    holds: tuple[Hold, ...]
-    parts: tuple[_Part, ...]
+    Attributes:
+        holds: of all parts.
+        parts: where they are held.
+        spans: in which it was reserved, for each part.
+    """
+
+    holds: Sequence[Hold]
+    parts: Sequence[_Part]
+    spans: Sequence[words.Span]
 
 
 class RedisAccounts(Asking):
@@ -91,9 +121,13 @@ class RedisAccounts(Asking):
         self._opened: OrderedDict[str, _Open] = OrderedDict()
         self._owed: dict[tuple[str, str], tuple[int, ...] | None] = {}
         self._warned = False
+        self._ahead = 0.0
+        self._spans = words.Spans()
+        self._keys: dict[str, tuple[str, str, str]] = {}
 
     def reserve(self, lease: str, holds: Sequence[Hold], ttl: float) -> Grant:
         """See `Accounts`."""
+        check_holds(holds)
         parts = self._parts(holds)
         try:
             return self._do(self._reserving(lease, holds, parts, ttl))
@@ -130,6 +164,7 @@ class RedisAccounts(Asking):
 
     async def areserve(self, lease: str, holds: Sequence[Hold], ttl: float) -> Grant:
         """`reserve` without blocking the event loop."""
+        check_holds(holds)
         parts = self._parts(holds)
         try:
             return await self._ado(self._reserving(lease, holds, parts, ttl))
@@ -168,53 +203,86 @@ class RedisAccounts(Asking):
         if not self._warned:
             yield from self._warning()
         standings: dict[int, Standing] = {}
+        spans: list[words.Span] = []
         for position, part in enumerate(parts):
-            lines = [_line(holds[index]) for index in part.indexes]
-            granted, refused, *told = (
-                yield from run(scripts.RESERVE, self._names(part.book), lease, repr(ttl), *lines)
-            ).split()
-            standings.update(zip(part.indexes, _standings([holds[index] for index in part.indexes], told), strict=True))
-            if granted != b"1":
+            mine = part.of(holds)
+            span, told = yield from self._timely(_RESERVE, part.book, mine, lease, repr(ttl))
+            spans.append(span)
+            if told[0] not in _VERDICTS:
+                standings.update(zip(part.indexes, words.reserved(mine, span.resets, told), strict=True))
+                continue
+            stand = told[1:] if told[0] == b"granted" else told[2:]
+            standings.update(zip(part.indexes, words.standings(mine, span.resets, stand), strict=True))
+            if told[0] == b"refused":
                 for earlier in parts[:position]:
-                    yield from run(scripts.SETTLE, self._names(earlier.book), lease)
+                    yield from run(scripts.SETTLE, self._names(earlier.book), *_ANY_TIME, lease)
                 others = (*parts[:position], *parts[position + 1 :])
                 standings.update((yield from self._stand(holds, others)))
-                return Grant(lease, False, _ordered(standings), part.indexes[int(refused)])
-        self._opened[lease] = _Open(tuple(holds), parts)
+                return Grant(lease, False, _ordered(standings), part.indexes[int(told[1])])
+        self._opened[lease] = _Open(tuple(holds), parts, spans)
         if len(self._opened) > _OPEN:
             self._opened.popitem(last=False)
         return Grant(lease, True, _ordered(standings), -1)
 
+    def _timely(
+        self, either: tuple[Script, Script], book: str, holds: Sequence[Hold], *given: Word
+    ) -> Steps[tuple[words.Span, list[bytes]]]:
+        """Ask about holds in their windows at the server's time. When that is, and the words of the answer."""
+        names = self._names(book)
+        for _ in range(_GUESSES):
+            span = self._spans.at(holds, time.time() + self._ahead)
+            lines = f"open\n{lines_text(holds, span.numbers)}"
+            told: bytes = yield from run(either[span.usual], names, *span.bounds, *given, lines)
+            if not told.startswith(b"@"):
+                return span, told.split()
+            self._ahead = float(told[1:]) - time.time()
+        raise StoreUnavailable(f"the clock of {self!r} jumps")
+
     def _settling(self, lease: str, owed: Sequence[tuple[str, str]]) -> Steps[tuple[Standing, ...]]:
-        opened = self._opened.get(lease)
         found: dict[int, Standing] = {}
+        opened = self._opened.get(lease)
         for number, key in enumerate(owed):
             told = yield from self._paid(key)
-            indexes = opened.parts[number].indexes if opened else range(len(told) // 5)
-            found.update(zip(indexes, _settled(told), strict=False))
+            indexes = opened.parts[number].indexes if opened else range(len(told))
+            found.update(zip(indexes, told, strict=False))
         self._opened.pop(lease, None)
         if self._owed:
             yield from self._paying(_PAID_AT_ONCE)
         return _ordered(found)
 
-    def _paid(self, key: tuple[str, str]) -> Steps[list[bytes]]:
-        """Settle a debt in one book. The words of the answer, none where it was settled before."""
+    def _paid(self, key: tuple[str, str]) -> Steps[Sequence[Standing]]:
+        """Settle a debt in one book. How its accounts stand, empty where it was settled before."""
         book, lease = key
         amounts = self._owed.get(key)
-        told: bytes = yield from run(scripts.SETTLE, self._names(book), lease, *(amounts or ()))
+        mine: Sequence[Hold] = ()
+        bounds = _ANY_TIME
+        resets: Sequence[float] = ()
         opened = self._opened.get(lease)
-        if not told and amounts and opened:
-            told = yield from self._charged_anew(book, lease, opened, amounts)
+        if opened is not None:
+            part, span = next(each for each in zip(opened.parts, opened.spans, strict=True) if each[0].book == book)
+            mine = part.of(opened.holds)
+            bounds, resets = span.bounds if span.usual else _ANY_TIME, span.resets
+        charged = () if amounts is None else (" ".join(map(str, amounts)),)
+        told: bytes = yield from run(scripts.SETTLE, self._names(book), *bounds, lease, *charged)
+        if not told and amounts and mine:
+            told = yield from self._charged_anew(book, lease, mine, amounts)
         self._owed.pop(key, None)
-        return [] if told == b"done" else told.split()
+        if not amounts or not told or told == b"done":
+            return ()
+        if told.startswith(b"!"):
+            check_count(amounts, int(told[1:]))
+        if not told.startswith(b"-"):
+            return words.settled(mine, resets, amounts, told.split())
+        return (yield from self._stand_in(book, mine or words.holds_of(told[1:])))
 
-    def _charged_anew(self, book: str, lease: str, opened: _Open, amounts: Sequence[int]) -> Steps[bytes]:
+    def _charged_anew(self, book: str, lease: str, holds: Sequence[Hold], amounts: Sequence[int]) -> Steps[bytes]:
         """The server has lost a lease of ours: what it came to is charged."""
-        (part,) = (part for part in opened.parts if part.book == book)
-        held = zip((opened.holds[index] for index in part.indexes), amounts, strict=True)
-        lines = [_line(hold._replace(amount=amount, hard=False, orphans="charge")) for hold, amount in held]
-        yield from run(scripts.RESERVE, self._names(book), lease, "60", *lines)
-        told: bytes = yield from run(scripts.SETTLE, self._names(book), lease, *amounts)
+        owed = [
+            hold._replace(amount=amount, hard=False, orphans="charge")
+            for hold, amount in zip(holds, amounts, strict=True)
+        ]
+        yield from self._timely(_RESERVE, book, owed, lease, "60")
+        told: bytes = yield from run(scripts.SETTLE, self._names(book), *_ANY_TIME, lease, " ".join(map(str, amounts)))
         return told
 
     def _paying(self, limit: int) -> Steps[None]:
@@ -240,17 +308,22 @@ class RedisAccounts(Asking):
     def _stand(self, holds: Sequence[Hold], parts: Iterable[_Part]) -> Steps[dict[int, Standing]]:
         standings: dict[int, Standing] = {}
         for part in parts:
-            asked = [holds[index] for index in part.indexes]
-            told = (yield from run(scripts.STANDING, self._names(part.book), *map(_line, asked))).split()
-            standings.update(zip(part.indexes, _standings(asked, told), strict=True))
+            told = yield from self._stand_in(part.book, part.of(holds))
+            standings.update(zip(part.indexes, told, strict=True))
         return standings
+
+    def _stand_in(self, book: str, holds: Sequence[Hold]) -> Steps[list[Standing]]:
+        if not holds:
+            return []
+        span, told = yield from self._timely(_STAND, book, holds)
+        return words.standings(holds, span.resets, told)
 
     def _reaping(self, limit: int) -> Steps[list[Orphan]]:
         yield from self._paying(len(self._owed))
         found: list[Orphan] = []
         for book in (yield from self._books()):
             told = yield from run(scripts.REAP, self._names(book), limit - len(found))
-            found += map(_orphan, told)
+            found += map(words.orphan, told)
             if len(found) >= limit:
                 break
         return found
@@ -296,7 +369,7 @@ class RedisAccounts(Asking):
     def _parts(self, holds: Sequence[Hold]) -> tuple[_Part, ...]:
         """The books of some holds, in an order that is the same for all."""
         if not self._wire.clustered:
-            return (_Part("-", tuple(range(len(holds)))),)
+            return (_Part("-", range(len(holds)), whole=True),)
         books: dict[str, list[int]] = {}
         for index, hold in enumerate(holds):
             tagged = _TAG.match(hold.account)
@@ -304,15 +377,23 @@ class RedisAccounts(Asking):
         return tuple(_Part(book, tuple(books[book])) for book in sorted(books))
 
     def _names(self, book: str) -> tuple[str, str, str]:
-        space = self._namespace
-        return f"{space}~b:{{{book}}}", f"{space}~bd:{{{book}}}", f"{space}~bo:{{{book}}}"
+        names = self._keys.get(book)
+        if names is None:
+            if len(self._keys) >= _BOOKS:
+                self._keys.clear()
+            space = self._namespace
+            names = self._keys[book] = f"{space}~b:{{{book}}}", f"{space}~bd:{{{book}}}", f"{space}~bo:{{{book}}}"
+        return names
 
     def _owe(self, lease: str, amounts: Sequence[int]) -> list[tuple[str, str]]:
         """Note what is to be settled, before it is tried."""
+        check_amounts(amounts)
         opened = self._opened.get(lease)
-        parts = opened.parts if opened else (_Part("-", tuple(range(len(amounts)))),)
+        if opened:
+            check_count(amounts, len(opened.holds))
+        parts = opened.parts if opened else (_Part("-", range(len(amounts)), whole=True),)
         for part in parts:
-            self._note(part.book, lease, tuple(amounts[index] for index in part.indexes))
+            self._note(part.book, lease, tuple(part.of(amounts)))
         return [(part.book, lease) for part in parts]
 
     def _take_back(self, lease: str, parts: Sequence[_Part]) -> None:
@@ -328,37 +409,5 @@ class RedisAccounts(Asking):
                 del self._owed[next(iter(self._owed))]
 
 
-def _line(hold: Hold) -> str:
-    """A hold as the scripts read it."""
-    charge = {"charge": hold.amount, "estimate": hold.estimate}.get(hold.orphans, 0)
-    rolling = repr(hold.rolling) if hold.rolling else "0"
-    return f"{hold.account} {hold.limit} {hold.window} {rolling} {hold.amount} {hold.hard:d} {charge}"
-
-
-def _standings(holds: Sequence[Hold], told: Sequence[bytes]) -> list[Standing]:
-    """From used, held, resets for each hold."""
-    return [
-        Standing(hold.account, hold.limit, int(told[at]), int(told[at + 1]), _end(told[at + 2]))
-        for hold, at in zip(holds, range(0, len(told), 3), strict=True)
-    ]
-
-
-def _settled(told: Sequence[bytes]) -> list[Standing]:
-    """From account, limit, used, held, resets for each hold."""
-    return [
-        Standing(told[at].decode(), int(told[at + 1]), int(told[at + 2]), int(told[at + 3]), _end(told[at + 4]))
-        for at in range(0, len(told), 5)
-    ]
-
-
 def _ordered(standings: Mapping[int, Standing]) -> tuple[Standing, ...]:
     return tuple(standings[index] for index in sorted(standings))
-
-
-def _end(told: bytes) -> float:
-    return inf if told.startswith(b"-") else float(told)
-
-
-def _orphan(told: bytes) -> Orphan:
-    account, charged, at, lease = told.decode().split(" ", 3)
-    return Orphan(lease, account, int(charged), float(at))

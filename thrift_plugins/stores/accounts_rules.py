@@ -9,30 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
 from thrift_plugins.stores.accounts import Grant, Hold, Orphan, Standing
+from thrift_plugins.stores.accounts_checks import check_count
+from thrift_plugins.stores.accounts_lines import Line
 from thrift_plugins.stores.accounts_sheet import DAY, Moment, Sheet, moment
 
 REAPED_ON_THE_WAY: Final = 8
 """Leases that a reservation closes for others."""
 TELL: Final = 10_000
 """Orphans that wait to be told; beyond that, the oldest are dropped."""
-
-
-class Line(NamedTuple):
-    """What a lease holds in one account.
-
-    Attributes:
-        hold: as it was asked for.
-        number: of the window.
-    """
-
-    hold: Hold
-    number: int
-
-    @property
-    def orphaned(self) -> int:
-        """What it is charged if nobody settles it."""
-        hold = self.hold
-        return hold.amount if hold.orphans == "charge" else hold.estimate if hold.orphans == "estimate" else 0
 
 
 class Lease(NamedTuple):
@@ -95,6 +79,7 @@ def settle(pages: Pages, name: str, amounts: Sequence[int], now: float) -> tuple
     lease = pages.lease(name)
     if lease is None:
         return ()
+    check_count(amounts, len(lease.lines))
     sheets = pages.sheets(line.hold.account for line in lease.lines)
     for line, amount in zip(lease.lines, amounts, strict=True):
         if lease.state == "open":

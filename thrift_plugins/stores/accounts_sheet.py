@@ -14,10 +14,11 @@ SLICES: Final = 60
 """A rolling window moves on by one part in so many of its length."""
 KEPT: Final = 3
 """Windows that a clock which jumps back finds again."""
+HOUR: Final = 3600
 DAY: Final = 86_400
 KEEP_CALL: Final = 1 * DAY
 KEEP_RUN: Final = 90 * DAY
-_SECONDS: Final = {"hour": 3600, "day": DAY}
+_SECONDS: Final = {"hour": HOUR, "day": DAY}
 
 
 class Moment(NamedTuple):
@@ -25,11 +26,13 @@ class Moment(NamedTuple):
 
     Attributes:
         number: of the window, or of the slice of a rolling one; later ones have higher numbers.
-        ends: when it does, in seconds since the epoch.
+        starts: when it does, in seconds since the epoch.
+        ends: when it does; for a slice, this moment.
         keep: until when its account may be asked for again.
     """
 
     number: int
+    starts: float
     ends: float
     keep: float
 
@@ -37,24 +40,23 @@ class Moment(NamedTuple):
 def moment(window: str, rolling: float, now: float) -> Moment:
     """The window, or the slice of a rolling one, of a time."""
     if rolling:
-        number = int(now * SLICES // rolling)
-        return Moment(number, now, now + 2 * rolling + DAY)
-    if window in _SECONDS:
-        length = _SECONDS[window]
+        return Moment(int(now * SLICES // rolling), now, now, now + 2 * rolling + DAY)
+    length = _SECONDS.get(window)
+    if length is not None:
         number = int(now // length)
         ends = float((number + 1) * length)
-        return Moment(number, ends, ends + length + DAY)
+        return Moment(number, ends - length, ends, ends + length + DAY)
     if window == "month":
         date = time.gmtime(now)
         number = date.tm_year * 12 + date.tm_mon - 1
-        ends = _month_ends(number)
-        return Moment(number, ends, ends + 32 * DAY)
-    return Moment(0, inf, now + KEEP_CALL if window == "call" else now + KEEP_RUN if window == "run" else inf)
+        ends = _month_begins(number + 1)
+        return Moment(number, _month_begins(number), ends, ends + 32 * DAY)
+    return Moment(0, -inf, inf, now + KEEP_CALL if window == "call" else now + KEEP_RUN if window == "run" else inf)
 
 
 @lru_cache(maxsize=64)
-def _month_ends(number: int) -> float:
-    year, month = divmod(number + 1, 12)
+def _month_begins(number: int) -> float:
+    year, month = divmod(number, 12)
     return float(timegm((year, month + 1, 1, 0, 0, 0)))
 
 
@@ -73,18 +75,6 @@ class Sheet:
         self.floor = floor
         self.keep = keep
         self.lines: dict[int, tuple[int, int]] = {} if lines is None else lines
-
-    @classmethod
-    def read(cls, text: str) -> Sheet:
-        """From what `text` gave."""
-        floor, keep, *lines = text.split()
-        parts = (line.split(":") for line in lines)
-        return cls(int(floor), float(keep), {int(number): (int(used), int(held)) for number, used, held in parts})
-
-    def text(self) -> str:
-        """The account as one line: floor, keep, and window:used:held for each window."""
-        lines = [f"{number}:{used}:{held}" for number, (used, held) in self.lines.items()]
-        return " ".join((str(self.floor), str(self.keep), *lines))
 
     def number(self, now: Moment) -> int:
         """The window in which to reserve: the clock's, or after a jump back beyond all that is known the oldest known."""
