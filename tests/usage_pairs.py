@@ -57,14 +57,10 @@ def read(data: Path = DATA) -> list[Pair]:
 
 def _pair(number: int, row: Mapping[str, Any]) -> Pair:
     sent = row["request"]
-    if "contents" in sent or "requests" in sent or "content" in sent:
-        messages, tools, schema = _google(sent)
-    elif row["host"] == "anthropic":
-        messages, tools, schema = _anthropic(sent)
-    elif "messages" in sent:
-        messages, tools, schema = _chat(sent)
-    else:
-        messages, tools, schema = _responses(sent)
+    try:
+        messages, tools, schema = _parts(row["host"], sent)
+    except (KeyError, TypeError, AttributeError):  # words that we do not know: counted as what they hold
+        messages, tools, schema = [Message("user", [sent])], [], None
     request = Request(
         id=str(number),
         at=float(number),
@@ -84,6 +80,14 @@ def _asks(row: Mapping[str, Any]) -> bool:
 
 
 _Parts = tuple[list[Message], list[Any], Mapping[str, Any] | None]
+
+
+def _parts(host: str, sent: Mapping[str, Any]) -> _Parts:
+    if "contents" in sent or "requests" in sent or "content" in sent:
+        return _google(sent)
+    if host == "anthropic":
+        return _anthropic(sent)
+    return _chat(sent) if "messages" in sent else _responses(sent)
 
 
 def _chat(sent: Mapping[str, Any]) -> _Parts:

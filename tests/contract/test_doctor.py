@@ -69,7 +69,7 @@ def test_people_get_a_table_of_80_columns():
         ("[cache\n", ("config", "settings"), "is not TOML"),
         ('store = "mysql://x"\n', ("store", "open"), "no store has the scheme 'mysql'"),
         ('store = "redis://127.0.0.1:1"\n', ("store", "open"), "set THRIFT_SECRET"),
-        ('[ledger]\nurl = "redis://x"\n', ("ledger", "events"), "no event log has the scheme 'redis'"),
+        ('[ledger]\nurl = "ftp://x"\n', ("ledger", "events"), "no event log has the scheme 'ftp'"),
         ("[prices.m]\ninput = 1.0\n", ("prices", "overrides"), "needs 'output'"),
     ],
 )

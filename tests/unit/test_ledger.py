@@ -25,7 +25,9 @@ PRICES = Prices({"m": {"input": 1, "output": 2}})
 def event(number: int, *, dialect: str = "test", at: float | None = None, model: str = "m", **told: Any) -> Event:
     usage = Usage(10, 5, source="provider")
     when = float(number) if at is None else at
-    return Event(f"e{number:05}", when, dialect, Scope(), "answered", Cost(model, usage), served=model, usage=usage, **told)
+    return Event(
+        f"e{number:05}", when, dialect, Scope(), "answered", Cost(model, usage), served=model, usage=usage, **told
+    )
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -159,7 +161,8 @@ def test_an_event_that_cannot_be_written_does_not_hold_up_the_others(caplog: pyt
         ledger.append(event(2, extra={"object": object()}))  # type: ignore[dict-item]
         ledger.append(event(3))
         assert [ledger.flush(), ledger.flush(), ledger.flush()] == [False, False, True]
-    assert ids(ledger) == ["e00001", "e00003"]
+    assert [entry["id"] for entry in ledger.records() if not entry["error"]] == ["e00001", "e00003"]
+    assert [entry["extra"] for entry in ledger.records() if entry["error"]] == [{"lost": 1}]
     assert ledger.dropped == 1, "it is counted once, however often the log was tried"
     assert "e00002 cannot be written" in caplog.text
     ledger.close()
@@ -175,7 +178,9 @@ def test_the_digest_does_not_know_the_adapter_but_everything_else():
         return found
 
     assert digest(event(1), event(2)) == digest(event(2, dialect="other"), event(1, dialect="other"))
-    assert len({digest(), digest(event(1)), digest(event(2)), digest(event(1, at=9.0)), digest(event(1, policy="x"))}) == 5
+    assert (
+        len({digest(), digest(event(1)), digest(event(2)), digest(event(1, at=9.0)), digest(event(1, policy="x"))}) == 5
+    )
 
 
 def _booked_by_a_worker(path: str, number: int) -> None:

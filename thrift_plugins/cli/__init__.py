@@ -10,7 +10,11 @@ from thrift_plugins.cli.budgets import budgets
 from thrift_plugins.cli.cache import cache
 from thrift_plugins.cli.demo import demo
 from thrift_plugins.cli.doctor import doctor
+from thrift_plugins.cli.export import export
+from thrift_plugins.cli.ledger import ledger
+from thrift_plugins.cli.reconcile import reconcile
 from thrift_plugins.cli.replay import replay
+from thrift_plugins.cli.report import report
 from thrift_plugins.errors import ThriftError
 
 app = typer.Typer(
@@ -28,9 +32,13 @@ def _group() -> None:
 
 app.command()(replay)
 app.command()(demo)
+app.command()(report)
+app.command()(export)
+app.command()(reconcile)
 app.command()(doctor)
 app.command()(budgets)
 app.add_typer(cache)
+app.add_typer(ledger)
 
 
 def main() -> None:

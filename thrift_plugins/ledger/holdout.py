@@ -9,7 +9,7 @@ calls, of the same feature and baseline model, tell what the others would have c
 - what the ledger has booked as saved;
 - the same with its guesses corrected: scaled so that the calls come out as dear as the holdout's. Each call is
   corrected by those of the holdout that came before it (the first ones by the first `FEW`), never by those after it, so
-  the correction is tested by answers that it has not seen;
+  that this is not the measurement over again: a claim which the past corrects wrongly is told by what comes after;
 - what the holdout measured, with an interval of 95 %.
 """
 
@@ -35,7 +35,7 @@ OTHERS: Final = "(others)"
 
 _STRATA: Final = 1_000
 _DOUBT: Final = 1.0  # standard deviation of how far guesses are off, as a share of the truth, before anything is known
-_GROWN: Final = 1.02
+_GROWN: Final = 1.05  # before a correction is found anew; to find it for each call takes long and changes nothing
 _UNPRICED: Final = 0.01  # share of calls without a price above which sums of money say nothing
 
 
@@ -116,7 +116,7 @@ class _Calls:
     waiting: Nano = 0
     unpriced: int = 0
     _factor: float = 1.0
-    _found_at: int = 0
+    _found_at: tuple[int, Nano] = (0, 0)
 
     def hold(self, group: int, size: int, cost: Nano) -> None:
         self.sample.add(group, size, cost)
@@ -141,9 +141,10 @@ class _Calls:
         return self.sample.count >= FEW and self.sample.draws >= FEW_DRAWS
 
     def _now(self) -> float:
-        """By what a guess is multiplied, as far as the holdout tells now: found anew when it has grown by a fiftieth."""
-        if self.sample.count > _GROWN * self._found_at:
-            self._factor, self._found_at = self._correction(), self.sample.count
+        """By what a guess is multiplied, as far as the holdout tells now."""
+        held, guessed = self._found_at
+        if self.sample.count > _GROWN * held or self.guessed > _GROWN * guessed:
+            self._factor, self._found_at = self._correction(), (self.sample.count, self.guessed)
         return self._factor
 
     def _correction(self) -> float:
@@ -182,7 +183,8 @@ class _Calls:
 class Holdout:
     """Adds up ledger records, and compares.
 
-    The share must be the same over all records of a feature and model; compare periods with different shares apart.
+    The share must be the same over all records of a feature and model, and so should be what the tactics are allowed to do
+    there: compare periods in which they differ apart.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """Takes events off the hot path: a bounded queue, and one thread that prices them and writes them in batches.
 
-Appending never blocks on the log and never fails the call. What could not be kept is counted in `dropped`.
+Appending never blocks on the log and never fails the call. What could not be kept is counted in `dropped`, and the log gets a
+line that says how many are missing as soon as it takes one again.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from hashlib import sha256
 from itertools import islice
 from queue import SimpleQueue
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 import orjson
 
 from thrift_plugins.ledger.bill import Priced, bill
 from thrift_plugins.ledger.event import Event, record
+from thrift_plugins.ledger.gap import LOST, gap
 from thrift_plugins.stores.base import EventLog
 
 logger = logging.getLogger("thrift_plugins")
@@ -53,7 +56,7 @@ class Ledger:
 
     @property
     def dropped(self) -> int:
-        """Events that were lost since the start, because the log was down for too long."""
+        """Events that were lost since the start, because the log was down for too long, or could not be written."""
         return self._writer.dropped
 
     @property
@@ -113,6 +116,8 @@ class _Writer:
         self.log, self.prices, self.capacity = log, prices, capacity
         self.queue: deque[Event] = deque()
         self.dropped = 0
+        self._untold = 0
+        self._lost_at = 0.0
         self._stopped = False
         self.renew()
         _writers.add(self)
@@ -123,6 +128,7 @@ class _Writer:
         # cannot take twice, and no `Event`, which has one inside.
         self._draining = threading.Lock()
         self._starting = threading.RLock()
+        self._counting = threading.RLock()
         self._wake: SimpleQueue[None] = SimpleQueue()
         self._woken = False
         self._stopping = threading.Event()
@@ -130,7 +136,7 @@ class _Writer:
 
     def put(self, event: Event) -> None:
         if self._stopped or len(self.queue) >= self.capacity:
-            self.dropped += 1
+            self._lose(1, event.at)
             return
         self.queue.append(event)
         if self._thread is None:
@@ -138,6 +144,21 @@ class _Writer:
         if not self._woken:
             self._woken = True
             self._wake.put(None)
+
+    def _lose(self, count: int, at: float) -> None:
+        with self._counting:
+            self.dropped += count
+            self._untold += count
+            self._lost_at = at
+
+    def _tell_losses(self) -> None:
+        """Put a line into the queue that stands for what was lost; tried again, it is the same line."""
+        with self._counting:
+            lost, self._untold = self._untold, 0
+        if lost:
+            self.queue.appendleft(
+                gap(f"gap/{uuid4().hex}", self._lost_at, lost, "the log was down, or could not write them")
+            )
 
     def _start(self) -> None:
         with self._starting, suppress(RuntimeError):  # no thread can be had while the interpreter ends; `stop` writes
@@ -162,7 +183,8 @@ class _Writer:
 
     def drain(self) -> bool:
         with self._draining:
-            while self.queue:
+            while self.queue or self._untold:
+                self._tell_losses()
                 batch = list(islice(self.queue, _BATCH))
                 rows = [row for event in batch if (row := self._row(event))]
                 try:
@@ -172,7 +194,8 @@ class _Writer:
                     return False
                 for _ in batch:
                     self.queue.popleft()
-                self.dropped += len(batch) - len(rows)
+                if len(rows) < len(batch):
+                    self._lose(len(batch) - len(rows), batch[-1].at)
             return True
 
     def _row(self, event: Event) -> Row | None:
@@ -196,7 +219,7 @@ class _Writer:
 
     def _drain_at_last(self) -> None:
         if not self.drain():
-            lost = len(self.queue)
+            lost = sum(event.error != LOST for event in self.queue)
             self.queue.clear()
             self.dropped += lost
             logger.error("ledger: closed with %d events that the log did not take", lost)

@@ -17,7 +17,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from thrift_plugins.ledger.summary import Line, is_renewal
+from thrift_plugins.ledger.summary import Line, is_call
 
 By: TypeAlias = Literal["tenant", "feature", "model", "day"]
 COLUMNS: Final[tuple[By, ...]] = get_args(By)
@@ -138,7 +138,7 @@ class _Sheet:
             to_days(days[entry["at"] // _DAY])
             to_baseline(priced["baseline"])
             to_actual(priced["actual"])
-            to_outcome(_UNASKED if "extra" in entry and is_renewal(entry) else outcomes[outcome])
+            to_outcome(outcomes[outcome] if "extra" not in entry or is_call(entry) else _UNASKED)
             for tactic, amount in priced["rows"].items():
                 to_whose(number)
                 to_sums(saved[tactic])
@@ -159,10 +159,12 @@ class _Sheet:
         answered = entry["served_model"] or _nobody(entry["outcome"])
         values = (entry["tenant"], entry["feature"], answered, entry["at"] // _DAY)
         unpriced, apart, fallbacks = entry["bill"]["unpriced"], entry["bill"].get("apart", 0), entry["fallbacks"]
+        lost = entry.get("extra", {}).get("lost", 0)  # a line that tells of it says so among its fallbacks
         for name, value in zip(COLUMNS, values, strict=True):
             lines = self._rare[name]
             line = lines.get(value) or lines.setdefault(value, Line())
             line.apart += apart
+            line.lost += lost
             for model in unpriced:
                 line.unpriced[model] += 1
             for what in fallbacks:

@@ -10,9 +10,10 @@ from typing import Any
 from thrift_plugins.types import Nano
 
 
-def is_renewal(entry: Mapping[str, Any]) -> bool:
-    """Whether the cache made the call of its own accord."""
-    return bool(entry.get("extra", {}).get("cache", {}).get("renewal"))
+def is_call(entry: Mapping[str, Any]) -> bool:
+    """Whether somebody asked for it: not so a call of the cache's own accord, and a line that stands for lost events."""
+    extra = entry.get("extra", {})
+    return "lost" not in extra and not extra.get("cache", {}).get("renewal")
 
 
 @dataclass(slots=True)
@@ -25,6 +26,8 @@ class Line:
         outcomes: calls by how they ended.
         unpriced: calls by the model that has no price; they are in no sum of money.
         apart: what priced models were paid in such calls.
+        estimated: calls whose tokens we counted ourselves.
+        lost: events that are missing, because the log was down for too long.
     """
 
     requests: int = 0
@@ -36,6 +39,7 @@ class Line:
     unpriced: Counter[str] = field(default_factory=Counter)
     apart: Nano = 0
     estimated: int = 0
+    lost: int = 0
     fallbacks: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -50,9 +54,11 @@ class Line:
     def add(self, entry: Mapping[str, Any]) -> None:
         """Add one ledger record."""
         priced = entry["bill"]
-        if "extra" not in entry or not is_renewal(entry):  # nobody asked for that one
+        if "extra" not in entry or is_call(entry):
             self.requests += 1
             self.outcomes[entry["outcome"]] += 1
+        else:
+            self.lost += entry["extra"].get("lost", 0)
         self.baseline += priced["baseline"]
         self.actual += priced["actual"]
         for tactic, amount in priced["rows"].items():
@@ -74,6 +80,7 @@ class Line:
         self.actual += other.actual
         self.apart += other.apart
         self.estimated += other.estimated
+        self.lost += other.lost
         for name in ("by_tactic", "overheads", "outcomes", "unpriced", "fallbacks"):
             mine, theirs = getattr(self, name), getattr(other, name)
             for key, amount in theirs.items():  # not `+`, which drops what is negative

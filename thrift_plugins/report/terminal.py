@@ -27,6 +27,11 @@ def money(amount: Nano, digits: int = 4) -> str:
     return f"{'-' if dollars < 0 else ''}${abs(dollars):,.{digits}f}"
 
 
+def shown(name: str) -> str:
+    """A name that an app gave, safe to print: what a terminal would obey becomes its escape."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in name) or "-"
+
+
 def waterfall(line: Line) -> Table:
     """The way from what the app alone would have paid to what was paid; the rows add up to the nano-dollar."""
     table = Table("", "US dollars", "of the bill", title="The bill", title_justify="left")
@@ -54,7 +59,13 @@ def by_feature(lines: Mapping[str, Line], quality: Mapping[str, tuple[float, flo
     for head in heads:
         table.add_column(head, justify="left" if head == "feature" else "right")
     for feature, line in sorted(lines.items(), key=lambda item: -item[1].baseline):
-        cells = [feature or "-", f"{line.requests:,}", money(line.baseline), money(line.actual), f"{line.saved_fraction:.1%}"]
+        cells = [
+            feature or "-",
+            f"{line.requests:,}",
+            money(line.baseline),
+            money(line.actual),
+            f"{line.saved_fraction:.1%}",
+        ]
         if quality:
             before, after = quality[feature]
             cells += [f"{before:.4f}", f"{after:.4f}"]
@@ -66,6 +77,8 @@ def notes(line: Line) -> Iterable[str]:
     """What a reader of a bill should know about it."""
     hits = line.outcomes["hit"]
     yield f"{line.requests:,} calls, {hits:,} of them answered from the cache, {line.estimated:,} counted by our tokenizer."
+    if line.lost:
+        yield f"{line.lost:,} events were lost on their way into the ledger, and are in no sum."
     if line.unpriced:
         yield f"Not priced, and not in the sums: {', '.join(f'{model} ({count:,})' for model, count in line.unpriced.items())}."
     if line.apart:

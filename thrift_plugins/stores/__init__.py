@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from thrift_plugins.stores.accounts_memory import MemoryAccounts
     from thrift_plugins.stores.accounts_redis import RedisAccounts
     from thrift_plugins.stores.accounts_sqlite import SQLiteAccounts
-    from thrift_plugins.stores.base import Clock, EventLog, Store
+    from thrift_plugins.stores.base import Clock, EventLog, ScannedLog, Store
     from thrift_plugins.stores.eventlog import MemoryEventLog, SQLiteEventLog
+    from thrift_plugins.stores.eventlog_redis import RedisEventLog
     from thrift_plugins.stores.memory import MemoryStore
     from thrift_plugins.stores.open import (
         accounts_beside,
@@ -37,7 +38,9 @@ _MODULES = {
     "MemoryEventLog": "eventlog",
     "MemoryStore": "memory",
     "RedisAccounts": "accounts_redis",
+    "RedisEventLog": "eventlog_redis",
     "RedisStore": "redis",
+    "ScannedLog": "base",
     "SQLiteAccounts": "accounts_sqlite",
     "SQLiteEventLog": "eventlog",
     "SQLiteStore": "sqlite",
@@ -59,10 +62,12 @@ __all__ = [
     "MemoryEventLog",
     "MemoryStore",
     "RedisAccounts",
+    "RedisEventLog",
     "RedisStore",
     "SQLiteAccounts",
     "SQLiteEventLog",
     "SQLiteStore",
+    "ScannedLog",
     "Store",
     "accounts_beside",
     "home",

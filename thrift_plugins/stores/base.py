@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from math import inf
 from typing import NamedTuple, Protocol, TypeAlias
 
 Clock: TypeAlias = Callable[[], float]
@@ -194,4 +195,18 @@ class EventLog(Protocol):
 
     def close(self) -> None:
         """Let go of files. Idempotent."""
+        ...
+
+
+class ScannedLog(EventLog, Protocol):
+    """An event log that can be read in any order, which is faster than in that of time."""
+
+    def bodies(self, since: float = -inf, until: float = inf) -> Iterator[str]:
+        """The JSON of every event that began at `since` or later and before `until`, in seconds since the epoch, streamed.
+
+        In no order, each once. Events added meanwhile may or may not be seen.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from math import inf
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -17,6 +18,9 @@ _SCHEMA = (
 )
 _ADD: Final = "INSERT INTO events(event_id, at, body) VALUES (?, ?, ?) ON CONFLICT(event_id) DO NOTHING"
 _PAGE: Final = "SELECT event_id, at, body FROM events WHERE (at, event_id) > (?, ?) ORDER BY at, event_id LIMIT 1000"
+# By row, not by time: a table is read fastest in the order in which it lies (the plus signs keep SQLite from the index of
+# times, and from sorting). Small pages stay in the processor's cache.
+_SCAN: Final = "SELECT rowid, body FROM events WHERE rowid > ? AND +at >= ? AND +at < ? ORDER BY rowid LIMIT 200"
 # Off the hot path: losing an event is worse than waiting for it.
 _BUSY_TIMEOUT_S = 5.0
 
@@ -72,12 +76,23 @@ class SQLiteEventLog:
             yield from page
             event_id, at, _ = page[-1]
 
+    def bodies(self, since: float = -inf, until: float = inf) -> Iterator[str]:
+        """See `ScannedLog`. A page at a time, each on its own, as for `rows`."""
+        last = 0
+        while page := self._file.run(_scanned, last, since, until):
+            yield from (body for _, body in page)
+            last = page[-1][0]
+
     def close(self) -> None:
         """Let go of the file. It is opened again when the log is used again."""
         self._file.close()
 
     def _page(self, at: float, event_id: str) -> list[Row]:
         return self._file.run(lambda connection: connection.execute(_PAGE, (at, event_id)).fetchall())
+
+
+def _scanned(connection: sqlite3.Connection, *after: float) -> list[tuple[int, str]]:
+    return connection.execute(_SCAN, after).fetchall()
 
 
 class MemoryEventLog:
@@ -106,6 +121,10 @@ class MemoryEventLog:
         with self._lock:
             rows = list(self._rows.values())
         yield from sorted(rows, key=lambda row: (row[1], row[0]))
+
+    def bodies(self, since: float = -inf, until: float = inf) -> Iterator[str]:
+        """See `ScannedLog`."""
+        return (body for _, at, body in self.rows() if since <= at < until)
 
     def close(self) -> None:
         """Nothing to let go of."""

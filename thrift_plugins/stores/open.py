@@ -11,7 +11,7 @@ from pathlib import Path
 from thrift_plugins import stores
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.stores.accounts import Accounts
-from thrift_plugins.stores.base import Clock, EventLog, Store
+from thrift_plugins.stores.base import Clock, ScannedLog, Store
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):", re.IGNORECASE)
 _ONE_SERVER = ("redis", "rediss", "valkey", "valkeys")
@@ -69,11 +69,14 @@ def open_store(
     raise ConfigError(f"no store has the scheme {scheme!r}; known: {_FILES}, {', '.join(f'{s}://' for s in _REDIS)}")
 
 
-def open_event_log(url: str) -> EventLog:
-    """The event log that a URL names: `memory:`, `sqlite:///path` or a plain path.
+def open_event_log(url: str, *, must_exist: bool = False) -> ScannedLog:
+    """The event log that a URL names: `memory:`, `sqlite:///path` or a plain path; or a server, see `RedisEventLog`.
+
+    Args:
+        must_exist: refuse a file that is not there, instead of making it.
 
     Raises:
-        ConfigError: another scheme.
+        ConfigError: an unknown scheme, or there is no such file.
         StoreCorrupt: the file is not ours or is damaged.
         StoreUnavailable: the file cannot be made or opened.
     """
@@ -81,8 +84,15 @@ def open_event_log(url: str) -> EventLog:
     if scheme == "memory":
         return stores.MemoryEventLog()
     if scheme in ("", "sqlite"):
-        return stores.SQLiteEventLog(_path(url))
-    raise ConfigError(f"no event log has the scheme {scheme!r}; known: {_FILES}")
+        path = _path(url)
+        if must_exist and not Path(path).expanduser().is_file():
+            raise ConfigError(f"there is no ledger at {path}")
+        return stores.SQLiteEventLog(path)
+    if scheme in _REDIS:
+        return stores.RedisEventLog(url)
+    raise ConfigError(
+        f"no event log has the scheme {scheme!r}; known: {_FILES}, {', '.join(f'{s}://' for s in _REDIS)}"
+    )
 
 
 def open_accounts(url: str, *, clock: Clock = time.time) -> Accounts:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
@@ -64,8 +65,10 @@ def extent_of(messages: Sequence[Message], model: str) -> Extent:
 
 
 _TEXTS = frozenset({"text", "input_text", "output_text", "refusal"})
-_SEALED = 200  # characters without a break, in a block that is no text: no words, but something encoded
+_SEALED_KEYS: Final = re.compile(r"signature|encrypted|redacted|^data$", re.IGNORECASE)
+_ENCODED: Final = re.compile(r"[A-Za-z0-9+/_=\-]*")
 _SEALED_PER_TOKEN = 4  # base64; what was seen is 0 to 0.22 a character
+_NAME = 200  # characters: a file's name or address, and no file
 _ADDRESSES = ("http:", "https:", "gs:", "s3:", "file:")
 _UNSEEN: Final = {"audio": 10_000, "video": 100_000}  # five minutes
 _UNSEEN_FILE = 20_000
@@ -110,9 +113,9 @@ class _Scale:
             self.other(block)
 
     def other(self, value: Json) -> None:
-        """Anything else: words count as words, encoded runs as what they may hold."""
-        for _, text in strings_in(value):
-            if len(text) >= _SEALED and not any(map(str.isspace, text[:_SEALED])):
+        """Anything else: words count as words, sealed passages as what they may hold."""
+        for key, text in strings_in(value):
+            if _SEALED_KEYS.search(key) and _ENCODED.fullmatch(text):
                 self.sealed += -(-len(text) // _SEALED_PER_TOKEN)
             else:
                 self.words(text)
@@ -128,10 +131,10 @@ class _Scale:
 
     def _file(self, block: Mapping[str, Json], kind: str) -> None:
         payload = payload_of(block)
-        if len(payload) < _SEALED or payload.startswith(_ADDRESSES):
+        if payload.startswith(_ADDRESSES) or (len(payload) < _NAME and kind != "plain"):
             self.unseen += _UNSEEN.get(kind, _UNSEEN_FILE)
             return
-        octets = bound(payload)
+        octets = sum(bound(text) for _, text in strings_in(block))
         if kind == "audio":
             self.files += octets // _AUDIO_BYTES + 32
         elif kind == "video":

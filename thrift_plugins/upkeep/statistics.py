@@ -83,6 +83,8 @@ class Traffic:
 
     def add(self, entry: Mapping[str, Any]) -> None:
         """Count one ledger record."""
+        if "lost" in entry.get("extra", {}):  # it stands for events that are missing
+            return
         self.calls += 1
         if entry["outcome"] == "hit":
             self.hits += 1
