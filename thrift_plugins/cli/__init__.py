@@ -1,4 +1,7 @@
-"""The command line: `thrift-plugins replay`, `demo`, `cache`, `budgets` and `doctor`. `--help` loads neither framework."""
+"""The command line: `thrift-plugins replay`, `demo`, `report`, `export`, `reconcile`, `cache`, `ledger`, `budgets`, `doctor`.
+
+`--help` loads neither framework.
+"""
 
 from __future__ import annotations
 

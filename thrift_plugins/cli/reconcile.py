@@ -61,7 +61,7 @@ def reconcile(
 
 
 def _pairs(option: str, given: list[str] | None) -> Mapping[str, str]:
-    pairs = dict(each.partition("=")[::2] for each in given or ())
+    pairs = {name: told for name, _, told in (each.partition("=") for each in given or ())}
     if not all(pairs.values()):
         raise ConfigError(f"{option} wants NAME=NAME, not {', '.join(given or ())}")
     return pairs
