@@ -7,13 +7,13 @@ and tells the flow only what it must know, a `Reply`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
 from thrift_plugins.effects import Call, Effect, Flow, Renew, Replay
 from thrift_plugins.errors import StreamClosed
-from thrift_plugins.perform import aperform, perform
+from thrift_plugins.perform import Parts, aperform, perform
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.types import Reply
 
@@ -163,12 +163,21 @@ async def astream(flow: Flow, runtime: Runtime, streamer: AsyncStreamer[Chunk]) 
 
 def start(flow: Flow, runtime: Runtime, caller: Renewing) -> Call | Replay:
     """Run a flow up to its call on a model, which the app's code makes by its own means and ends with `finish`."""
+    return _started(flow, lambda effect: _perform(effect, runtime, caller))
+
+
+def begin(flow: Flow, parts: Parts) -> Call | Replay:
+    """`start` for a flow without a cache, which has nothing to renew."""
+    return _started(flow, lambda effect: perform(parts, effect))
+
+
+def _started(flow: Flow, do: Callable[[Effect], Any]) -> Call | Replay:
     steps = _Steps(flow)
     while (effect := steps.take()) is not None:
         if isinstance(effect, _ANSWERS):
             return effect
         try:
-            steps.result(_perform(effect, runtime, caller))
+            steps.result(do(effect))
         except BaseException as error:  # noqa: BLE001
             steps.error(error)
     raise RuntimeError("the flow ended without asking a model")
@@ -176,35 +185,44 @@ def start(flow: Flow, runtime: Runtime, caller: Renewing) -> Call | Replay:
 
 async def astart(flow: Flow, runtime: Runtime, caller: Renewing) -> Call | Replay:
     """`start` without blocking the event loop."""
+    return await _astarted(flow, lambda effect: _aperform(effect, runtime, caller))
+
+
+async def abegin(flow: Flow, parts: Parts) -> Call | Replay:
+    """`begin` without blocking the event loop."""
+    return await _astarted(flow, lambda effect: aperform(parts, effect))
+
+
+async def _astarted(flow: Flow, do: Callable[[Effect], Awaitable[Any]]) -> Call | Replay:
     steps = _Steps(flow)
     while (effect := steps.take()) is not None:
         if isinstance(effect, _ANSWERS):
             return effect
         try:
-            steps.result(await _aperform(effect, runtime, caller))
+            steps.result(await do(effect))
         except BaseException as error:  # noqa: BLE001
             steps.error(error)
     raise RuntimeError("the flow ended without asking a model")
 
 
-def finish(flow: Flow, runtime: Runtime, reply: Reply | None, error: BaseException | None) -> None:
+def finish(flow: Flow, parts: Parts, reply: Reply | None, error: BaseException | None) -> None:
     """Run a flow that `start` left at its call to its end; the error has been shown to the app already."""
     steps = _ended(flow, reply, error)
     with _shown_already(error):
         while (effect := steps.take()) is not None:
             try:
-                steps.result(perform(runtime, effect))
+                steps.result(perform(parts, effect))
             except BaseException as failed:  # noqa: BLE001
                 steps.error(failed)
 
 
-async def afinish(flow: Flow, runtime: Runtime, reply: Reply | None, error: BaseException | None) -> None:
+async def afinish(flow: Flow, parts: Parts, reply: Reply | None, error: BaseException | None) -> None:
     """`finish` without blocking the event loop."""
     steps = _ended(flow, reply, error)
     with _shown_already(error):
         while (effect := steps.take()) is not None:
             try:
-                steps.result(await aperform(runtime, effect))
+                steps.result(await aperform(parts, effect))
             except BaseException as failed:  # noqa: BLE001
                 steps.error(failed)
 

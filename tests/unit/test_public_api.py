@@ -16,8 +16,8 @@ PLACES = {
         "StoreCorrupt", "StoreError", "StoreUnavailable", "Target", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "fresh", "route",
         "run", "scope",
     },
-    "thrift_plugins.langchain": {"ResponseCache", "ThriftChatModel", "LangChainEmbedder"},
-    "thrift_plugins.llama_index": {"LlamaIndexEmbedder", "ThriftLLM", "install"},
+    "thrift_plugins.langchain": {"ResponseCache", "ThriftChatModel", "LangChainEmbedder", "TokenBudgetHandler"},
+    "thrift_plugins.llama_index": {"LlamaIndexEmbedder", "ThriftLLM", "TokenBudgetHandler", "install"},
     "thrift_plugins.testing": {"Answer", "BilledCall", "Fault", "FaultPlan", "LlamaIndexLLMContract", "LoopbackProvider",
                                "WireRequest", "offline_openai"},
 }  # fmt: skip

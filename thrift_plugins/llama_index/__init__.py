@@ -1,7 +1,8 @@
 """thrift-plugins for LlamaIndex."""
 
+from thrift_plugins.llama_index.budget_handler import TokenBudgetHandler
 from thrift_plugins.llama_index.embedder import LlamaIndexEmbedder
 from thrift_plugins.llama_index.llm import ThriftLLM
 from thrift_plugins.llama_index.settings import install
 
-__all__ = ["LlamaIndexEmbedder", "ThriftLLM", "install"]
+__all__ = ["LlamaIndexEmbedder", "ThriftLLM", "TokenBudgetHandler", "install"]

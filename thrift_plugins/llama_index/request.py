@@ -149,7 +149,7 @@ def request(runtime: Runtime, tiers: Sequence[ModelTier], baseline: int, asked: 
             given, cacheable = {}, False
         params.update((name, None) for name, value in asked.params.items() if value is None)  # it unsets a setting
         params.update(given)
-        tools.extend(_functions(given.get("tools")))
+        tools.extend(functions(given.get("tools")))
     _heat(params, readings, asked.params)
     return runtime.request(
         dialect=DIALECT,
@@ -165,7 +165,7 @@ def request(runtime: Runtime, tiers: Sequence[ModelTier], baseline: int, asked: 
     )
 
 
-def _functions(tools: Json) -> list[Mapping[str, Json]]:
+def functions(tools: Json) -> list[Mapping[str, Json]]:
     """Tools in a provider's own form, for counting and routing; the parameters have them whole, for the key."""
     offered = tools if isinstance(tools, list) else [tools] if tools else []
     return [_function(tool) for tool in offered]
