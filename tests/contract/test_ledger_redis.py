@@ -227,10 +227,14 @@ def test_workers_write_while_collectors_are_killed(server: RedisServer, tmp_path
     subprocess.run(words, env=environment, check=True, stdout=subprocess.DEVNULL)
     with closing(SQLiteEventLog(tmp_path / "book.db")) as book, closing(RedisEventLog(server.url)) as waiting:
         assert roll_up(book.bodies()).total.closes()
-        count = len({each[0] for each in book.rows()})
-        assert count == len(list(book.rows())) == waiting.missing().after
+        written = [
+            event.id for n in (0, 1) for s in range(4) for event in events(250, seed=10 * n + s, days=1 + 10 * n + s)
+        ]
+        kept = [each[0] for each in book.rows()]
+        assert sorted(kept) == sorted(set(written)), "each in the book once"
+        # The first event of each seed has the same id: written anew after a collector has fetched it, it waits anew.
+        assert len(kept) <= waiting.missing().after <= len(written)
         assert waiting.missing().events == 0
-        assert count == len({event.id for number in (0, 1) for seed in range(4) for event in events(250, seed=10 * number + seed, days=1 + 10 * number + seed)})  # fmt: skip
 
 
 def test_the_command(server: RedisServer, waiting: RedisEventLog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

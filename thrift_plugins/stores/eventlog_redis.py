@@ -51,7 +51,7 @@ class RedisEventLog(Asking):
     """An `EventLog` that many workers share: events wait in a stream until a `Collector` moves them into a file.
 
     Nothing is trimmed. Where `most` events wait, the next are refused: they wait in their workers, and what finds no room
-    there is counted by the ledger. An event is appended once, however often it is tried. A server that is full should
+    there is counted by the ledger. An event waits once, and is kept once, however often it is tried. A server that is full should
     refuse to write (maxmemory-policy noeviction); what one that evicts has lost is counted, unless the counts went with it.
 
     On the server, in one slot: `tp1~l:{ledger}` the stream, `tp1~li:{ledger}` the ids in it, `tp1~lc:{ledger}` counts. Events
