@@ -177,6 +177,7 @@ class OutputConfig:
         tokens: the same in tokens; give one of the two, or neither.
         form: a sentence on the form of an answer, asked for as it stands.
         temperature: the lowest and the highest, empty for the app's own.
+        go_on: whether an answer that was cut is asked for its rest, once.
         features: feature to its own target, over that for all.
     """
 
@@ -185,6 +186,7 @@ class OutputConfig:
     tokens: int | None = None
     form: str = ""
     temperature: Sequence[float] = ()
+    go_on: bool = False
     features: Mapping[str, Target] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -195,7 +197,7 @@ class OutputConfig:
     def default(self) -> Target:
         """The target of every feature that has none of its own."""
         low_high = tuple(self.temperature) or None
-        return Target(self.words, self.tokens, self.mode, self.form, low_high)  # type: ignore[arg-type]  # it checks
+        return Target(self.words, self.tokens, self.mode, self.form, low_high, self.go_on)  # type: ignore[arg-type]  # it checks
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +361,7 @@ def _target(feature: str, given: Target | Mapping[str, Any]) -> Target:
         return given
     if not isinstance(given, Mapping):
         raise ConfigError(f"output.features.{feature} must be a table, not {type(given).__name__}")
-    known = ("mode", "words", "tokens", "form", "temperature")
+    known = ("mode", "words", "tokens", "form", "temperature", "go_on")
     for key in given:
         if key not in known:
             raise ConfigError.unknown_key(key, known, f"output.features.{feature}")

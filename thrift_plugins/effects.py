@@ -164,6 +164,9 @@ class Call:
         imposed: whether the app's own settings allow more, so that the provider must be told.
         budgets: names of those that it is reserved of.
         plan: how the answer is to be shorter, None where nothing is asked. `request` has its notes already.
+        continues: a cut answer whose rest is asked for. The last two messages of `request` do so: what there is of it, and
+            the question for what is not. The app gets both as one answer, if they join, and what it has already if not.
+        whole: both as one answer, None until then, and where they do not join.
         form: gives the request in the form in which it is sent, where whoever performs it knows a better one.
         delivered: whether the caller has seen any of the answer, so that nobody else may answer now.
         held: whether the app has a piece of the answer in its hands, and has not asked for the next.
@@ -182,6 +185,8 @@ class Call:
     imposed: bool = False
     budgets: tuple[str, ...] = ()
     plan: Plan | None = None
+    continues: Reply | None = None
+    whole: Reply | None = None
     form: Callable[[Request], Request] | None = None
 
     def as_sent(self) -> Request:

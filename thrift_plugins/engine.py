@@ -261,33 +261,87 @@ class _Attempts:
             self.booking.note(f"output: {', '.join(plan.reasons)}")
         return call
 
-    def _learnt(self, output: OutputPolicy, call: Call, tier: Tier, reply: Reply) -> Patch | None:
-        """What the plan was worth, once its answer has been learnt from."""
+    def _learnt(self, output: OutputPolicy, call: Call, tier: Tier, reply: Reply, whole: Reply) -> Patch | None:
+        """What the plan was worth to an answer, once the whole of it has been learnt from."""
         try:
-            output.learn(self.request, tier, reply, call.plan)
+            output.learn(self.request, tier, whole, call.plan)
             return output.patch(self.request, tier, reply, call.plan) if call.plan else None
         except Exception as error:  # noqa: BLE001  as above
             self.booking.fallback(f"output: not learnt ({type(error).__name__})")
             return None
 
     def _ask(self, call: Call, tier: Tier, *, may_go_on: bool) -> Generator[Effect, Any, _Attempt]:
-        """One call on a model, however it ends."""
+        """One call on a model, with what follows from its answer."""
+        attempt = yield from self._performed(call, tier)
+        may_go_on = may_go_on and not call.delivered
+        if attempt.reply is None:
+            error = attempt.error if may_go_on else None
+            return attempt._replace(why=recoverable(error) if isinstance(error, Exception) else None)
+        reply = attempt.reply
+        if call.imposed and is_cut(reply):
+            self.booking.note(f"output: cut at {call.most} tokens")
+        whole, error = (yield from self._continued(call, tier, reply)) if is_cut(reply) else (reply, None)
+        if self.output is not None:
+            self.booking.shortened(self._learnt(self.output, call, tier, reply, whole))
+        if error is not None:
+            return attempt._replace(reply=None, error=error)
+        if call.imposed and is_cut(whole):  # by us: another model would be cut too
+            may_go_on = False
+        why = rejects(self.request, whole) if may_go_on else None
+        return attempt._replace(reply=replace(whole, usage=reply.usage), why=why)
+
+    def _performed(self, call: Call, tier: Tier) -> Generator[Effect, Any, _Attempt]:
+        """One call on a model, settled however it ends."""
         try:
             reply: Reply = yield call
         except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
             usage = _used(call, error, tier, self.booking)
             yield from self._settle(tier, usage)
-            free = may_go_on and not call.delivered and isinstance(error, Exception)
-            return _Attempt(usage, None, error, recoverable(error) if free else None)
+            return _Attempt(usage, None, error, None)
         reply = reply.given_by(tier.name, self.booking.measured(reply, tier, call.as_sent))
         yield from self._settle(tier, reply.usage)
-        if self.output is not None:
-            self.booking.shortened(self._learnt(self.output, call, tier, reply))
-        if call.imposed and is_cut(reply):  # by us: another model would be cut too
-            self.booking.note(f"output: cut at {call.most} tokens")
-            may_go_on = False
-        why = rejects(self.request, reply) if may_go_on and not call.delivered else None
-        return _Attempt(reply.usage, reply, None, why)
+        return _Attempt(reply.usage, reply, None, None)
+
+    def _continued(
+        self, call: Call, tier: Tier, reply: Reply
+    ) -> Generator[Effect, Any, tuple[Reply, BaseException | None]]:
+        """A cut answer with its rest, where the feature wants it, and what there is of it where there can be none.
+
+        Returns:
+            The answer, and what interrupted the app while it waited for the rest. Where the two join, with the usage of both.
+        """
+        asking = self._asking_on(call, tier, reply)
+        if asking is None:
+            return reply, None
+        try:
+            yield from self._reserve(asking, tier)
+        except (BudgetExceeded, UnknownModelPrice) as refused:
+            self.booking.fallback(f"budget: {tier.name} not asked for the rest ({type(refused).__name__})")
+            return reply, None
+        except BaseException as error:  # noqa: BLE001  as in `_performed`
+            return reply, error
+        rest = yield from self._performed(asking, tier)
+        self.booking.continued(tier, rest.usage)
+        if rest.error is not None:
+            self.booking.fallback(f"output: no rest ({type(rest.error).__name__})")
+            return reply, None if isinstance(rest.error, Exception) else rest.error
+        self.booking.note("output: continued" if asking.whole else "output: its rest does not join")
+        return asking.whole or reply, None
+
+    def _asking_on(self, call: Call, tier: Tier, reply: Reply) -> Call | None:
+        """The call for the rest of a cut answer, None where there is none to be made."""
+        if self.output is None or self.held or call.delivered:
+            return None
+        try:
+            rest = self.output.rest(self.request, tier, reply, imposed=call.imposed)
+        except Exception as error:  # noqa: BLE001  as in `_call`
+            self.booking.fallback(f"output: not continued ({type(error).__name__})")
+            return None
+        if rest is None:
+            return None
+        request = replace(call.request, messages=(*call.request.messages, *rest.turns))
+        limited = rest.most is not None
+        return replace(call, request=request, most=rest.most, imposed=limited, continues=reply, partial=None, form=None)
 
     def _escalated(self, decision: Decision, attempt: _Attempt, left: list[int]) -> Generator[Effect, Any, Call | None]:
         """The call on the tier above, None where no budget has room for it: what there is must do then."""

@@ -179,15 +179,16 @@ def test_another_target_is_another_answer(provider: LoopbackProvider) -> None:
 
 def test_settings_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "thrift.toml"
-    file.write_text('[output]\nmode = "soft"\nwords = 90\n[output.features.faq]\ntokens = 50\nmode = "hard"\n')
+    file.write_text('[output]\nmode = "soft"\nwords = 90\n[output.features.faq]\ntokens = 50\nmode = "hard"\ngo_on = true\n')
     config = Config.load(file).output
     assert config.default() == Target(words=90)
-    assert config.features["faq"] == Target(tokens=50, mode="hard")
+    assert config.features["faq"] == Target(tokens=50, mode="hard", go_on=True)
     for wrong, told in (
         ("[output]\nwords = 0", "above 0"),
         ("[output]\nmode = 'firm'", "must be one of"),
         ("[output]\nwords = 5\ntokens = 5", "leave one"),
         ("[output.features.faq]\nword = 5", "Did you mean 'words'"),
+        ("[output.features.faq]\ngo_on = 1", "true or false"),
         ("[output.features]\nfaq = 5", "must be a table"),
     ):
         file.write_text(wrong)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from thrift_plugins.budgeting.continuation import is_cut
+from thrift_plugins.budgeting.continuation import continuation, is_cut
 from thrift_plugins.budgeting.lengths import Arm, Form, Kind, Lengths
 from thrift_plugins.budgeting.output_place import noted, places
 from thrift_plugins.budgeting.output_words import WORDINGS, edges, language_of, says_how_long
@@ -25,6 +25,7 @@ _LEAST: Final = 128
 """Output tokens that every answer may have, however short those were that came."""
 
 _OBEYED: Final = 1.5  # an answer that keeps to its target is never cut, nor is one that nearly does
+_WORTH: Final = 16  # output tokens below which a rest is not asked for
 _TURNS: Final = 4  # of the user that are read for their language
 _NONE: Final = Target(mode="off")
 
@@ -39,6 +40,18 @@ class Note(NamedTuple):
 
     at: int
     text: str
+
+
+class Rest(NamedTuple):
+    """How to ask for the rest of an answer.
+
+    Attributes:
+        turns: what there is of it, and the question for what is not.
+        most: output tokens that the app's own limit leaves for it, None where it has none.
+    """
+
+    turns: tuple[Message, Message]
+    most: int | None
 
 
 class _Asked(NamedTuple):
@@ -106,6 +119,22 @@ class OutputPolicy:
         reasons = (asked.why, why, f"temperature {heat:g}" if heat is not None else "")
         messages = _with(request, asked.notes) if asked.notes else None
         return Plan(asked.notes, messages, asked.now, most, heat, tuple(filter(None, reasons)))
+
+    def rest(self, request: Request, tier: Tier, reply: Reply, *, imposed: bool) -> Rest | None:
+        """How to ask for the rest of an answer, None where it has none, or the feature does not want it.
+
+        Args:
+            imposed: whether we limited the answer's length. What the app's own limit has cut is as the app wants it.
+        """
+        target = self.target(request)
+        if target.mode == "off" or not target.go_on:
+            return None
+        limit = min((own for own in (tier.limit, _limit(request)) if own is not None), default=None)
+        left = None if limit is None else limit - reply.usage.output_tokens
+        if left is not None and (left < _WORTH or not imposed):
+            return None
+        turns = continuation(request, reply)
+        return Rest(turns, left) if turns else None
 
     def learn(self, request: Request, tier: Tier, reply: Reply, plan: Plan | None = None) -> None:
         """Remember how long an answer was. What nobody but us has counted is not: hidden reasoning would be missing.

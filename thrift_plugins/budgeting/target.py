@@ -22,6 +22,7 @@ class Target:
         mode: "soft" asks for it in the prompt, "hard" also limits what may be generated, "off" does neither.
         form: a sentence of the app's own on the form of an answer, asked for as it stands: "No headings, no lists."
         temperature: the lowest and the highest; a call that says one outside is brought to the nearer of them.
+        go_on: whether a whole answer that was cut is asked for its rest, once. The app gets both as one. A stream is not.
     """
 
     words: int | None = None
@@ -29,6 +30,7 @@ class Target:
     mode: OutputMode = "soft"
     form: str = ""
     temperature: tuple[float, float] | None = None
+    go_on: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(OutputMode):
@@ -39,6 +41,8 @@ class Target:
             _whole(name, getattr(self, name))
         if not isinstance(self.form, str):
             raise ConfigError(f"form of an output target must be a sentence, not {self.form!r}")
+        if not isinstance(self.go_on, bool):
+            raise ConfigError(f"go_on of an output target must be true or false, not {self.go_on!r}")
         if self.temperature is not None:
             object.__setattr__(self, "temperature", _range(self.temperature))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast, get_args
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ChatMessage, ToolMessage
+from langchain_core.messages.ai import add_usage
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from pydantic import BaseModel
 
@@ -123,6 +124,9 @@ def as_json(wanted: Any) -> Mapping[str, Json] | None:
     return convert_to_json_schema(wanted)
 
 
+_ENDS = ("finish_reason", "stop_reason", "done_reason")
+
+
 def _calls(message: AIMessage) -> tuple[ToolCall, ...]:
     return tuple(ToolCall(call["id"] or "", call["name"], call["args"]) for call in message.tool_calls)
 
@@ -137,7 +141,7 @@ def _begun(message: AIMessage) -> tuple[ToolCall, ...]:
 def reply_in(message: AIMessage, *, complete: bool = True) -> Reply:
     """What a model answered. Headers and token counts stay out of what is stored, and so do log-probabilities."""
     told = message.response_metadata
-    finish = told.get("finish_reason") or told.get("stop_reason") or told.get("done_reason")
+    finish = next((told[name] for name in _ENDS if told.get(name)), None)
     extra: dict[str, Any] = {}
     kept = {key: _plain(value) for key, value in message.additional_kwargs.items()}
     if kept:
@@ -216,6 +220,18 @@ def message_out(reply: Reply) -> AIMessage:
         ],
         invalid_tool_calls=list(extra.get("invalid_tool_calls", ())),
         usage_metadata=({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0} if extra.get("counted") else None),
+    )
+
+
+def with_rest(first: AIMessage, rest: AIMessage, whole: Reply) -> AIMessage:
+    """A cut answer as the whole one: it has used what both have, and ends as its rest does."""
+    ended = {name: rest.response_metadata[name] for name in _ENDS if name in rest.response_metadata}
+    return first.model_copy(
+        update={
+            "content": whole.content,
+            "usage_metadata": add_usage(first.usage_metadata, rest.usage_metadata),
+            "response_metadata": {**first.response_metadata, **ended},
+        }
     )
 
 

@@ -11,15 +11,15 @@ from functools import partial
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langsmith.run_helpers import tracing_context
 
-from thrift_plugins.budgeting import Fuse, noted
+from thrift_plugins.budgeting import Fuse, joined, noted
 from thrift_plugins.effects import Call, Replay
 from thrift_plugins.langchain.billed import billed
-from thrift_plugins.langchain.convert import merged, message_out, reply_in
+from thrift_plugins.langchain.convert import merged, message_out, reply_in, with_rest
 from thrift_plugins.langchain.replay import replay
 from thrift_plugins.langchain.tier import ModelTier
 from thrift_plugins.sent import as_sent
@@ -69,12 +69,16 @@ class Turn:
 
     def asking(self, effect: Call | Replay) -> Any:
         """What the app passed in, with the notes on it that ask for a shorter answer."""
-        plan = effect.plan if isinstance(effect, Call) else None
-        if plan is None or not plan.notes:
+        notes = effect.plan.notes if isinstance(effect, Call) and effect.plan else ()
+        goes_on = isinstance(effect, Call) and effect.continues is not None
+        if not notes and not goes_on:
             return self.given
-        messages = self.tiers[effect.decision.tier].model._convert_input(self.given).to_messages()
-        for at, text in plan.notes:
+        messages = [*self.tiers[effect.decision.tier].model._convert_input(self.given).to_messages()]
+        for at, text in notes:
             messages[at] = messages[at].model_copy(update={"content": noted(messages[at].content, text)})
+        if isinstance(effect, Call) and goes_on:
+            said, ask = effect.request.messages[-2:]
+            messages += [AIMessage(said.text), HumanMessage(ask.text)]
         return messages
 
     def _told(self, effect: Call | Replay) -> RunnableConfig:
@@ -112,9 +116,24 @@ class Turn:
 
     def _take(self, message: AIMessage, effect: Call | Replay) -> Reply:
         reply = reply_in(message)
+        if isinstance(effect, Call) and effect.continues is not None:
+            self._join(message, reply, effect, effect.continues)
+            return reply
         self._mark(message, effect)
         self.answer = message
         return reply
+
+    def _join(self, message: AIMessage, rest: Reply, effect: Call, first: Reply) -> None:
+        """Give the app a cut answer and its rest as one message, if they join."""
+        whole = joined(first, rest)
+        if whole is None:
+            return
+        self._show(with_rest(self.answer, message, whole))
+        effect.whole = replace(whole, extra=reply_in(self.answer).extra)
+
+    def _show(self, message: AIMessage) -> None:
+        """Replace what the app gets."""
+        self.answer = message
 
     def call(self, effect: Call | Replay) -> Reply:
         """Ask, and keep the message for the app."""
@@ -234,8 +253,15 @@ class GenerateTurn(Turn):
 
     def _took(self, result: LLMResult, effect: Call | Replay) -> Reply:
         generation = cast("ChatGeneration", result.generations[0][0])
-        self.result = result
+        if not isinstance(effect, Call) or effect.continues is None:
+            self.result = result
         return self._take(cast("AIMessage", generation.message), effect)
+
+    def _show(self, message: AIMessage) -> None:
+        """Replace what the app gets, and leave the rest of the result as it is."""
+        Turn._show(self, message)
+        generation = self.result.generations[0][0].model_copy(update={"message": message, "text": message.text})
+        self.result = self.result.model_copy(update={"generations": [[generation]]})
 
     def call(self, effect: Call | Replay) -> Reply:
         """Ask, and keep the result for the app."""

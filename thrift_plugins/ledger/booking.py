@@ -99,6 +99,11 @@ class Booking:
         if usage != NO_USAGE:
             self._overheads.append(Overhead("routing", tier.model, usage, reason))
 
+    def continued(self, tier: Tier, usage: Usage) -> None:
+        """Note what it cost to ask for the rest of a cut answer: the output budget's doing, and on its bill."""
+        if usage != NO_USAGE:
+            self._overheads.append(Overhead("budget", tier.model, usage, "continued"))
+
     def measured(self, reply: Reply, tier: Tier, asked: Callable[[], Request]) -> Usage:
         """What a reply used: the provider's own count, or ours where it gave none or had not finished counting.
 

@@ -187,6 +187,30 @@ def reply_as(
     return Reply(message.content or "", usage, calls, finish, model, extra, complete=complete, storable=storable)
 
 
+def with_rest(
+    first: ChatResponse | CompletionResponse, rest: ChatResponse | CompletionResponse, cut: Reply, whole: Reply
+) -> ChatResponse | CompletionResponse:
+    """A cut answer as the whole one: it has used what both have, and ends, in its raw response too, as its rest does.
+
+    Args:
+        cut: the first in our words.
+        whole: both in our words.
+    """
+    counts = {
+        name: count + first.additional_kwargs[name]
+        for name, count in rest.additional_kwargs.items()
+        if isinstance(count, int) and isinstance(first.additional_kwargs.get(name), int)
+    }
+    told = {"raw": rest.raw, "additional_kwargs": {**first.additional_kwargs, **counts}}
+    if isinstance(first, CompletionResponse):
+        return first.model_copy(update={**told, "text": whole.content})
+    new = str(whole.content)[len(str(cut.content).rstrip()) :]
+    *before, last = first.message.blocks
+    text = last.text.rstrip() if isinstance(last, TextBlock) else ""
+    blocks = [*before, TextBlock(text=text + new)]
+    return first.model_copy(update={**told, "message": first.message.model_copy(update={"blocks": blocks})})
+
+
 def chat_out(reply: Reply) -> ChatResponse:
     """A stored answer as a chat response that costs nothing."""
     kept: Any = reply.extra.get("additional_kwargs") or {}

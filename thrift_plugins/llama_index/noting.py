@@ -1,4 +1,4 @@
-"""Notes that ask for a shorter answer, put on the arguments of the framework's methods. The app's own objects stay as they are."""
+"""What is put on the arguments of the framework's methods: notes and turns. The app's own objects stay as they are."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final
 from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
 
 from thrift_plugins.budgeting import Note, noted
+from thrift_plugins.types import Message
 
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     "chat": ("messages",),
@@ -25,26 +26,62 @@ def with_notes(
         operation: name of the method, in any of its four forms.
         notes: by the places of the messages in the request.
     """
-    names = _NAMES[operation.removeprefix("a").removeprefix("stream_")]
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    names, given = _given(operation, args, kwargs)
     if "prompt" in given:
         told = {"prompt": noted(given["prompt"], notes[0].text)}
     elif "messages" in given:
         told = {"messages": _noted(given["messages"], notes)}
     else:
-        told = _turns_noted(given.get("chat_history") or (), given.get("user_msg"), notes)
+        told = _turns_noted(given.get("chat_history") or (), _turn(given.get("user_msg")), notes)
+    return _put(names, args, kwargs, told)
+
+
+def with_turns(
+    operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], turns: Sequence[Message]
+) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a call with turns of text after its prompt. A completion's prompt has them as paragraphs.
+
+    Args:
+        operation: name of the method, in any of its four forms.
+    """
+    names, given = _given(operation, args, kwargs)
+    if "prompt" in given:
+        return _put(names, args, kwargs, {"prompt": "\n\n".join([given["prompt"], *(turn.text for turn in turns)])})
+    later = [ChatMessage(role=MessageRole(turn.role), content=turn.text) for turn in turns]
+    if "messages" in given:
+        return _put(names, args, kwargs, {"messages": [*given["messages"], *later]})
+    spoken = _turn(given.get("user_msg"))
+    history = [*(given.get("chat_history") or ()), *spoken, *later]
+    return _put(names, args, kwargs, {"chat_history": history[:-1], "user_msg": history[-1]})
+
+
+def _given(operation: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """The names of what a method takes in order, and all that it was given by name."""
+    names = _NAMES[operation.removeprefix("a").removeprefix("stream_")]
+    return names, {**dict(zip(names, args, strict=False)), **kwargs}
+
+
+def _put(
+    names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any], told: Mapping[str, Any]
+) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments with others in their places."""
     positional = [told.get(name, value) for name, value in zip(names, args, strict=False)]
     named = {name: value for name, value in {**kwargs, **told}.items() if name not in names[: len(args)]}
     return [*positional, *args[len(names) :]], named
 
 
-def _turns_noted(
-    history: Sequence[ChatMessage], spoken: str | ChatMessage | None, notes: Sequence[Note]
-) -> dict[str, Any]:
+def _turn(spoken: str | ChatMessage | None) -> list[ChatMessage]:
     if spoken is None:
+        return []
+    return [ChatMessage(role=MessageRole.USER, content=spoken) if isinstance(spoken, str) else spoken]
+
+
+def _turns_noted(
+    history: Sequence[ChatMessage], spoken: Sequence[ChatMessage], notes: Sequence[Note]
+) -> dict[str, Any]:
+    if not spoken:
         return {"chat_history": _noted(history, notes)}
-    turn = ChatMessage(role=MessageRole.USER, content=spoken) if isinstance(spoken, str) else spoken
-    *earlier, last = _noted([*history, turn], notes)
+    *earlier, last = _noted([*history, *spoken], notes)
     return {"chat_history": earlier, "user_msg": last}
 
 

@@ -13,12 +13,12 @@ from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import LLM
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
-from thrift_plugins.budgeting import Fuse
+from thrift_plugins.budgeting import Fuse, joined
 from thrift_plugins.effects import Call, Replay
 from thrift_plugins.errors import UnsupportedByTier
 from thrift_plugins.llama_index.closing import aclose, close
-from thrift_plugins.llama_index.convert import as_mapping, finish_in, latest, reply_as, usage_in
-from thrift_plugins.llama_index.noting import with_notes
+from thrift_plugins.llama_index.convert import as_mapping, finish_in, latest, reply_as, usage_in, with_rest
+from thrift_plugins.llama_index.noting import with_notes, with_turns
 from thrift_plugins.llama_index.replay import replaying
 from thrift_plugins.llama_index.tier import ModelTier, capped, shortened, twin
 from thrift_plugins.types import NO_USAGE, Reply, Usage
@@ -110,33 +110,46 @@ class Turn:
         plan = effect.plan if isinstance(effect, Call) else None
         if plan is not None and plan.notes:
             args, kwargs = with_notes(self.operation, args, kwargs, plan.notes)
+        if isinstance(effect, Call) and effect.continues is not None:
+            args, kwargs = with_turns(self.operation, args, kwargs, effect.request.messages[-2:])
         if plan is not None and plan.temperature is not None and "temperature" in kwargs:
             kwargs["temperature"] = plan.temperature
         return method(*args, **kwargs)
+
+    def _take(self, answer: Any, effect: Call | Replay, mark: Mapping[str, Any]) -> Reply:
+        """Keep an answer for the app: as it is, or as the rest of the one that there is."""
+        self.heard(answer, mark)
+        reply = self.reply()
+        first = effect.continues if isinstance(effect, Call) else None
+        whole = joined(first, reply) if first else None
+        if first is None:
+            self.answer = answer
+        elif isinstance(effect, Call) and whole is not None:
+            self.answer = with_rest(self.answer, answer, first, whole)
+            effect.whole = replace(reply_as(self.answer, whole.usage, whole.finish_reason), tier=whole.tier)
+        return reply
 
     def call(self, effect: Call | Replay) -> Reply:
         """Ask, and keep the response for the app."""
         mark = self._mark(effect)
         try:
             with _Tagged(mark):
-                self.answer = self._ask(effect)
+                answer = self._ask(effect)
         except BaseException:
             self._broke(effect)
             raise
-        self.heard(self.answer, mark)
-        return self.reply()
+        return self._take(answer, effect, mark)
 
     async def acall(self, effect: Call | Replay) -> Reply:
         """`call` without blocking the event loop."""
         mark = self._mark(effect)
         try:
             with _Tagged(mark):
-                self.answer = await self._ask(effect)
+                answer = await self._ask(effect)
         except BaseException:
             self._broke(effect)
             raise
-        self.heard(self.answer, mark)
-        return self.reply()
+        return self._take(answer, effect, mark)
 
     def pieces(self, effect: Call | Replay) -> Generator[Any, None, Reply]:
         """Ask, and pass the pieces on as they come. The first thing that it yields is None: the stream is open."""
