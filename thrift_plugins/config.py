@@ -29,13 +29,14 @@ A key that nobody knows is an error with the nearest known one, never ignored.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from thrift_plugins.budgeting import Budget, OutputMode, Target
 from thrift_plugins.errors import ConfigError
@@ -200,6 +201,17 @@ class OutputConfig:
         return Target(self.words, self.tokens, self.mode, self.form, low_high, self.go_on)  # type: ignore[arg-type]  # it checks
 
 
+def _holdout() -> float:
+    told = os.environ.get("THRIFT_HOLDOUT", "")
+    try:
+        return float(told) if told else _HOLDOUT
+    except ValueError:
+        raise ConfigError(f"THRIFT_HOLDOUT must be a number from 0 to 1, not {told!r}") from None
+
+
+_HOLDOUT: Final = 0.02
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerConfig:
     """Settings of the ledger.
@@ -208,12 +220,13 @@ class LedgerConfig:
         url: where events are kept: "sqlite:///path", "memory:", or "" for a file of its own beside the store's.
         capacity: events that may wait while that is down.
         holdout: share of conversations that no tactic touches, so that it can be measured what they are worth; 0 to 1.
+            By default 0.02, or what `THRIFT_HOLDOUT` in the environment says: 0 for an app's own tests.
     """
 
     enabled: bool = True
     url: str = field(default="", repr=False)  # it may hold a password
     capacity: int = 20_000
-    holdout: float = 0.0
+    holdout: float = field(default_factory=_holdout)
 
     def __post_init__(self) -> None:
         _settle(self, "ledger.")

@@ -87,3 +87,16 @@ def test_conversations_stay_whole(provider: LoopbackProvider) -> None:
 def test_a_share_that_cannot_be() -> None:
     with pytest.raises(ConfigError, match="0 to 1"):
         LedgerConfig(holdout=2)
+
+
+def test_the_share_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert LedgerConfig().holdout == 0.0, "as the tests say"
+    monkeypatch.delenv("THRIFT_HOLDOUT")
+    assert LedgerConfig().holdout == 0.02
+    monkeypatch.setenv("THRIFT_HOLDOUT", "0.5")
+    assert LedgerConfig().holdout == 0.5
+    assert LedgerConfig(holdout=0.1).holdout == 0.1
+    for wrong in ("2", "a few"):
+        monkeypatch.setenv("THRIFT_HOLDOUT", wrong)
+        with pytest.raises(ConfigError, match="0 to 1"):
+            LedgerConfig()

@@ -17,6 +17,8 @@ from tests.benchmarks import report as benchmark
 from tests.cli_kit import command, stranger
 from tests.ledger_kit import START, UNKNOWN, fill
 from thrift_plugins.ledger import Cost, Event, Ledger, Line, summarise
+from thrift_plugins.ledger.holdout import compare
+from thrift_plugins.ledger.leaks import leaks
 from thrift_plugins.ledger.rollup import FROM_CACHE, NOBODY, roll_up
 from thrift_plugins.prices import Prices
 from thrift_plugins.report.figures import line_figures
@@ -70,6 +72,53 @@ def test_every_line_closes_and_says_who_answered(ledger: Path):
     assert sorted(rollup.by["day"]) == [f"2025-11-{day:02}" for day in range(1, 12)]
     lines = [line for parts in rollup.by.values() for line in parts.values()]
     assert all(line.closes() for line in [rollup.total, *lines])
+
+
+@pytest.fixture
+def left_alone(ledger: Path, tmp_path: Path) -> Path:
+    """The same ledger, with all that no tactic changed in the holdout, one that was cut, and one of a process that died."""
+    path = tmp_path / "left_alone.db"
+    with closing(SQLiteEventLog(path)) as log:
+        for number, entry in enumerate(entries(ledger)):
+            if not entry["patches"]:
+                entry["extra"] = {**entry.get("extra", {}), "holdout": True}
+            if number == 7:
+                entry["finish_reason"] = "length"
+            if number == 8:
+                entry |= {"outcome": "error", "error": "Orphaned", "finish_reason": None}
+            log.extend([(entry["id"], entry["at"], orjson.dumps(entry).decode())])
+    return path
+
+
+def test_the_holdout_stands_beside_it(left_alone: Path):
+    told = reported("--ledger", str(left_alone))
+    whole, *rows = told["holdout"]
+    measured = compare(entries(left_alone))
+    assert [row["measured_nano"] for row in rows] == [
+        row.measured and [*map(round, row.measured)] for row in measured.rows()
+    ]
+    assert whole["booked_nano"] == measured.total().booked
+    assert whole["corrected_nano"] == measured.total().corrected
+    assert whole["measured_nano"] is not None
+    shown = command("report", "--ledger", str(left_alone)).stdout
+    assert "as measured by the holdout" in shown
+
+
+def test_what_to_look_into(left_alone: Path):
+    found = leaks(entries(left_alone))
+    told = reported("--ledger", str(left_alone))["leaks"]
+    assert told == {name: getattr(found, name) for name in told}
+    assert sum(told["truncated"].values()) >= 1
+    assert told["orphans"] == 1
+    with closing(SQLiteEventLog(left_alone)) as log:
+        assert roll_up(log.bodies()).leaks == found
+    shown = command("report", "--ledger", str(left_alone)).stdout
+    assert "1 calls died with their process" in " ".join(shown.split())
+    assert "cut at a limit" in shown
+
+
+def test_without_a_holdout(ledger: Path):
+    assert "No call was in the holdout" in " ".join(command("report", "--ledger", str(ledger)).stdout.split())
 
 
 def test_a_part_of_the_time(ledger: Path):

@@ -22,9 +22,9 @@ def report(
     csv: Annotated[Path | None, typer.Option(help="Write every line to this file as CSV.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write every line to this file as Parquet.")] = None,
 ) -> None:
-    """Show the bill before and after, by tactic, tenant, feature, model and day. Days and times are of UTC.
+    """Show the bill before and after, by tactic, tenant, feature, model and day, and what the holdout measured beside it.
 
-    Files hold every line, with money in whole nano-dollars (1e-9 US dollars).
+    Days and times are of UTC. Files hold every line, with money in whole nano-dollars (1e-9 US dollars).
     """
     from rich.console import Console
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from thrift_plugins.config import Config
+from thrift_plugins.config import Config, LedgerConfig
 from thrift_plugins.demo.app import STRONG, App
 from thrift_plugins.demo.bill import Billed
 from thrift_plugins.demo.knowledge import SYSTEM, Search, articles, questions
@@ -108,7 +108,7 @@ def run(
         show: is given the first answer, piece by piece.
         progress: called after each question. With a provider of ours each is asked twice, once without us.
     """
-    runtime = Runtime(Config(store="memory:"))
+    runtime = Runtime(Config(store="memory:", ledger=LedgerConfig(holdout=0.0)))
     try:
         app = _app(framework, runtime)
         if provider is None:

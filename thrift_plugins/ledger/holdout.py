@@ -102,8 +102,6 @@ class _Calls:
     Attributes:
         size: input tokens of the treated, as the baseline would have got them.
         guessed: the part of `baseline` that is of calls which a tactic has changed.
-        corrected: what the corrections add to it.
-        waiting: guesses that no correction is known for yet.
     """
 
     sample: Sample = field(default_factory=Sample)
@@ -112,40 +110,39 @@ class _Calls:
     baseline: Nano = 0
     actual: Nano = 0
     guessed: Nano = 0
-    corrected: float = 0.0
-    waiting: Nano = 0
     unpriced: int = 0
+    _added: float = 0.0
+    _corrected: Nano = 0
     _factor: float = 1.0
     _found_at: tuple[int, Nano] = (0, 0)
 
     def hold(self, group: int, size: int, cost: Nano) -> None:
+        self._correct()
         self.sample.add(group, size, cost)
-        if self.waiting and self._enough():
-            self.corrected += (self._now() - 1) * self.waiting
-            self.waiting = 0
+        if self._enough() and (self.sample.count > _GROWN * self._found_at[0] or self.guessed > _GROWN * self._found_at[1]):
+            self._factor, self._found_at = self._correction(), (self.sample.count, self.guessed)
 
     def treat(self, size: int, baseline: Nano, actual: Nano, *, guessed: bool) -> None:
         self.treated += 1
         self.size += size
         self.baseline += baseline
         self.actual += actual
-        if not guessed:
-            return
-        self.guessed += baseline
+        if guessed:
+            self.guessed += baseline
+
+    def corrections(self) -> float:
+        """What the corrections add to `baseline`."""
+        self._correct()
+        return self._added
+
+    def _correct(self) -> None:
+        """Correct the guesses since the last call of the holdout by what it has told until then, if that is enough."""
         if self._enough():
-            self.corrected += (self._now() - 1) * baseline
-        else:
-            self.waiting += baseline
+            self._added += (self._factor - 1) * (self.guessed - self._corrected)
+            self._corrected = self.guessed
 
     def _enough(self) -> bool:
         return self.sample.count >= FEW and self.sample.draws >= FEW_DRAWS
-
-    def _now(self) -> float:
-        """By what a guess is multiplied, as far as the holdout tells now."""
-        held, guessed = self._found_at
-        if self.sample.count > _GROWN * held or self.guessed > _GROWN * guessed:
-            self._factor, self._found_at = self._correction(), (self.sample.count, self.guessed)
-        return self._factor
 
     def _correction(self) -> float:
         """What the guesses are off by, drawn towards 1 as far as the holdout is too small to tell.
@@ -196,14 +193,16 @@ class Holdout:
         actual: Nano = priced["actual"]
         if not before["made"]:  # nobody asked for it: no call of the app's, but its cost is one of the treated
             if actual:
-                self._of(entry).actual += actual
+                key = entry["feature"], entry["requested_model"]
+                (self._calls.get(key) or self._new(key)).actual += actual
             return
-        calls = self._of(entry)
+        key = entry["feature"], entry["requested_model"]
+        calls = self._calls.get(key) or self._new(key)
         if priced["unpriced"]:
             calls.unpriced += 1
             return
         size: int = before["usage"].get("input_tokens", 0)
-        if entry.get("extra", {}).get("holdout"):
+        if "extra" in entry and entry["extra"].get("holdout"):
             calls.hold(_group(entry), size, actual)
         else:
             calls.treat(size, priced["baseline"], actual, guessed=bool(entry["patches"]))
@@ -218,14 +217,10 @@ class Holdout:
         known = [calls for calls in self._calls.values() if not calls.unknown()]
         return _compared("", "", known, measured=bool(known), unknown="" if known else "no feature with enough calls")
 
-    def _of(self, entry: Mapping[str, Any]) -> _Calls:
-        key = (entry["feature"], entry["requested_model"])
-        calls = self._calls.get(key)
-        if calls is None:
-            if len(self._calls) >= _STRATA:
-                key = (OTHERS, OTHERS)
-            calls = self._calls.setdefault(key, _Calls())
-        return calls
+    def _new(self, key: tuple[str, str]) -> _Calls:
+        if len(self._calls) >= _STRATA:
+            key = (OTHERS, OTHERS)
+        return self._calls.setdefault(key, _Calls())
 
 
 def compare(entries: Iterable[Mapping[str, Any]]) -> Holdout:
@@ -249,7 +244,7 @@ def _compared(feature: str, model: str, calls: list[_Calls], *, measured: bool, 
         held=sum(one.sample.count for one in calls),
         baseline=baseline,
         booked=baseline - actual,
-        corrected=baseline - actual + round(sum(one.corrected for one in calls)),
+        corrected=baseline - actual + round(sum(one.corrections() for one in calls)),
         measured=found,
         unknown=unknown,
     )

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from thrift_plugins.ledger.summary import is_call
+
 _TRUNCATED: Final = frozenset({"length", "max_tokens", "max_output_tokens", "incomplete", "model_length"})
 """The words of the providers for an answer that was cut at the output limit, in small letters."""
 
@@ -17,6 +19,15 @@ _REFUSED: Final = frozenset(
     }
 )  # fmt: skip
 """Their words for one that was refused or filtered."""
+
+
+_PLAIN: Final = frozenset({"answered", "hit"})
+_WHOLE: Final = frozenset({"stop", "tool_calls", "end_turn", None})
+
+
+def remarkable(entry: Mapping[str, Any]) -> bool:
+    """Whether a record may have something to look into, beside who counted its tokens."""
+    return entry["finish_reason"] not in _WHOLE or entry["outcome"] not in _PLAIN or bool(entry["bill"]["unpriced"])
 
 
 @dataclass(slots=True)
@@ -31,7 +42,7 @@ class Leaks:
         failed: by the error's name, other calls without a whole answer; `aborted` and `cancelled` by that word.
         orphans: leases of budgets whose process died before it settled them, and which were charged as the budget says.
         unpriced: by model, calls that are in no sum of money.
-        estimated: calls of which the provider gave no usage, so that our tokenizer counted.
+        estimated: calls of which the provider gave no usage, so that our tokenizer counted; renewals among them.
         lost: events that never got into the ledger.
     """
 
@@ -52,16 +63,19 @@ class Leaks:
 
     def add(self, entry: Mapping[str, Any]) -> None:
         """Add one ledger record (see `Ledger.records`)."""
-        extra = entry.get("extra", {})
+        self.calls += is_call(entry) and entry["error"] != "Orphaned"
+        self.estimated += entry["usage"].get("source") == "estimated"
+        if remarkable(entry):
+            self.look(entry)
+
+    def look(self, entry: Mapping[str, Any]) -> None:
+        """Add what is remarkable of a record, without counting it."""
         if entry["error"] == "Orphaned":
             self.orphans += 1
             return
         self.unpriced.update(entry["bill"]["unpriced"])
-        if extra.get("cache", {}).get("renewal"):
-            return
-        self.calls += 1
-        self.estimated += entry["usage"].get("source") == "estimated"
-        self._ending(entry)
+        if is_call(entry):
+            self._ending(entry)
 
     def _ending(self, entry: Mapping[str, Any]) -> None:
         feature, ending = entry["feature"], (entry["finish_reason"] or "").lower()

@@ -17,6 +17,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from thrift_plugins.ledger.holdout import Holdout
+from thrift_plugins.ledger.leaks import Leaks, remarkable
 from thrift_plugins.ledger.summary import Line, is_call
 
 By: TypeAlias = Literal["tenant", "feature", "model", "day"]
@@ -46,14 +48,18 @@ class Rollup:
     Attributes:
         by: column to its values and their lines: tenant, feature, the model that answered (or `FROM_CACHE`, `NOBODY`), and
             day (of UTC, as 2026-11-23).
+        holdout: what it says beside the bill.
+        leaks: what to look into.
     """
 
     total: Line = field(default_factory=Line)
     by: dict[By, dict[str, Line]] = field(default_factory=lambda: {name: {} for name in COLUMNS})
+    holdout: Holdout = field(default_factory=Holdout)
+    leaks: Leaks = field(default_factory=Leaks)
 
 
 def roll_up(bodies: Iterable[str]) -> Rollup:
-    """Add up events, each as its JSON (see `ScannedLog.bodies`), in any order.
+    """Add up events, each as its JSON (see `ScannedLog.bodies`), in any order; the holdout corrects better in that of time.
 
     Raises:
         OverflowError: an event of more than nine billion dollars.
@@ -61,9 +67,11 @@ def roll_up(bodies: Iterable[str]) -> Rollup:
     sheet, bodies = _Sheet(), iter(bodies)
     while sheet.add(islice(bodies, _AT_ONCE)):
         pass
-    rollup = Rollup(by={name: sheet.lines(name) for name in COLUMNS})
+    rollup = Rollup(by={name: sheet.lines(name) for name in COLUMNS}, holdout=sheet.holdout, leaks=sheet.leaks)
     for line in rollup.by["day"].values():
         rollup.total.merge(line)
+    total, leaks = rollup.total, rollup.leaks
+    leaks.calls, leaks.estimated, leaks.lost = total.requests - leaks.orphans, total.estimated, total.lost
     return rollup
 
 
@@ -113,6 +121,7 @@ class _Sheet:
         self._values: dict[By, dict[_Value, int]] = {name: _Numbers(count()) for name in COLUMNS}
         self._tables: dict[By, _Integers] = {name: np.zeros((0, 0), np.int64) for name in COLUMNS}
         self._rare: dict[By, dict[_Value, Line]] = {name: {} for name in COLUMNS}
+        self.holdout, self.leaks = Holdout(), Leaks()
 
     def add(self, bodies: Iterable[str]) -> int:
         """Add events. Returns how many there were."""
@@ -129,6 +138,7 @@ class _Sheet:
         to_tenants, to_features, to_models, to_days = (values.append for values in batch.values)
         to_baseline, to_actual, to_outcome = batch.baseline.append, batch.actual.append, batch.outcome.append
         to_whose, to_sums, to_amounts = batch.whose.append, batch.sums.append, batch.amounts.append
+        add_to_holdout, look = self.holdout.add, self.leaks.look
         for number, body in enumerate(bodies):
             entry = load(body)
             priced, outcome = entry["bill"], entry["outcome"]
@@ -153,6 +163,9 @@ class _Sheet:
                 to_amounts(1)
             if priced["unpriced"] or entry["fallbacks"]:
                 self._add_rare(entry)
+            if remarkable(entry):
+                look(entry)
+            add_to_holdout(entry)
 
     def _add_rare(self, entry: Mapping[str, Any]) -> None:
         """What most events do not have, and what may have very many names."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -95,7 +95,7 @@ def replay(
     *,
     progress: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Run every row of a trace through the real adapter over recorded models.
+    """Run every row of a trace through the real adapter over recorded models. None is left alone: each is its own holdout.
 
     Args:
         trace: the recorded month.
@@ -112,7 +112,7 @@ def replay(
     prices = {**trace.prices, **config.prices}
     file = str(folder / "replay.db")
     runtime = Runtime(
-        config,
+        replace(config, ledger=replace(config.ledger, holdout=0.0)),
         store=open_store(file, clock=clock),
         event_log=open_event_log(ledger_beside(file)),
         prices=prices,

@@ -8,6 +8,7 @@ from typing import Any
 from thrift_plugins.ledger import Line
 from thrift_plugins.ledger.rollup import Rollup
 from thrift_plugins.report.files import Column, Row
+from thrift_plugins.report.truth import comparison_figures, leak_figures
 
 COLUMNS = (
     Column("by", "text"),
@@ -27,13 +28,15 @@ COLUMNS = (
 
 
 def figures(rollup: Rollup) -> dict[str, Any]:
-    """The whole bill and its parts, each as `line_figures`."""
+    """The whole bill and its parts, each as `line_figures`, and what stands beside it."""
     return {
         "total": line_figures(rollup.total),
         **{
             f"by_{name}": {value: line_figures(line) for value, line in lines.items()}
             for name, lines in rollup.by.items()
         },
+        "holdout": [comparison_figures(row) for row in (rollup.holdout.total(), *rollup.holdout.rows())],
+        "leaks": leak_figures(rollup.leaks),
     }
 
 

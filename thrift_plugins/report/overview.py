@@ -1,4 +1,4 @@
-"""A ledger in the terminal: the bill, and its parts by tenant, feature, model and day."""
+"""A ledger in the terminal: the bill, its parts by tenant, feature, model and day, and what stands beside it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.text import Text
 from thrift_plugins.ledger import Line
 from thrift_plugins.ledger.rollup import By, Rollup
 from thrift_plugins.report.terminal import money, notes, shown, waterfall
+from thrift_plugins.report.truth import compared, to_look_into
 
 _HEADS = ("calls", "hits", "before", "after", "saved")
 
@@ -30,7 +31,8 @@ def print_overview(rollup: Rollup, *, most: int, console: Console) -> None:
     console.print(waterfall(rollup.total))
     for name, lines in rollup.by.items():
         console.print(_breakdown(name, lines, most))
-    for note in notes(rollup.total):
+    console.print(compared(rollup.holdout, most), highlight=False)
+    for note in (*notes(rollup.total), *to_look_into(rollup.leaks)):
         console.print(shown(note), highlight=False, markup=False)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from thrift_plugins.budgeting import Budget
 from thrift_plugins.cli.checks.finding import Finding, State
-from thrift_plugins.config import Config
+from thrift_plugins.config import Config, OutputConfig
 from thrift_plugins.errors import ConfigError
 
 _DEFAULT_FILE = Path("thrift.toml")
@@ -36,10 +37,23 @@ def tactics(config: Config) -> Iterator[Finding]:
     lives = f"on: an answer lives {cache.ttl / 3600:g} hours; temperatures above {cache.max_temperature:g} pass by"
     yield Finding("on", "response cache", lives if cache.enabled else "off")
     yield Finding("on", "routing", f"on: by rules, caution {routing.caution:g}" if routing.enabled else "off")
+    yield Finding("on", "budgets", _named(config.budgets) or "off")
+    yield Finding("on", "shorter answers", _shorter(config.output) or "off")
     if ledger.enabled:
-        yield Finding("on", "ledger", "on")
+        share = f"; {ledger.holdout:.3g} of the conversations are left alone, to measure it by" if ledger.holdout else ""
+        yield Finding("on", "ledger", f"on{share}")
     else:
         yield Finding("on", "ledger", "off: nothing can be proved", State.note)
+
+
+def _named(budgets: Iterable[Budget]) -> str:
+    return ", ".join(f"{budget.name} ({budget.mode})" for budget in budgets)
+
+
+def _shorter(output: OutputConfig) -> str:
+    """The features whose answers are to be shorter."""
+    targets = {"all features": output.default(), **output.features}
+    return ", ".join(f"{name} ({target.mode})" for name, target in targets.items() if target.mode != "off")
 
 
 def keys() -> Iterator[Finding]:
