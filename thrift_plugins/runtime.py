@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from thrift_plugins.background import Background
-from thrift_plugins.budgeting import OutputPolicy
+from thrift_plugins.budgeting import Lengths, OutputPolicy
 from thrift_plugins.caching import CachePolicy, Rule
 from thrift_plugins.config import CacheConfig, Config, OutputConfig
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.forgetting import Forgetting
+from thrift_plugins.learnt import Learner, Learnt
 from thrift_plugins.ledger import Ledger
 from thrift_plugins.ledger.holdout import in_holdout
 from thrift_plugins.prices import Prices
@@ -81,7 +82,8 @@ class Runtime:
         self.semantic = self._open_semantic(policy, embedder)
         self.local_accounts: LocalSlices | None = None
         self.accounts = self._open_accounts(accounts)
-        self.purse = Purse(tuple(settings.budgets), self.prices, Bounds()) if settings.budgets else None
+        bounds, output = Bounds(), _output_policy(settings.output)
+        self.purse = Purse(tuple(settings.budgets), self.prices, bounds) if settings.budgets else None
         self.engine = Engine(
             cache=policy,
             router=(router or RuleRouter(caution=settings.routing.caution)) if settings.routing.enabled else None,
@@ -89,10 +91,11 @@ class Runtime:
             patience=settings.cache.flight_wait if settings.cache.single_flight else None,
             semantic=self.semantic is not None,
             purse=self.purse,
-            output=_output_policy(settings.output),
+            output=output,
             holdout=_holdout(settings),
         )
         self.background = Background()
+        self.learnt = _learnt(self.store, bounds if self.purse else None, output.lengths if output else None)
         self.ledger = self._open_ledger(event_log)
 
     def _open_ledger(self, event_log: EventLog | None) -> Ledger | None:
@@ -145,6 +148,8 @@ class Runtime:
         """
         recording = current_recording()
         now = self.clock()
+        if self.learnt is not None and self.learnt.due():
+            self.background.submit("learnt", self.learnt.exchange)
         return Request(
             id=recording.request_id if recording else f"{int(now * 1_000_000):014x}{_process_tag()}{next(_calls):08x}",
             at=now,
@@ -201,6 +206,8 @@ class Runtime:
     def close(self) -> None:
         """Write the ledger out and let go of files and connections. Idempotent."""
         self.background.close()
+        if self.learnt:
+            self.learnt.exchange()
         if self.semantic:
             self.semantic.close()
         if self.ledger:
@@ -214,6 +221,16 @@ def _holdout(settings: Config) -> Callable[[Request], bool] | None:
     """Drawn alike in all processes of an app: they share a store."""
     share, secret = settings.ledger.holdout, settings.store.encode()
     return (lambda request: in_holdout(request, share, secret)) if share and settings.ledger.enabled else None
+
+
+def _learnt(store: Store, bounds: Bounds | None, lengths: Lengths | None) -> Learnt | None:
+    """What outlives a process, if anything learns, and if the store outlives it too."""
+    learners: dict[str, Learner] = {}
+    if bounds is not None:
+        learners["bounds"] = bounds
+    if lengths is not None:
+        learners["lengths"] = lengths
+    return Learnt(store, learners) if learners and store.kind != "memory" else None
 
 
 def _output_policy(settings: OutputConfig) -> OutputPolicy | None:

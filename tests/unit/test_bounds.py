@@ -167,21 +167,33 @@ def test_memory_is_bounded(monkeypatch):
     for number in range(30):
         known.learn(ask("hi " * number), f"model-{number}", billed(100))
         known.learn(ask("hi " * number), "model-x", billed(100 + number))
-    told = json.loads(known.to_json())["known"]
+    told = json.loads(known.drain())["known"]
     assert len(told) == 10
     assert "model-x" in told
     assert len(told["model-x"]["points"]) == 16
 
 
-def test_json_keeps_all_of_it():
-    known = Bounds()
-    requests = [ask("hello " * size, tools=[TOOL] * (size % 2)) for size in range(40)]
+def test_another_process_learns_the_same():
+    known, other = Bounds(), Bounds()
+    requests = [ask("hello " * size, tools=[TOOL] * (size % 2)) for size in range(30)]
     for size, request in enumerate(requests):
         known.learn(request, CLAUDE, billed(300 + 7 * size))
-    again = Bounds.from_json(known.to_json())
-    assert [again.bound(request, CLAUDE) for request in requests] == [known.bound(r, CLAUDE) for r in requests]
-    assert again.to_json() == known.to_json()
-    assert "hello" not in known.to_json()
+    news = known.drain()
+    assert "hello" not in news
+    assert known.drain() == ""
+    other.merge(news)
+    assert other.drain() == "", "what others have learnt is not told again"
+    assert [other.bound(request, CLAUDE) for request in requests] == [known.bound(r, CLAUDE) for r in requests]
+    assert other.sightings(requests[0], CLAUDE) == known.sightings(requests[0], CLAUDE) == 15
+
+
+def test_what_others_were_billed_raises_a_bound():
+    mine, other = Bounds(), Bounds()
+    for _ in range(5):
+        mine.learn(ask("hello"), CLAUDE, billed(20))
+    other.learn(ask("hello"), CLAUDE, billed(900))
+    mine.merge(other.drain())
+    assert mine.bound(ask("hello"), CLAUDE) >= 900
 
 
 @pytest.mark.parametrize(
@@ -195,7 +207,7 @@ def test_json_keeps_all_of_it():
 )  # fmt: skip
 def test_other_json_is_refused(text):
     with pytest.raises(ValueError, match=r"bounds|Expecting"):
-        Bounds.from_json(text)
+        Bounds().merge(text)
 
 
 def test_threads_share_one_object():

@@ -22,6 +22,13 @@ def _learnt(tokens: Iterable[int], **how: int) -> Lengths:
     return lengths
 
 
+def _after(other: Lengths) -> Lengths:
+    """What a process knows that has learnt from another one alone."""
+    lengths = Lengths()
+    lengths.merge(other.drain())
+    return lengths
+
+
 def test_nothing_is_said_before_there_is_evidence():
     assert Lengths().ceiling(KIND) == Ceiling(None, 0)
     assert _learnt([100] * (ENOUGH - 1)).ceiling(KIND) == Ceiling(None, ENOUGH - 1)
@@ -80,7 +87,7 @@ def test_a_cut_answer_counts_as_billed_in_the_mean_and_as_longer_in_the_limit():
 def test_impossible_lengths_do_no_harm():
     lengths = _learnt([0, -5, 10**30] * 400, hidden=10**40)
     assert lengths.ceiling(KIND).tokens > 0
-    assert Lengths.from_json(lengths.to_json()).ceiling(KIND) == lengths.ceiling(KIND)
+    assert _after(lengths).ceiling(KIND) == lengths.ceiling(KIND)
 
 
 def test_kinds_are_kept_apart_and_are_few():
@@ -89,7 +96,7 @@ def test_kinds_are_kept_apart_and_are_few():
         lengths.learn(KIND._replace(feature=str(number)), 10)
     assert lengths.ceiling(KIND).seen == 0  # the one not seen for longest is forgotten
     assert lengths.ceiling(KIND._replace(feature="4999")).seen == 1
-    assert len(json.loads(lengths.to_json())["kinds"]) <= 4_096
+    assert len(json.loads(lengths.drain())["kinds"]) <= 4_096
 
 
 def test_threads_lose_no_answer():
@@ -99,15 +106,23 @@ def test_threads_lose_no_answer():
     assert lengths.ceiling(KIND).seen == 4_000
 
 
-def test_what_was_learnt_survives():
-    lengths = _learnt(random.Random(3).choices(range(5, 3_000), k=10_000), hidden=3)
-    again = Lengths.from_json(lengths.to_json())
-    assert again.to_json() == lengths.to_json()
+def test_another_process_learns_the_same():
+    lengths = _learnt(random.Random(3).choices(range(5, 3_000), k=5_000), hidden=3)
+    again = _after(lengths)
     assert again.ceiling(KIND) == lengths.ceiling(KIND)
     assert again.mean(KIND) == lengths.mean(KIND)
+    assert lengths.drain() == again.drain() == "", "once, and not what others have learnt"
 
 
-GOOD = json.loads(_learnt([100] * 60).to_json())
+def test_processes_add_up():
+    mine = _learnt([100] * 200)
+    mine.merge(_learnt([4_000] * 200).drain())
+    assert mine.mean(KIND) == 2_050
+    assert mine.ceiling(KIND).seen == 400
+    assert mine.ceiling(KIND).tokens >= 4_000
+
+
+GOOD = json.loads(_learnt([100] * 60).drain())
 
 
 @pytest.mark.parametrize(
@@ -126,4 +141,4 @@ GOOD = json.loads(_learnt([100] * 60).to_json())
 )  # fmt: skip
 def test_damaged_text_is_refused_with_the_way_out(text):
     with pytest.raises(StoreCorrupt, match="learn them anew"):
-        Lengths.from_json(text)
+        Lengths().merge(text)

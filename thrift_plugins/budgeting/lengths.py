@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Final, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from thrift_plugins.errors import StoreCorrupt
 
@@ -94,6 +94,16 @@ class _Series:
         if self.weight >= _FULL:
             self._fade()
 
+    def absorb(self, other: _Series) -> None:
+        for place, weight in other.bins.items():
+            self.bins[place] = self.bins.get(place, 0.0) + weight
+        self.seen += other.seen
+        self.weight += other.weight
+        self.tokens += other.tokens
+        self.hidden += other.hidden
+        while self.weight >= _FULL:
+            self._fade()
+
     def _fade(self) -> None:
         halves = {place: weight / 2 for place, weight in self.bins.items()}
         self.bins = {place: weight for place, weight in halves.items() if weight >= _FADED}
@@ -124,6 +134,7 @@ class Lengths:
 
     def __init__(self) -> None:
         self._series: OrderedDict[Kind, _Series] = OrderedDict()
+        self._news: OrderedDict[Kind, _Series] = OrderedDict()
         self._lock = Lock()
 
     def learn(self, kind: Kind, tokens: int, *, hidden: int = 0, truncated: bool = False) -> None:
@@ -136,11 +147,8 @@ class Lengths:
         """
         tokens = min(max(0, tokens), _MOST_TOKENS)
         with self._lock:
-            series = self._series.setdefault(kind, _Series())
-            self._series.move_to_end(kind)
-            series.add(tokens, min(max(0, hidden), tokens), truncated=truncated)
-            if len(self._series) > _KINDS:
-                self._series.popitem(last=False)
+            for known in (self._series, self._news):
+                _of(known, kind).add(tokens, min(max(0, hidden), tokens), truncated=truncated)
 
     def ceiling(self, kind: Kind) -> Ceiling:
         """What is known of the longest answers of a kind."""
@@ -154,32 +162,46 @@ class Lengths:
             series = self._series.get(kind)
             return series.tokens / series.weight if series and series.seen >= FEW else None
 
-    def to_json(self) -> str:
-        """All that was learnt, as a text for `from_json`; the kinds that were seen last stand last."""
+    def drain(self) -> str:
+        """What was learnt by `learn` since the last time, as a text for `merge`; "" for nothing."""
         with self._lock:
-            rows = [
-                [*kind, series.seen, series.tokens, series.hidden, {str(at): w for at, w in series.bins.items()}]
-                for kind, series in self._series.items()
-            ]
-        return json.dumps({"version": _VERSION, "ratio": _RATIO, "kinds": rows}, ensure_ascii=False)
+            news, self._news = self._news, OrderedDict()
+        rows = [
+            [*kind, series.seen, series.tokens, series.hidden, {str(at): w for at, w in series.bins.items()}]
+            for kind, series in news.items()
+        ]
+        return json.dumps({"version": _VERSION, "ratio": _RATIO, "kinds": rows}, ensure_ascii=False) if rows else ""
 
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """What `to_json` gave.
+    def merge(self, text: str) -> None:
+        """Learn what another process has drained.
 
         Raises:
-            StoreCorrupt: it is not that, or of another version.
+            StoreCorrupt: it is not that, or of another version; nothing is learnt.
         """
-        try:
-            tree = json.loads(text)
-            if (tree["version"], tree["ratio"]) != (_VERSION, _RATIO):
-                raise StoreCorrupt(f"answer lengths are of version {tree['version']}, not {_VERSION}: learn them anew")
-            lengths = cls()
-            for row in tree["kinds"][-_KINDS:]:
-                lengths._series[Kind(*map(_string, row[:6]))] = _restored(*row[6:])  # type: ignore[arg-type]
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
-            raise StoreCorrupt(f"answer lengths cannot be read ({error}): learn them anew") from error
-        return lengths
+        news = _read(text)
+        with self._lock:
+            for kind, series in news:
+                _of(self._series, kind).absorb(series)
+
+
+def _of(known: OrderedDict[Kind, _Series], kind: Kind) -> _Series:
+    """The answers of a kind, which is the last to be forgotten now."""
+    series = known.setdefault(kind, _Series())
+    known.move_to_end(kind)
+    if len(known) > _KINDS:
+        known.popitem(last=False)
+    return series
+
+
+def _read(text: str) -> list[tuple[Kind, _Series]]:
+    """What `Lengths.drain` has written."""
+    try:
+        tree = json.loads(text)
+        if (tree["version"], tree["ratio"]) != (_VERSION, _RATIO):
+            raise StoreCorrupt(f"answer lengths are of version {tree['version']}, not {_VERSION}: learn them anew")
+        return [(Kind(*map(_string, row[:6])), _restored(*row[6:])) for row in tree["kinds"][-_KINDS:]]  # type: ignore[arg-type]
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+        raise StoreCorrupt(f"answer lengths cannot be read ({error}): learn them anew") from error
 
 
 def _string(value: object) -> str:

@@ -66,7 +66,7 @@ class _Known:
 
 
 class Bounds:
-    """Upper bounds that learn. One object for an app: threads may share it, processes by `to_json` and `from_json`.
+    """Upper bounds that learn. One object for an app: threads may share it, processes by `drain` and `merge`.
 
     Its memory is bounded: of 4,096 pairs of a model and a set of tools it remembers sixteen requests each, as numbers
     only. The least used pair is forgotten first, and is then at first sight again.
@@ -74,6 +74,7 @@ class Bounds:
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._news: OrderedDict[str, _Known] = OrderedDict()
         self._lock = Lock()
 
     def bound(self, request: Request, model: str) -> int:
@@ -95,13 +96,15 @@ class Bounds:
         point = _Point(extent_of(request.messages, model), usage.input_tokens)
         key = _key(request, model)
         with self._lock:
-            known = self._known.get(key)
-            if known is None:
-                known = self._known[key] = _Known([])
-            known.add(point, family_of(model))
-            self._known.move_to_end(key)
-            if len(self._known) > _KEYS:
-                self._known.popitem(last=False)
+            _of(self._known, key).add(point, family_of(model))
+            self._note(key, point)
+
+    def _note(self, key: str, point: _Point) -> None:
+        """Keep the latest requests of each key as they are for others, who join them with theirs."""
+        news = _of(self._news, key)
+        news.seen += 1
+        news.points.append(point)
+        del news.points[:-_POINTS]
 
     def sightings(self, request: Request, model: str) -> int:
         """How many requests with these tools the model is known to have been billed for."""
@@ -109,34 +112,54 @@ class Bounds:
             known = self._known.get(_key(request, model))
             return known.seen if known else 0
 
-    def to_json(self) -> str:
-        """All that was learnt: numbers and digests, no text."""
+    def drain(self) -> str:
+        """What was learnt by `learn` since the last time, as a text for `merge`: numbers and digests; "" for nothing."""
         with self._lock:
-            known = {
-                key: {"seen": one.seen, "points": [[*point.extent, point.billed] for point in one.points]}
-                for key, one in self._known.items()
-            }
-        return json.dumps({"format": _FORMAT, "known": known}, separators=(",", ":"))
+            news, self._news = self._news, OrderedDict()
+        known = {
+            key: {"seen": one.seen, "points": [[*point.extent, point.billed] for point in one.points]}
+            for key, one in news.items()
+        }
+        return json.dumps({"format": _FORMAT, "known": known}, separators=(",", ":")) if known else ""
 
-    @classmethod
-    def from_json(cls, text: str) -> Bounds:
-        """What `to_json` has written.
+    def merge(self, text: str) -> None:
+        """Learn what another process has drained.
 
         Raises:
-            ValueError: it was not.
+            ValueError: it is not that; nothing is learnt.
         """
-        try:
-            told = json.loads(text)
-            if told["format"] != _FORMAT:
-                raise ValueError(f"bounds must be of the format {_FORMAT!r}, not {told['format']!r}")
-            bounds = cls()
-            for key, one in told["known"].items():
-                points = [_Point(Extent(*map(int, row[:-1])), int(row[-1])) for row in one["points"][:_POINTS]]
-                if points:
-                    bounds._known[str(key)] = _Known(points, int(one["seen"]))
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise ValueError(f"no bounds can be read from this text: {error!r}") from error
-        return bounds
+        news = _read(text)
+        with self._lock:
+            for key, one in news:
+                known, family = _of(self._known, key), family_of(key.partition("|")[0])
+                for point in one.points:
+                    known.add(point, family)
+                known.seen += one.seen - len(one.points)
+
+
+def _of(known: OrderedDict[str, _Known], key: str) -> _Known:
+    """What is remembered under a key, which is the last to be forgotten now."""
+    one = known.setdefault(key, _Known([]))
+    known.move_to_end(key)
+    if len(known) > _KEYS:
+        known.popitem(last=False)
+    return one
+
+
+def _read(text: str) -> list[tuple[str, _Known]]:
+    """What `Bounds.drain` has written."""
+    try:
+        told = json.loads(text)
+        if told["format"] != _FORMAT:
+            raise ValueError(f"bounds must be of the format {_FORMAT!r}, not {told['format']!r}")
+        known: list[tuple[str, _Known]] = []
+        for key, one in told["known"].items():
+            points = [_Point(Extent(*map(int, row[:-1])), int(row[-1])) for row in one["points"][:_POINTS]]
+            if points:
+                known.append((str(key), _Known(points, max(len(points), int(one["seen"])))))
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ValueError(f"no bounds can be read from this text: {error!r}") from error
+    return known
 
 
 def _learnt(known: _Known, extent: Extent, family: Family, varying: int) -> int:
