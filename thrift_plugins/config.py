@@ -157,10 +157,12 @@ class RoutingConfig:
 
     Attributes:
         caution: near 0 sends cheap whatever may go, 1 nothing.
+        pin: whether a conversation stays with its model where that one's prompt cache is worth more than the change.
     """
 
     enabled: bool = True
     caution: float = 0.5
+    pin: bool = True
 
     def __post_init__(self) -> None:
         _settle(self, "routing.")

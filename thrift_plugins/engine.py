@@ -27,7 +27,7 @@ from thrift_plugins.caching import CachePolicy
 from thrift_plugins.effects import Append, Call, Effect, Flow, Renew, Replay
 from thrift_plugins.errors import BudgetExceeded, ThriftError, UnknownModelPrice
 from thrift_plugins.ledger.booking import Booking
-from thrift_plugins.routing import Router, forced, input_billed, recoverable, rejects
+from thrift_plugins.routing import Conversations, Router, forced, input_billed, recoverable, rejects, turn_of
 from thrift_plugins.spending import Purse, Spending
 from thrift_plugins.types import NO_USAGE, Decision, Patch, Reply, Request, Tier, Usage
 
@@ -45,6 +45,7 @@ class Engine:
         purse: the budgets of what may be spent.
         output: the budgets of how long answers may be.
         holdout: whether a call is left alone by every tactic, so that it can be seen what they are worth.
+        conversations: keeps each where it costs least.
     """
 
     cache: CachePolicy | None = None
@@ -55,6 +56,7 @@ class Engine:
     purse: Purse | None = None
     output: OutputPolicy | None = None
     holdout: Callable[[Request], bool] | None = None
+    conversations: Conversations | None = None
 
     def call(
         self, request: Request, tiers: Sequence[Tier], baseline: int, *, dialect: str, streamed: bool = False
@@ -93,7 +95,9 @@ class Engine:
             raise
         booking.routed(decision)
         if hit is None:
-            yield from self._attempts(request, tiers, cached, booking, held=held).make(decision)
+            attempts = self._attempts(request, tiers, cached, booking, held=held)
+            attempts.talk = self.conversations
+            yield from attempts.make(decision, tiers[baseline])
         else:
             if hit.stale_key is not None:
                 yield Renew(hit.stale_key, self._renewal(request, tiers, baseline, dialect))
@@ -112,7 +116,7 @@ class Engine:
             yield from _refused(error, cached, booking)
             raise
         booking.routed(decision)
-        yield from self._attempts(request, tiers, cached, booking).make(decision)
+        yield from self._attempts(request, tiers, cached, booking).make(decision, tiers[baseline])
 
     def _attempts(
         self, request: Request, tiers: Sequence[Tier], cached: Cached | None, booking: Booking, *, held: bool = False
@@ -144,7 +148,8 @@ class Engine:
     def _route(self, request: Request, tiers: Sequence[Tier], baseline: int, booking: Booking) -> Decision:
         if self.router is not None and len(tiers) > 1:
             try:
-                return self.router.decide(request, tiers, baseline)
+                decision = self.router.decide(turn_of(request), tiers, baseline)
+                return self.conversations.keep(request, tiers, baseline, decision) if self.conversations else decision
             except ThriftError:
                 raise
             except Exception as error:  # noqa: BLE001  a router may be the app's own; its bugs must not stop the call
@@ -211,10 +216,13 @@ class _Attempts:
     output: OutputPolicy | None
     booking: Booking
     held: bool
+    talk: Conversations | None = None
 
-    def make(self, decision: Decision) -> Flow:
+    def make(self, decision: Decision, baseline: Tier) -> Flow:
         """Ask, keep, book."""
         reply, tier = yield from self._answer(decision)
+        if self.talk is not None and len(self.tiers) > 1:
+            self.talk.learn(self.request, tier, baseline, reply.usage)
         try:
             if self.cached:
                 yield from self.cached.answered(reply)

@@ -23,7 +23,7 @@ from thrift_plugins.learnt import Learner, Learnt
 from thrift_plugins.ledger import Ledger
 from thrift_plugins.ledger.holdout import in_holdout
 from thrift_plugins.prices import Prices
-from thrift_plugins.routing import Router, RuleRouter
+from thrift_plugins.routing import Conversations, Router, RuleRouter
 from thrift_plugins.scope import current_recording, current_route, current_run, current_scope, wants_fresh
 from thrift_plugins.spending import Purse, Remaining
 from thrift_plugins.stores import LocalSlices, accounts_beside, ledger_beside, open_accounts, open_event_log, open_store
@@ -93,6 +93,7 @@ class Runtime:
             purse=self.purse,
             output=output,
             holdout=_holdout(settings),
+            conversations=Conversations(self.prices) if settings.routing.enabled and settings.routing.pin else None,
         )
         self.background = Background()
         self.learnt = _learnt(self.store, bounds if self.purse else None, output.lengths if output else None)

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from thrift_plugins.routing.base import Router
 from thrift_plugins.routing.constraints import eligible, forced
+from thrift_plugins.routing.conversations import Conversations, in_tool_loop, turn_of
 from thrift_plugins.routing.fallback import input_billed, recoverable
 from thrift_plugins.routing.rules import RuleRouter
 from thrift_plugins.routing.verify import rejects
 
-__all__ = ["Router", "RuleRouter", "eligible", "forced", "input_billed", "recoverable", "rejects"]
+__all__ = [
+    "Conversations",
+    "Router",
+    "RuleRouter",
+    "eligible",
+    "forced",
+    "in_tool_loop",
+    "input_billed",
+    "recoverable",
+    "rejects",
+    "turn_of",
+]

@@ -1,0 +1,112 @@
+"""Conversations stay where they cost least: never dearer than without routing, and never on another model inside a tool loop."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.conversations import measure
+from thrift_plugins.prices import Prices
+from thrift_plugins.routing import Conversations, in_tool_loop, turn_of
+from thrift_plugins.types import Decision, Message, Request, Scope, Tier, ToolCall, Usage
+
+TIERS = (Tier("cheap", "gpt-4.1-nano"), Tier("mid", "gpt-4.1-mini"), Tier("strong", "gpt-5"))
+CHEAP = Decision(0, "cheap", "rules", ("short request",), (1, 2))
+CALLED = Message("assistant", "", (ToolCall("1", "search", {}),))
+GIVEN = Message("tool", "It rains.", tool_call_id="1")
+NOW = 1_780_000_000.0
+
+
+def request(*messages: Message, at: float = NOW, **fields: Any) -> Request:
+    return Request("1", at, "gpt-5", messages or (Message("user", "How is the weather?"),), **fields)
+
+
+def long(words: int = 4_000) -> Message:
+    return Message("system", "harbour " * words)
+
+
+@pytest.fixture
+def conversations() -> Conversations:
+    prices = Prices()
+    prices.load()
+    return Conversations(prices)
+
+
+def test_a_first_short_question_goes_where_the_router_sends_it(conversations: Conversations) -> None:
+    assert conversations.keep(request(), TIERS, 2, CHEAP) is CHEAP
+
+
+def test_a_warm_prompt_stays_with_its_model(conversations: Conversations) -> None:
+    asked = request(long(20_000), Message("user", "Hello?"))
+    conversations.learn(asked, TIERS[2], TIERS[2], Usage(20_010, 20, source="provider"))
+    more = request(*asked.messages, Message("assistant", "Yes."), Message("user", "And now?"), at=NOW + 20)
+    kept = conversations.keep(more, TIERS, 2, CHEAP)
+    assert (kept.tier, kept.name, kept.policy, kept.alternatives) == (2, "strong", "pinned", ())
+    assert kept.reasons == ("stays: its prompt cache is worth more", "short request")
+
+
+def test_a_prompt_that_nobody_remembers_may_go(conversations: Conversations) -> None:
+    asked = request(long(20_000), Message("user", "Hello?"))
+    conversations.learn(asked, TIERS[2], TIERS[2], Usage(20_010, 900, source="provider"))
+    later = request(*asked.messages, Message("assistant", "Yes."), Message("user", "And now?"), at=NOW + 4_000)
+    assert conversations.keep(later, (TIERS[0], Tier("strong", "gpt-4o")), 1, CHEAP).tier == 0
+
+
+def test_what_other_processes_have_answered_is_taken_for_the_apps_own(conversations: Conversations) -> None:
+    more = request(long(20_000), Message("user", "Hello?"), Message("assistant", "Yes."), Message("user", "And now?"))
+    assert conversations.keep(more, TIERS, 2, CHEAP).tier == 2
+
+
+def test_no_switch_inside_a_tool_loop(conversations: Conversations) -> None:
+    asked = request()
+    conversations.learn(asked, TIERS[1], TIERS[2], Usage(20, 10, source="provider"))
+    step = request(*asked.messages, CALLED, GIVEN)
+    kept = conversations.keep(step, TIERS, 2, CHEAP)
+    assert (kept.tier, kept.alternatives, kept.reasons[0]) == (1, (2,), "stays: inside a tool loop")
+    assert conversations.keep(step, TIERS, 2, replace(CHEAP, tier=1, name="mid")).policy == "rules"
+
+
+def test_a_tier_that_can_no_longer_serve_is_left(conversations: Conversations) -> None:
+    small = (Tier("cheap", "gpt-4.1-nano", window=2_000), *TIERS[1:])
+    asked = request()
+    conversations.learn(asked, small[0], TIERS[2], Usage(20, 10, source="provider"))
+    step = request(*asked.messages, CALLED, replace(GIVEN, content="rain " * 3_000))
+    kept = conversations.keep(step, small, 2, CHEAP)
+    assert kept.tier > 0
+    assert kept.policy == "pinned"
+
+
+def test_every_step_of_a_loop_is_routed_as_its_first() -> None:
+    asked = request(Message("system", "Be kind."), Message("user", "How is it?"))
+    step = replace(asked, messages=(*asked.messages, CALLED, GIVEN))
+    assert not in_tool_loop(asked)
+    assert in_tool_loop(step)
+    assert turn_of(step) == asked
+    assert turn_of(asked) is asked
+    assert turn_of(request(CALLED, GIVEN)).messages == (CALLED, GIVEN)
+
+
+def test_models_without_a_price_are_left_to_the_router(conversations: Conversations) -> None:
+    unknown = (Tier("cheap", "nobody-knows"), Tier("strong", "nor-this"))
+    asked = request(long(), Message("user", "Hello?"))
+    conversations.learn(asked, unknown[0], unknown[1], Usage(4_010, 20, source="provider"))
+    assert conversations.keep(asked, unknown, 1, CHEAP) is CHEAP
+
+
+def test_sessions_tell_conversations_apart(conversations: Conversations) -> None:
+    one, other = (request(scope=Scope(tenant="t", session=name)) for name in ("a", "b"))
+    conversations.learn(one, TIERS[1], TIERS[2], Usage(20, 10, source="provider"))
+    step = replace(one, messages=(*one.messages, CALLED, GIVEN))
+    assert conversations.keep(step, TIERS, 2, CHEAP).tier == 1
+    assert conversations.keep(replace(step, scope=other.scope), TIERS, 2, CHEAP).tier == 0
+
+
+def test_a_month_of_conversations_is_never_dearer() -> None:
+    """See the benchmark; there are 10,000."""
+    figures = measure(int(60 * float(os.environ.get("THRIFT_TEST_SCALE", "1"))))
+    assert figures["conversations_above"] == 0
+    assert figures["switches_in_tool_loops"] == 0
+    assert figures["turns_cheaper"] > 0.3

@@ -1,0 +1,260 @@
+"""What a conversation may lose by going to another model: the provider's prompt cache, and the thread of a tool loop.
+
+Providers read the part of a prompt that they have seen a moment ago for a fraction of its price. A conversation that goes
+to a cheaper model for a turn and comes back pays the full price for all of it once more, which may be more than the turn
+has saved. So each conversation has an account: what it has cost less than it would have with the app's own model, and
+that model's prompt cache. It may go to a cheaper model only as long as the account can pay for the way back, at the
+worst. Then routing never makes a conversation dearer, whenever it ends, and however often the router changes its mind.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from threading import Lock
+from typing import Final, Protocol
+
+from thrift_plugins.errors import UnknownModelPrice
+from thrift_plugins.prices import Rates
+from thrift_plugins.routing.constraints import eligible
+from thrift_plugins.tokens import count_messages
+from thrift_plugins.types import Decision, Json, Message, Nano, Request, Tier, Usage
+
+LIVES: Final = 300.0
+"""Seconds for which a provider remembers a prompt at least, and which every use renews."""
+
+_SHORTEST: Final = 1_024  # tokens of a prompt below which no provider caches any of it
+_EXPECTED: Final = 16  # output tokens of an answer before any of its feature is known
+_LATEST: Final = 10  # answers of a feature, of which the shortest is expected next
+_FEATURES: Final = 1_000
+_REMEMBERED: Final = 10_000
+_LETTERS_PER_TOKEN: Final = 3  # of a prompt that is surely shorter than `_SHORTEST`
+
+
+class RateCard(Protocol):
+    """Knows prices."""
+
+    def rates(self, model: str, *, at: float | None = None, input_tokens: int = 0) -> Rates: ...
+
+
+@dataclass(slots=True)
+class _Thread:
+    """A conversation so far.
+
+    Attributes:
+        tier: name of the tier that answered last.
+        account: nano-dollars that it has cost less than with the app's own model.
+        size: tokens of its last prompt and answer: what a provider may have in its cache at the next turn.
+        at: when that was, in seconds since the epoch.
+        warm: model to the tokens of it that the model has seen, and when.
+        caches: whether a prompt was seen to be cached.
+    """
+
+    tier: str = ""
+    account: Nano = 0
+    size: int = 0
+    at: float = 0.0
+    warm: dict[str, tuple[int, float]] = field(default_factory=dict)
+    caches: bool = False
+
+    def known_to(self, model: str, at: float) -> int:
+        """Tokens that a model still has in its cache."""
+        tokens, then = self.warm.get(model, (0, 0.0))
+        return tokens if at - then <= LIVES else 0
+
+
+class Conversations:
+    """Keeps each conversation where it costs least. One object for an app; safe to use from several threads.
+
+    A conversation is told by its session, or else by its instructions, its tools and its first question. What is known of
+    it stays in this process: in one that knows nothing of it, it goes on as if the app's own model had answered so far.
+
+    Args:
+        prices: what models cost.
+    """
+
+    def __init__(self, prices: RateCard) -> None:
+        self._prices = prices
+        self._threads: OrderedDict[bytes, _Thread] = OrderedDict()
+        self._short: OrderedDict[str, deque[int]] = OrderedDict()
+        self._lock = Lock()
+
+    def keep(self, request: Request, tiers: Sequence[Tier], baseline: int, decision: Decision) -> Decision:
+        """The router's decision, or to stay where the conversation is, with the reason.
+
+        Args:
+            decision: on the turn of the user that the request is part of (see `turn_of`).
+        """
+        able = eligible(request, tiers)
+        if able == (decision.tier,):
+            return decision
+        thread = self._thread(request)
+        if thread is not None and in_tool_loop(request):
+            there = next((index for index in able if tiers[index].name == thread.tier), None)
+            if there == decision.tier:
+                return decision
+            if there is not None:
+                return _stay(decision, there, tiers, able, baseline, "inside a tool loop")
+        if decision.tier not in able:
+            above = next((index for index in able if index > decision.tier), able[-1])
+            decision = _stay(decision, above, tiers, able, baseline, "the turn has grown")
+        if decision.tier >= baseline or baseline not in able:
+            return decision
+        if self._can_come_back(request, tiers[decision.tier].model, tiers[baseline].model, thread):
+            return decision
+        return _stay(decision, baseline, tiers, able, baseline, "its prompt cache is worth more")
+
+    def learn(self, request: Request, tier: Tier, baseline: Tier, usage: Usage) -> None:
+        """Remember who answered a turn, and what it used."""
+        key = _key(request)
+        with self._lock:
+            thread = self._threads.setdefault(key, _Thread())
+            self._threads.move_to_end(key)
+            if len(self._threads) > _REMEMBERED:
+                self._threads.popitem(last=False)
+            thread.caches = thread.caches or usage.cache_read + usage.cache_write + usage.cache_write_1h > 0
+            self._settle(thread, request, tier, baseline, usage)
+            size = usage.input_tokens + usage.output_tokens
+            thread.tier, thread.size, thread.at = tier.name, size, request.at
+            thread.warm[tier.model] = (size, request.at)
+            self._answers(request.scope.feature).append(usage.output_tokens)
+
+    def _answers(self, feature: str) -> deque[int]:
+        """Output tokens of a feature's latest answers."""
+        answers = self._short.setdefault(feature, deque(maxlen=_LATEST))
+        self._short.move_to_end(feature)
+        if len(self._short) > _FEATURES:
+            self._short.popitem(last=False)
+        return answers
+
+    def _thread(self, request: Request) -> _Thread | None:
+        with self._lock:
+            thread = self._threads.get(_key(request))
+            return replace(thread, warm=dict(thread.warm)) if thread else None
+
+    def _settle(self, thread: _Thread, request: Request, tier: Tier, baseline: Tier, usage: Usage) -> None:
+        """Book what a turn has cost less than it would have, or more where it came back."""
+        if tier.model == baseline.model and thread.tier in ("", tier.name):
+            return
+        try:
+            paid = self._prices.rates(tier.model, at=request.at, input_tokens=usage.input_tokens).cost(usage)
+            own = self._prices.rates(baseline.model, at=request.at, input_tokens=usage.input_tokens)
+        except UnknownModelPrice:
+            return
+        known = _standing(thread, request.at) if _is_cached(own, request, thread, usage.input_tokens) else 0
+        thread.account += _turn(own, usage.input_tokens, usage.output_tokens, known, request, thread) - paid
+
+    def _can_come_back(self, request: Request, model: str, baseline: str, thread: _Thread | None) -> bool:
+        """Whether the account can pay for the way back after a turn on another model."""
+        letters = sum(len(message.text) for message in request.messages)
+        if letters < _SHORTEST * _LETTERS_PER_TOKEN and not request.tools and (thread is None or not thread.account):
+            return True
+        size = count_messages(request.messages, baseline, request.tools, request.schema)
+        try:
+            own = self._prices.rates(baseline, at=request.at, input_tokens=size)
+            other = self._prices.rates(model, at=request.at, input_tokens=size)
+        except UnknownModelPrice:
+            return True
+        if thread is None:
+            thread = _Thread(size=_before(request, size), at=request.at)
+        if not _is_cached(own, request, thread, size):
+            return True
+        with self._lock:
+            out = min(self._answers(request.scope.feature), default=_EXPECTED)
+        without = _turn(own, size, out, _standing(thread, request.at), request, thread)
+        here = min(thread.known_to(model, request.at), size)
+        with_it = _turn(other, size, out, here if _is_cached(other, request, thread, size) else 0, request, thread)
+        back = (size + out) * (_fresh(own, request, thread) - own.cache_read) // 1_000
+        return thread.account + without - with_it - back >= 0
+
+
+def turn_of(request: Request) -> Request:
+    """The request as it was when the user spoke last, so that every step of a tool loop is routed alike, in any process."""
+    if not in_tool_loop(request):
+        return request
+    last = max((at for at, message in enumerate(request.messages) if message.role == "user"), default=None)
+    return request if last is None else replace(request, messages=request.messages[: last + 1])
+
+
+def in_tool_loop(request: Request) -> bool:
+    """Whether a model has called tools since the user spoke last."""
+    for message in reversed(request.messages):
+        if message.role == "user":
+            return False
+        if message.role == "tool" or message.tool_calls:
+            return True
+    return False
+
+
+def _stay(
+    decision: Decision, tier: int, tiers: Sequence[Tier], able: Iterable[int], baseline: int, why: str
+) -> Decision:
+    above = tuple(index for index in able if tier < index <= baseline)
+    reasons = (f"stays: {why}", *decision.reasons)
+    return replace(decision, tier=tier, name=tiers[tier].name, policy="pinned", reasons=reasons, alternatives=above)
+
+
+def _key(request: Request) -> bytes:
+    """The name of a conversation."""
+    scope = request.scope
+    if scope.session:
+        told: tuple[str, ...] = ("session", scope.tenant, scope.session)
+    else:
+        said = [message.text for message in _opening(request.messages)]
+        told = ("opening", scope.tenant, scope.user, scope.feature, *said, *(str(tool.get("name")) for tool in request.tools))
+    return blake2b("\0".join(told).encode("utf-8", "backslashreplace"), digest_size=16).digest()
+
+
+def _opening(messages: Sequence[Message]) -> Sequence[Message]:
+    first = next((at for at, message in enumerate(messages) if message.role == "user"), len(messages))
+    return messages[: first + 1]
+
+
+def _before(request: Request, size: int) -> int:
+    """Tokens of a prompt that somebody has answered before, as a share of its letters."""
+    last = max((at for at, message in enumerate(request.messages) if message.role == "assistant"), default=-1)
+    letters = [len(message.text) + 1 for message in request.messages]
+    return size * sum(letters[: last + 1]) // max(1, sum(letters))
+
+
+def _standing(thread: _Thread, at: float) -> int:
+    """Tokens that the app's own model would have in its cache now, had it answered all."""
+    return thread.size if at - thread.at <= LIVES else 0
+
+
+def _turn(rates: Rates, size: int, out: int, known: int, request: Request, thread: _Thread) -> Nano:
+    """What a turn costs where so many tokens of its prompt are in the cache."""
+    known = min(known, size)
+    pico = (size - known) * _fresh(rates, request, thread) + known * rates.cache_read + out * rates.output
+    return pico // 1_000
+
+
+def _fresh(rates: Rates, request: Request, thread: _Thread) -> int:
+    """Pico-dollars for a token that is not in the cache yet, and is put there."""
+    return rates.cache_write if _asked_for(rates) and _is_asked(request, thread) else rates.input
+
+
+def _is_cached(rates: Rates, request: Request, thread: _Thread, size: int) -> bool:
+    """Whether the provider keeps the prompt: by itself, or where it has to be asked, because it is."""
+    if rates.cache_read >= rates.input or size < _SHORTEST:
+        return False
+    return not _asked_for(rates) or _is_asked(request, thread)
+
+
+def _asked_for(rates: Rates) -> bool:
+    """Whether a provider caches only what it is asked to: those do that take a price for it."""
+    return rates.cache_write > rates.input
+
+
+def _is_asked(request: Request, thread: _Thread) -> bool:
+    return thread.caches or _marked(request.params) or any(_marks(message.content) for message in request.messages)
+
+
+def _marks(content: str | Sequence[Json]) -> bool:
+    return not isinstance(content, str) and any(_marked(part) for part in content)
+
+
+def _marked(part: Json) -> bool:
+    return isinstance(part, Mapping) and ("cache_control" in part or "cachePoint" in part)
