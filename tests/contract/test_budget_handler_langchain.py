@@ -7,6 +7,7 @@ import gc
 import logging
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -22,7 +23,7 @@ from pydantic import BaseModel
 
 from thrift_plugins import CacheConfig, Config, Runtime, run, scope
 from thrift_plugins.budgeting import Budget
-from thrift_plugins.errors import BudgetExceeded, ConfigError
+from thrift_plugins.errors import BudgetExceeded, ConfigError, UnknownModelPrice
 from thrift_plugins.langchain import ThriftChatModel, TokenBudgetHandler
 from thrift_plugins.stores import MemoryEventLog
 from thrift_plugins.testing import Answer, Fault, LoopbackProvider
@@ -302,6 +303,15 @@ def test_a_herd(provider: LoopbackProvider) -> None:
     assert app.settled() == app.billed() <= 140
 
 
+async def test_a_herd_of_tasks(provider: LoopbackProvider) -> None:
+    app = App(provider, 140)
+    model = app.model(max_tokens=100)
+    ended = await asyncio.gather(*(model.ainvoke(QUESTION, app.config) for _ in range(50)), return_exceptions=True)
+    assert sum(isinstance(end, BudgetExceeded) for end in ended) == 49
+    assert len(provider.requests) == 1
+    assert app.settled() == app.billed() <= 140
+
+
 def test_branches_of_which_one_fails(provider: LoopbackProvider) -> None:
     def fail(_: Any) -> Any:
         raise ValueError
@@ -324,7 +334,7 @@ def test_hits_of_langchains_own_cache_cost_nothing(provider: LoopbackProvider) -
 def test_a_retry_is_reserved_for_again(provider: LoopbackProvider) -> None:
     app = App(provider, 100_000)
     provider.faults.extend([Fault.refuse(500), Fault.refuse(500)])
-    app.model().with_retry(stop_after_attempt=3).invoke(QUESTION, app.config)
+    app.model().with_retry(stop_after_attempt=3, wait_exponential_jitter=False).invoke(QUESTION, app.config)
     assert len(provider.requests) == 3
     assert app.settled() == app.billed()
 
@@ -348,7 +358,7 @@ def test_tools_and_reasoning(provider: LoopbackProvider) -> None:
         """The weather in a city."""
         return city
 
-    provider.script = lambda _: Answer(text="Rain.", reasoning_tokens=70)
+    provider.script(lambda _: Answer(text="Rain.", reasoning_tokens=70))
     app = App(provider, 100_000)
     app.model().bind_tools([weather]).invoke(QUESTION, app.config)
     assert app.settled() == app.billed() > 70
@@ -412,6 +422,28 @@ def test_dollars(provider: LoopbackProvider) -> None:
     used = app.settled()
     [event] = app.events()
     assert used == event["bill"]["actual"] == event["bill"]["baseline"] > 0
+
+
+def test_the_accounts_are_the_apps(provider: LoopbackProvider, tmp_path: Path) -> None:
+    """Other handlers of other runtimes spend from the same ones."""
+    used = []
+    for _ in range(2):
+        app = App(provider, 1)
+        runtime = Runtime(Config(store=str(tmp_path / "thrift.db")))
+        handler = TokenBudgetHandler([Budget.tokens("all", 100_000, window="total")], runtime=runtime)
+        app.model().invoke(QUESTION, {"callbacks": [handler]})
+        used.append(handler.remaining()[0].used)
+        handler.close()
+        runtime.close()
+    assert used[1] == 2 * used[0] == app.billed()
+
+
+def test_a_model_without_a_price(provider: LoopbackProvider) -> None:
+    app = App(provider, 0, budgets=[Budget.usd("day", 5, window="day")])
+    with pytest.raises(UnknownModelPrice):
+        app.model(model="nobody-knows-me").invoke(QUESTION, app.config)
+    assert provider.requests == ()
+    assert app.settled() == 0
 
 
 # --- beside wrapped models

@@ -9,14 +9,20 @@ from thrift_plugins.langchain.chat_model import ThriftChatModel
 
 if TYPE_CHECKING:
     from thrift_plugins.langchain.embedder import LangChainEmbedder
+    from thrift_plugins.langchain.middleware import ThriftMiddleware
 
-__all__ = ["LangChainEmbedder", "ResponseCache", "ThriftChatModel", "TokenBudgetHandler"]
+__all__ = ["LangChainEmbedder", "ResponseCache", "ThriftChatModel", "ThriftMiddleware", "TokenBudgetHandler"]
 
-_LATER = {"LangChainEmbedder": "embedder"}
-"""What needs more than LangChain's core: numpy."""
+_LATER = {"LangChainEmbedder": "embedder", "ThriftMiddleware": "middleware"}
+"""What needs more than LangChain's core: numpy, and the package with the agents."""
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
-        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+        try:
+            return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in ("langchain", "langgraph"):
+                raise ImportError(f"{name} needs langchain's agents: pip install 'thrift-plugins[agents]'") from error
+            raise
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
