@@ -223,12 +223,14 @@ class LedgerConfig:
         capacity: events that may wait while that is down.
         holdout: share of conversations that no tactic touches, so that it can be measured what they are worth; 0 to 1.
             By default 0.02, or what `THRIFT_HOLDOUT` in the environment says: 0 for an app's own tests.
+        otel: whether OpenTelemetry is told of every call (extra `otel`), with the app's own SDK.
     """
 
     enabled: bool = True
     url: str = field(default="", repr=False)  # it may hold a password
     capacity: int = 20_000
     holdout: float = field(default_factory=_holdout)
+    otel: bool = False
 
     def __post_init__(self) -> None:
         _settle(self, "ledger.")

@@ -20,7 +20,7 @@ from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.forgetting import Forgetting
 from thrift_plugins.learnt import Learner, Learnt
-from thrift_plugins.ledger import Ledger
+from thrift_plugins.ledger import Ledger, Observer
 from thrift_plugins.ledger.holdout import in_holdout
 from thrift_plugins.prices import Prices
 from thrift_plugins.routing import Conversations, Router, RuleRouter
@@ -104,7 +104,8 @@ class Runtime:
             return None
         url = self.config.ledger.url or ledger_beside(self.config.store)
         log = event_log if event_log is not None else open_event_log(url)
-        return Ledger(log, self.prices, capacity=self.config.ledger.capacity)
+        observer = _telemetry(self.clock) if self.config.ledger.otel else None
+        return Ledger(log, self.prices, capacity=self.config.ledger.capacity, observer=observer)
 
     def _open_accounts(self, accounts: Accounts | None) -> Accounts | None:
         settings = self.config
@@ -216,6 +217,14 @@ class Runtime:
         if self.accounts:
             self.accounts.close()
         self.store.close()
+
+
+def _telemetry(clock: Clock) -> Observer:
+    try:
+        from thrift_plugins.ledger.otel import Telemetry  # noqa: PLC0415  for those who have it
+    except ModuleNotFoundError as error:
+        raise ConfigError("ledger.otel needs OpenTelemetry's API: pip install 'thrift-plugins[otel]'") from error
+    return Telemetry(clock)
 
 
 def _holdout(settings: Config) -> Callable[[Request], bool] | None:

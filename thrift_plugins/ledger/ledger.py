@@ -18,12 +18,12 @@ from contextlib import suppress
 from hashlib import sha256
 from itertools import islice
 from queue import SimpleQueue
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from uuid import uuid4
 
 import orjson
 
-from thrift_plugins.ledger.bill import Priced, bill
+from thrift_plugins.ledger.bill import Bill, Priced, bill
 from thrift_plugins.ledger.event import Event, record
 from thrift_plugins.ledger.gap import LOST, gap
 from thrift_plugins.stores.base import EventLog
@@ -39,6 +39,18 @@ Row: TypeAlias = tuple[str, float, str]
 """Event id, seconds since the epoch, JSON."""
 
 
+class Observer(Protocol):
+    """Who is told of every event beside the log: `thrift_plugins.ledger.otel.Telemetry`."""
+
+    def seen(self, event: Event) -> None:
+        """The call has just ended, in this thread or task. Must be quick, and not raise."""
+        ...
+
+    def told(self, event: Event, bill: Bill) -> None:
+        """The log has it. On the ledger's own thread; must not raise."""
+        ...
+
+
 class Ledger:
     """Append-only book of calls.
 
@@ -46,11 +58,14 @@ class Ledger:
         log: where the events are kept.
         prices: what a usage costs.
         capacity: events that may wait for the log; beyond it new ones are dropped and counted.
+        observer: is told of every event too.
     """
 
-    def __init__(self, log: EventLog, prices: Priced, *, capacity: int = 20_000) -> None:
+    def __init__(
+        self, log: EventLog, prices: Priced, *, capacity: int = 20_000, observer: Observer | None = None
+    ) -> None:
         self._log = log
-        self._writer = _Writer(log, prices, capacity)
+        self._writer = _Writer(log, prices, capacity, observer)
         self._finalizer = weakref.finalize(self, self._writer.leave)
         self._finalizer.atexit = False  # `_at_exit` waits for the log; a finalizer must not
 
@@ -112,8 +127,8 @@ def row(event: Event, prices: Priced) -> Row:
 class _Writer:
     """The queue and its thread; apart from `Ledger` so that a forgotten ledger can be collected and still flushed."""
 
-    def __init__(self, log: EventLog, prices: Priced, capacity: int) -> None:
-        self.log, self.prices, self.capacity = log, prices, capacity
+    def __init__(self, log: EventLog, prices: Priced, capacity: int, observer: Observer | None) -> None:
+        self.log, self.prices, self.capacity, self.observer = log, prices, capacity, observer
         self.queue: deque[Event] = deque()
         self.dropped = 0
         self._untold = 0
@@ -138,6 +153,8 @@ class _Writer:
         if self._stopped or len(self.queue) >= self.capacity:
             self._lose(1, event.at)
             return
+        if self.observer is not None:
+            self.observer.seen(event)
         self.queue.append(event)
         if self._thread is None:
             self._start()
@@ -186,16 +203,19 @@ class _Writer:
             while self.queue or self._untold:
                 self._tell_losses()
                 batch = list(islice(self.queue, _BATCH))
-                rows = [row for event in batch if (row := self._row(event))]
+                written = [(event, row) for event in batch if (row := self._row(event))]
                 try:
-                    self.log.extend(rows)
+                    self.log.extend(row for _, row in written)
                 except Exception as error:  # noqa: BLE001  a log may be the app's own; the events wait, whatever it raises
                     logger.warning("ledger: %s; %d events wait", error, len(self.queue))
                     return False
                 for _ in batch:
                     self.queue.popleft()
-                if len(rows) < len(batch):
-                    self._lose(len(batch) - len(rows), batch[-1].at)
+                if self.observer is not None:
+                    for event, _ in written:
+                        self.observer.told(event, bill(event, self.prices))
+                if len(written) < len(batch):
+                    self._lose(len(batch) - len(written), batch[-1].at)
             return True
 
     def _row(self, event: Event) -> Row | None:

@@ -54,7 +54,7 @@ class Rollup:
 
     total: Line = field(default_factory=Line)
     by: dict[By, dict[str, Line]] = field(default_factory=lambda: {name: {} for name in COLUMNS})
-    holdout: Holdout = field(default_factory=Holdout)
+    holdout: Holdout = field(default_factory=Holdout, compare=False)
     leaks: Leaks = field(default_factory=Leaks)
 
 
