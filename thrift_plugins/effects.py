@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from thrift_plugins.budgeting import Plan
@@ -12,6 +13,7 @@ from thrift_plugins.caching.flights import Flight, Landing
 from thrift_plugins.ledger.event import Event
 from thrift_plugins.stores.accounts import Hold
 from thrift_plugins.stores.base import Claim
+from thrift_plugins.tries import Tries, counting
 from thrift_plugins.types import Decision, Reply, Request
 
 # The cache. Every one of these may be answered by a `StoreError`, and from an app's own store by any other.
@@ -172,6 +174,7 @@ class Call:
         held: whether the app has a piece of the answer in its hands, and has not asked for the next.
         pieces: how many it has been given.
         partial: what arrived before a failure, None if nothing.
+        tries: the requests that it came to.
     """
 
     tier: int
@@ -188,10 +191,16 @@ class Call:
     continues: Reply | None = None
     whole: Reply | None = None
     form: Callable[[Request], Request] | None = None
+    tries: Tries = field(default_factory=Tries)
 
     def as_sent(self) -> Request:
         """What to count, where the provider has not."""
         return self.form(self.request) if self.form else self.request
+
+
+def counted(effect: Call | Replay) -> AbstractContextManager[None]:
+    """The requests that are sent in this block are of this call; a replay sends none."""
+    return counting(effect.tries) if isinstance(effect, Call) else nullcontext()
 
 
 class Replay(NamedTuple):

@@ -29,6 +29,7 @@ from thrift_plugins.errors import BudgetExceeded, ThriftError, UnknownModelPrice
 from thrift_plugins.ledger.booking import Booking
 from thrift_plugins.routing import Conversations, Router, forced, input_billed, recoverable, rejects, turn_of
 from thrift_plugins.spending import Purse, Spending
+from thrift_plugins.tries import Lost, Tries
 from thrift_plugins.types import NO_USAGE, Decision, Patch, Reply, Request, Tier, Usage
 
 
@@ -300,15 +301,39 @@ class _Attempts:
 
     def _performed(self, call: Call, tier: Tier) -> Generator[Effect, Any, _Attempt]:
         """One call on a model, settled however it ends."""
+        while True:
+            try:
+                reply: Reply = yield call
+            except Lost:
+                refused = yield from self._again(call, tier)
+                if refused is not None:
+                    self.booking.tried(tier, call.tries, self.booking.sent(tier, call.as_sent))
+                    return _Attempt(NO_USAGE, None, refused, None)
+            except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
+                usage = _used(call, error, tier, self.booking)
+                yield from self._settle(tier, usage)
+                self.booking.tried(tier, call.tries, self.booking.sent(tier, call.as_sent))
+                return _Attempt(usage, None, error, None)
+            else:
+                reply = reply.given_by(tier.name, self.booking.measured(reply, tier, call.as_sent))
+                yield from self._settle(tier, reply.usage)
+                self.booking.tried(tier, call.tries, reply.usage)
+                return _Attempt(reply.usage, reply, None, None)
+
+    def _again(self, call: Call, tier: Tier) -> Generator[Effect, Any, BaseException | None]:
+        """Before an SDK repeats a request whose answer it has lost: charge the first in full, and reserve for the second.
+
+        Returns:
+            Why it is not repeated, None where it is.
+        """
+        if self.spending is not None:
+            yield from self.spending.charge()
+        call.tries.again()
         try:
-            reply: Reply = yield call
-        except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
-            usage = _used(call, error, tier, self.booking)
-            yield from self._settle(tier, usage)
-            return _Attempt(usage, None, error, None)
-        reply = reply.given_by(tier.name, self.booking.measured(reply, tier, call.as_sent))
-        yield from self._settle(tier, reply.usage)
-        return _Attempt(reply.usage, reply, None, None)
+            yield from self._reserve(call, tier)
+        except BaseException as error:  # noqa: BLE001  as in `_performed`
+            return error
+        return None
 
     def _continued(
         self, call: Call, tier: Tier, reply: Reply
@@ -349,7 +374,16 @@ class _Attempts:
             return None
         request = replace(call.request, messages=(*call.request.messages, *rest.turns))
         limited = rest.most is not None
-        return replace(call, request=request, most=rest.most, imposed=limited, continues=reply, partial=None, form=None)
+        return replace(
+            call,
+            request=request,
+            most=rest.most,
+            imposed=limited,
+            continues=reply,
+            partial=None,
+            form=None,
+            tries=Tries(),
+        )
 
     def _escalated(self, decision: Decision, attempt: _Attempt, left: list[int]) -> Generator[Effect, Any, Call | None]:
         """The call on the tier above, None where no budget has room for it: what there is must do then."""

@@ -172,10 +172,17 @@ class Spending:
         call.budgets = tuple(budget.name for budget in self._budgets)
         if any(budget.mode == "hard" for budget in self._budgets):
             call.most = estimate.output_tokens
+            call.tries.stops = True
         if grant is not None:
             self._warn(grant)
             self._reserved = tuple(estimate.amount(budget.unit) for budget in self._budgets)
             self._booking.reserved(dict(zip((budget.name for budget in self._budgets), self._reserved, strict=True)))
+
+    def charge(self) -> Generator[Effect, Any, None]:
+        """Charge all that was reserved: an answer was lost, and nobody knows what it has cost."""
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            yield from self._settle(lease, self._reserved)
 
     def settle(self, tier: Tier, usage: Usage) -> Generator[Effect, Any, None]:
         """Charge what the attempt has used, and give the rest back."""
@@ -192,6 +199,9 @@ class Spending:
         for budget, amount, reserved in zip(self._budgets, amounts, self._reserved, strict=True):
             if amount > reserved:
                 self._booking.fallback(f"budget: {budget.name} charged more than was reserved, by {amount - reserved}")
+        yield from self._settle(lease, amounts)
+
+    def _settle(self, lease: str, amounts: tuple[int, ...]) -> Generator[Effect, Any, None]:
         self._booking.settled(dict(zip((budget.name for budget in self._budgets), amounts, strict=True)))
         try:
             yield Settle(lease, amounts, self._local)

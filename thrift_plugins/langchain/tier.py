@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from thrift_plugins.caching import canonical
 from thrift_plugins.canonical import NoCanonicalForm, decisive
 from thrift_plugins.prices import Prices
+from thrift_plugins.tries import watch
 from thrift_plugins.types import Json, Tier
 
 _INERT = ("client", "lock")
@@ -79,6 +80,7 @@ class ModelTier:
         known, now, hidden = self._reading, self.model.__dict__, _hidden(self.model)
         if known is not None and known.seen == now and known.hidden == hidden:
             return known
+        watch(self.model)
         seen = {name: _kept(value) for name, value in now.items()}
         told = self.model._get_ls_params()
         params: dict[str, Json] = {

@@ -17,7 +17,7 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langsmith.run_helpers import tracing_context
 
 from thrift_plugins.budgeting import Fuse, joined, noted
-from thrift_plugins.effects import Call, Replay
+from thrift_plugins.effects import Call, Replay, counted
 from thrift_plugins.langchain.billed import billed
 from thrift_plugins.langchain.convert import merged, message_out, reply_in, with_rest
 from thrift_plugins.langchain.replay import replay
@@ -139,7 +139,9 @@ class Turn:
         """Ask, and keep the message for the app."""
         model, config, kwargs = self.target(effect)
         try:
-            return self._take(model.invoke(self.asking(effect), config, **kwargs), effect)
+            with counted(effect):
+                answer = model.invoke(self.asking(effect), config, **kwargs)
+            return self._take(answer, effect)
         except BaseException as error:
             _broke(effect, error)
             raise
@@ -148,7 +150,9 @@ class Turn:
         """`call` without blocking the event loop."""
         model, config, kwargs = self.target(effect)
         try:
-            return self._take(await model.ainvoke(self.asking(effect), config, **kwargs), effect)
+            with counted(effect):
+                answer = await model.ainvoke(self.asking(effect), config, **kwargs)
+            return self._take(answer, effect)
         except BaseException as error:
             _broke(effect, error)
             raise
@@ -160,7 +164,11 @@ class Turn:
         fuse = self._fuse(effect)
         stream = cast("Iterator[AIMessageChunk]", model.stream(self.asking(effect), config, **kwargs))
         try:
-            for chunk in stream:
+            while True:
+                with counted(effect):
+                    chunk = next(stream, None)
+                if chunk is None:
+                    break
                 self._passing(chunk, chunks, effect)
                 yield chunk
                 if isinstance(effect, Call):
@@ -183,7 +191,11 @@ class Turn:
         fuse = self._fuse(effect)
         stream = cast("AsyncIterator[AIMessageChunk]", model.astream(self.asking(effect), config, **kwargs))
         try:
-            async for chunk in stream:
+            while True:
+                with counted(effect):
+                    chunk = await anext(stream, None)
+                if chunk is None:
+                    break
                 self._passing(chunk, chunks, effect)
                 yield chunk
                 if isinstance(effect, Call):
@@ -267,7 +279,9 @@ class GenerateTurn(Turn):
         """Ask, and keep the result for the app."""
         model, config, kwargs = self._generator(effect)
         try:
-            return self._took(model.generate([self.asking(effect)], **config, **kwargs), effect)
+            with counted(effect):
+                result = model.generate([self.asking(effect)], **config, **kwargs)
+            return self._took(result, effect)
         except BaseException as error:
             _broke(effect, error)
             raise
@@ -276,7 +290,9 @@ class GenerateTurn(Turn):
         """`call` without blocking the event loop."""
         model, config, kwargs = self._generator(effect)
         try:
-            return self._took(await model.agenerate([self.asking(effect)], **config, **kwargs), effect)
+            with counted(effect):
+                result = await model.agenerate([self.asking(effect)], **config, **kwargs)
+            return self._took(result, effect)
         except BaseException as error:
             _broke(effect, error)
             raise

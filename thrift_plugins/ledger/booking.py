@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from thrift_plugins.errors import StreamClosed
 from thrift_plugins.ledger.event import Cost, Event
 from thrift_plugins.tokens import count_messages, count_reply
+from thrift_plugins.tries import Tries
 from thrift_plugins.types import (
     NO_USAGE,
     Decision,
@@ -54,6 +55,7 @@ class Booking:
         self._settled: dict[str, int] = {}
         self._shortened: Patch | None = None
         self._held_out = False
+        self._requests, self._lost = 0, 0
 
     def fallback(self, what: str) -> None:
         """Note a part that was out of order, in words for the ledger."""
@@ -103,6 +105,19 @@ class Booking:
         """Note what it cost to ask for the rest of a cut answer: the output budget's doing, and on its bill."""
         if usage != NO_USAGE:
             self._overheads.append(Overhead("budget", tier.model, usage, "continued"))
+
+    def tried(self, tier: Tier, tries: Tries, each: Usage) -> None:
+        """Note the requests that an SDK made of one call. What was lost may have been paid: it is no saving of ours.
+
+        Args:
+            each: what one of them has used, as far as anybody knows.
+        """
+        if tries.sent > 1 or tries.lost:
+            self._requests += tries.sent
+            self._lost += tries.lost
+        if tries.lost and each != NO_USAGE:
+            each = replace(each, source="estimated")
+            self._overheads.append(Overhead("retries", tier.model, sum([each] * (tries.lost - 1), each), "lost"))
 
     def measured(self, reply: Reply, tier: Tier, asked: Callable[[], Request]) -> Usage:
         """What a reply used: the provider's own count, or ours where it gave none or had not finished counting.
@@ -216,6 +231,8 @@ class Booking:
         told: dict[str, Json] = dict(extra)
         if self._held_out:
             told["holdout"] = True
+        if self._requests:
+            told["sdk"] = {"requests": self._requests, "lost": self._lost}
         if self._reserved:
             told["budget"] = {"reserved": self._reserved, "settled": self._settled}
         return Event(

@@ -27,7 +27,12 @@ _WHOLE: Final = frozenset({"stop", "tool_calls", "end_turn", None})
 
 def remarkable(entry: Mapping[str, Any]) -> bool:
     """Whether a record may have something to look into, beside who counted its tokens."""
-    return entry["finish_reason"] not in _WHOLE or entry["outcome"] not in _PLAIN or bool(entry["bill"]["unpriced"])
+    return (
+        entry["finish_reason"] not in _WHOLE
+        or entry["outcome"] not in _PLAIN
+        or bool(entry["bill"]["unpriced"])
+        or ("extra" in entry and "sdk" in entry["extra"])
+    )
 
 
 @dataclass(slots=True)
@@ -41,6 +46,8 @@ class Leaks:
         over_budget: by feature, calls that a budget refused, of which nothing was paid.
         failed: by the error's name, other calls without a whole answer; `aborted` and `cancelled` by that word.
         orphans: leases of budgets whose process died before it settled them, and which were charged as the budget says.
+        repeated: requests that SDKs made beside the first of a call.
+        unanswered: those of them before which an answer was lost, which may have been paid.
         unpriced: by model, calls that are in no sum of money.
         estimated: calls of which the provider gave no usage, so that our tokenizer counted; renewals among them.
         lost: events that never got into the ledger.
@@ -52,6 +59,8 @@ class Leaks:
     over_budget: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
     orphans: int = 0
+    repeated: int = 0
+    unanswered: int = 0
     unpriced: Counter[str] = field(default_factory=Counter)
     estimated: int = 0
     lost: int = 0
@@ -74,6 +83,10 @@ class Leaks:
             self.orphans += 1
             return
         self.unpriced.update(entry["bill"]["unpriced"])
+        sdk = entry.get("extra", {}).get("sdk")
+        if sdk:
+            self.repeated += sdk["requests"] - 1
+            self.unanswered += sdk["lost"]
         if is_call(entry):
             self._ending(entry)
 

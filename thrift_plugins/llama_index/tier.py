@@ -6,6 +6,7 @@ import asyncio
 import copy
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -18,6 +19,7 @@ from pydantic import BaseModel
 from thrift_plugins.caching import canonical
 from thrift_plugins.canonical import NoCanonicalForm, decisive
 from thrift_plugins.prices import Prices
+from thrift_plugins.tries import watch
 from thrift_plugins.types import Json, Tier
 
 _RENDERERS = ("messages_to_prompt", "completion_to_prompt")
@@ -64,6 +66,7 @@ class ModelTier:
         self.model = model
         self.facts = _facts(model, name, prices)
         self._reading: Reading | None = None
+        self._watched: dict[bool, Reading] = {}
         self._observed: tuple[Mapping[str, Any], CallbackManager, LLM] | None = None
 
     @property
@@ -82,6 +85,18 @@ class ModelTier:
         heats = tuple(heat for value in now.values() if isinstance(value, Mapping) for heat in temperatures(value))
         reading = self._reading = Reading(seen, hidden, _identity(self.model, private), params, heats)
         return reading
+
+    def watch(self, *, asynchronous: bool) -> None:
+        """Have the client counted that the next call uses; LlamaIndex makes it when it needs it."""
+        reading = self.read()
+        if self._watched.get(asynchronous) is reading:
+            return
+        make = getattr(self.model, "_get_aclient" if asynchronous else "_get_client", None)
+        with suppress(Exception):  # it says at the call what it lacks
+            if make is not None and getattr(self.model, "reuse_client", True):
+                make()
+        watch(self.model)
+        self._watched[asynchronous] = self.read()
 
     def told(self, call: Mapping[str, Any]) -> Tier:
         """What routing knows of it for a call with these arguments."""

@@ -14,7 +14,7 @@ from llama_index.core.llms import LLM
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
 from thrift_plugins.budgeting import Fuse, joined
-from thrift_plugins.effects import Call, Replay
+from thrift_plugins.effects import Call, Replay, counted
 from thrift_plugins.errors import UnsupportedByTier
 from thrift_plugins.llama_index.closing import aclose, close
 from thrift_plugins.llama_index.convert import as_mapping, finish_in, latest, reply_as, usage_in, with_rest
@@ -98,6 +98,7 @@ class Turn:
     def _ask(self, effect: Call | Replay) -> Any:
         """Start the app's call. Each attempt has containers of its own, since integrations write into them."""
         self._seen = Seen()
+        self.tiers[effect.decision.tier].watch(asynchronous=self.operation.startswith("a"))
         method = getattr(self.model(effect), self.operation, None)
         if method is None:  # only those with tools are not every LLM's
             raise UnsupportedByTier({effect.decision.name: "tools"})
@@ -133,7 +134,7 @@ class Turn:
         """Ask, and keep the response for the app."""
         mark = self._mark(effect)
         try:
-            with _Tagged(mark):
+            with _Tagged(mark), counted(effect):
                 answer = self._ask(effect)
         except BaseException:
             self._broke(effect)
@@ -144,7 +145,7 @@ class Turn:
         """`call` without blocking the event loop."""
         mark = self._mark(effect)
         try:
-            with _Tagged(mark):
+            with _Tagged(mark), counted(effect):
                 answer = await self._ask(effect)
         except BaseException:
             self._broke(effect)
@@ -155,7 +156,7 @@ class Turn:
         """Ask, and pass the pieces on as they come. The first thing that it yields is None: the stream is open."""
         mark, fuse, stream, read = self._mark(effect), self._fuse(effect), None, False
         try:
-            with _Tagged(mark):
+            with _Tagged(mark), counted(effect):
                 stream = iter(self._ask(effect))
             if self._opening():
                 self._hand(effect)
@@ -163,7 +164,7 @@ class Turn:
                 self._resume(effect)
             while True:
                 read = True
-                with _Tagged(mark):
+                with _Tagged(mark), counted(effect):
                     piece = next(stream, _END)
                 if piece is _END:
                     break
@@ -185,7 +186,7 @@ class Turn:
         """`pieces` without blocking the event loop."""
         mark, fuse, stream, read = self._mark(effect), self._fuse(effect), None, False
         try:
-            with _Tagged(mark):
+            with _Tagged(mark), counted(effect):
                 stream = aiter(await self._ask(effect))
             if self._opening():
                 self._hand(effect)
@@ -193,7 +194,7 @@ class Turn:
                 self._resume(effect)
             while True:
                 read = True
-                with _Tagged(mark):
+                with _Tagged(mark), counted(effect):
                     piece = await anext(stream, _END)
                 if piece is _END:
                     break

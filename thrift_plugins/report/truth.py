@@ -53,6 +53,8 @@ def to_look_into(leaks: Leaks) -> Iterator[str]:
     yield from _told(leaks.refused, "answers were refused or filtered, and paid")
     yield from _told(leaks.over_budget, "calls were refused by a budget")
     yield from _told(leaks.failed, "calls ended without a whole answer")
+    if leaks.repeated:
+        yield f"{leaks.repeated:,} requests were repeated by SDKs; before {leaks.unanswered:,} of them an answer was lost, and may have been paid."  # fmt: skip
     if leaks.orphans:
         yield f"{leaks.orphans:,} calls died with their process, and were charged as their budgets say."
 
@@ -87,4 +89,6 @@ def leak_figures(leaks: Leaks) -> dict[str, Any]:
         "over_budget": dict(leaks.over_budget),
         "failed": dict(leaks.failed),
         "orphans": leaks.orphans,
+        "repeated": leaks.repeated,
+        "unanswered": leaks.unanswered,
     }

@@ -1,0 +1,141 @@
+"""How often an SDK asks its provider for one call. SDKs repeat requests on their own, and what was lost may have been paid.
+
+The HTTP client of a model gets two hooks, once, which count for the call that they are in and do nothing in any other. A
+request that the provider refused (a status of 400 or more) costs nothing. One that is repeated although it was never
+answered, or was while its answer was on the way, may cost as much as the one that follows it: nobody on this side knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from inspect import iscoroutinefunction
+from typing import Any, Final
+
+_REFUSED: Final = 400
+_CLIENTS: Final = (
+    "root_client", "root_async_client", "client", "async_client", "_client", "_async_client", "_aclient",
+)  # fmt: skip
+"""Where the classes of LangChain and LlamaIndex, and the SDKs of OpenAI and Anthropic in them, have their clients."""
+
+_DEEP: Final = 3
+
+
+class Lost(BaseException):
+    """An answer was lost, and the request for it is not repeated before it has been accounted for.
+
+    No `Exception`: an SDK would take it for a failed connection, and repeat the request.
+    """
+
+
+class Tries:
+    """The requests of one call.
+
+    Attributes:
+        sent: how many were sent.
+        lost: how many of them were repeated though they may have been paid.
+        stops: whether a repetition of such a one raises `Lost` instead.
+        stopped: whether one was.
+    """
+
+    __slots__ = ("_content", "_status", "lost", "sent", "stopped", "stops")
+
+    def __init__(self) -> None:
+        self.sent, self.lost = 0, 0
+        self.stops = self.stopped = False
+        self._content: object = None
+        self._status: int | None = None
+
+    def request(self, content: object) -> None:
+        """A request is about to be sent.
+
+        Raises:
+            Lost: it repeats one that was lost, and that has to be accounted for first.
+        """
+        again = self.sent > 0 and content == self._content
+        if again and (self._status is None or self._status < _REFUSED):
+            self.lost += 1
+            if self.stops:
+                self.stopped = True
+                raise Lost
+        self.sent += 1
+        self._content, self._status = content, None
+
+    def again(self) -> None:
+        """What was lost is accounted for: the next request is a first one."""
+        self._content, self.stopped = None, False
+
+    def response(self, status: int) -> None:
+        """The head of an answer has come."""
+        self._status = status
+
+
+_current: ContextVar[Tries | None] = ContextVar("thrift_tries", default=None)
+
+
+@contextmanager
+def counting(tries: Tries) -> Iterator[None]:
+    """Requests that are sent in this block, here or where its context goes, are of this call.
+
+    Raises:
+        Lost: one was stopped, whatever a framework between has made of that.
+    """
+    token = _current.set(tries)
+    try:
+        yield
+    except BaseException as error:
+        if tries.stopped and not isinstance(error, Lost):
+            raise Lost from error
+        raise
+    finally:
+        _current.reset(token)
+
+
+def watch(model: object, deep: int = _DEEP) -> None:
+    """Have the HTTP clients of a model counted, if it has any of httpx's kind. Done again, it does nothing."""
+    for name in _CLIENTS:
+        inner = getattr(model, name, None)
+        if inner is None:
+            continue
+        hooks = getattr(inner, "event_hooks", None)
+        if isinstance(hooks, MutableMapping):
+            _hook(inner, hooks)
+        elif deep > 1:
+            watch(inner, deep - 1)
+
+
+def _hook(client: Any, hooks: MutableMapping[str, list[Any]]) -> None:
+    asynchronous = iscoroutinefunction(client.send)
+    for event, ours in (("request", _arequest if asynchronous else _request), ("response", _aresponse if asynchronous else _response)):  # fmt: skip
+        kept = hooks.setdefault(event, [])
+        if ours not in kept:
+            kept.append(ours)
+
+
+def _request(request: Any) -> None:
+    tries = _current.get()
+    if tries is not None:
+        tries.request((request.method, str(request.url), _body(request)))
+
+
+def _response(response: Any) -> None:
+    tries = _current.get()
+    if tries is not None:
+        tries.response(response.status_code)
+
+
+async def _arequest(request: Any) -> None:
+    _request(request)
+
+
+async def _aresponse(response: Any) -> None:
+    _response(response)
+
+
+def _body(request: Any) -> object:
+    """What tells a repetition from another request; a body that is streamed is like no other."""
+    try:
+        return request.content
+    except Exception:  # noqa: BLE001  httpx's own error, of a module that need not be here
+        return object()
