@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from thrift_plugins.errors import UnknownModelPrice
 from thrift_plugins.prices import Rates
 from thrift_plugins.routing.constraints import eligible
-from thrift_plugins.tokens import count_messages
+from thrift_plugins.tokens import compact, estimate
 from thrift_plugins.types import Decision, Json, Message, Nano, Request, Tier, Usage
 
 LIVES: Final = 300.0
@@ -151,7 +151,8 @@ class Conversations:
         letters = sum(len(message.text) for message in request.messages)
         if letters < _SHORTEST * _LETTERS_PER_TOKEN and not request.tools and (thread is None or not thread.account):
             return True
-        size = count_messages(request.messages, baseline, request.tools, request.schema)
+        size = sum(estimate(message.text) for message in request.messages)
+        size += sum(estimate(compact(tool)) for tool in request.tools)
         try:
             own = self._prices.rates(baseline, at=request.at, input_tokens=size)
             other = self._prices.rates(model, at=request.at, input_tokens=size)
