@@ -297,28 +297,29 @@ class _Attempts:
         if call.imposed and is_cut(whole):  # by us: another model would be cut too
             may_go_on = False
         why = rejects(self.request, whole) if may_go_on else None
-        return attempt._replace(reply=replace(whole, usage=reply.usage), why=why)
+        answer = reply if whole is reply else replace(whole, usage=reply.usage)
+        return _Attempt(reply.usage, answer, None, why)
 
     def _performed(self, call: Call, tier: Tier) -> Generator[Effect, Any, _Attempt]:
         """One call on a model, settled however it ends."""
-        while True:
+        answer: Reply | None = None
+        while answer is None:
             try:
-                reply: Reply = yield call
+                answer = yield call
             except Lost:
                 refused = yield from self._again(call, tier)
                 if refused is not None:
-                    self.booking.tried(tier, call.tries, self.booking.sent(tier, call.as_sent))
+                    self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
                     return _Attempt(NO_USAGE, None, refused, None)
             except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
                 usage = _used(call, error, tier, self.booking)
                 yield from self._settle(tier, usage)
-                self.booking.tried(tier, call.tries, self.booking.sent(tier, call.as_sent))
+                self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
                 return _Attempt(usage, None, error, None)
-            else:
-                reply = reply.given_by(tier.name, self.booking.measured(reply, tier, call.as_sent))
-                yield from self._settle(tier, reply.usage)
-                self.booking.tried(tier, call.tries, reply.usage)
-                return _Attempt(reply.usage, reply, None, None)
+        reply = answer.given_by(tier.name, self.booking.measured(answer, tier, call.as_sent))
+        yield from self._settle(tier, reply.usage)
+        self.booking.tried(tier, call.tries, lambda: reply.usage)
+        return _Attempt(reply.usage, reply, None, None)
 
     def _again(self, call: Call, tier: Tier) -> Generator[Effect, Any, BaseException | None]:
         """Before an SDK repeats a request whose answer it has lost: charge the first in full, and reserve for the second.

@@ -106,17 +106,18 @@ class Booking:
         if usage != NO_USAGE:
             self._overheads.append(Overhead("budget", tier.model, usage, "continued"))
 
-    def tried(self, tier: Tier, tries: Tries, each: Usage) -> None:
+    def tried(self, tier: Tier, tries: Tries, of_one: Callable[[], Usage]) -> None:
         """Note the requests that an SDK made of one call. What was lost may have been paid: it is no saving of ours.
 
         Args:
-            each: what one of them has used, as far as anybody knows.
+            of_one: gives what one of them has used, as far as anybody knows.
         """
-        if tries.sent > 1 or tries.lost:
-            self._requests += tries.sent
-            self._lost += tries.lost
-        if tries.lost and each != NO_USAGE:
-            each = replace(each, source="estimated")
+        if tries.sent <= 1 and not tries.lost:
+            return
+        self._requests += tries.sent
+        self._lost += tries.lost
+        if tries.lost:
+            each = replace(of_one(), source="estimated")
             self._overheads.append(Overhead("retries", tier.model, sum([each] * (tries.lost - 1), each), "lost"))
 
     def measured(self, reply: Reply, tier: Tier, asked: Callable[[], Request]) -> Usage:
