@@ -1,0 +1,199 @@
+"""Routing that nobody has trained, on recorded answers of real models: `python -m tests.benchmarks.routing --data DIR`.
+
+APGR is RouteLLM's: the share of the gap between two models that is recovered, averaged over every share of calls to the
+stronger one, by the trapezoid rule over tenths; a router that draws lots has 0.5. Ties are broken at random, in three draws.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from tests.benchmarks.harness import arguments, interleaved, report
+from thrift_plugins.prices import Prices
+from thrift_plugins.routing import RuleRouter, rejects
+from thrift_plugins.routing.rules import difficulty
+from thrift_plugins.types import Json, Message, Reply, Request, Tier, ToolCall, Usage
+
+TARGETS = {"chinese_cheapest_share": 0.10, "decision_x_rules": 10.0}
+WEAK, STRONG = "gpt-4o-mini-2024-07-18", "gpt-4o-2024-08-06"
+TIERS = (Tier("cheap", "gpt-4o-mini"), Tier("mid", "gpt-4.1-mini"), Tier("strong", "gpt-4o"))
+AT = 1_780_000_000.0
+DRAWS = 3
+
+_TECHNICAL = re.compile(
+    r"\b(?:api|algorithm|code|function|database|server|debug|error|python|javascript|sql|regex|compile|architecture|"
+    r"integral|derivative|matrix|theorem|equation|protein|enzyme|molecule|quantum|statute|diagnosis)\w*", re.IGNORECASE
+)  # fmt: skip
+_STRUCTURED = re.compile(
+    r"^\s*(?:list|extract|classify|convert|translate|summari[sz]e|format|what|who|when|where|which|how)\b",
+    re.IGNORECASE,
+)
+
+
+def rows(file: Path) -> Iterator[dict[str, Any]]:
+    """The records of a file."""
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def asked(text: str, tools: Sequence[Mapping[str, Json]] = (), **params: Json) -> Request:
+    """A request of one turn."""
+    return Request("1", AT, STRONG, (Message("user", text),), tuple(tools), params=params)
+
+
+def seed_tier(text: str) -> int:
+    """The tier by the rules of a well-known post: words between spaces, technical terms, and the form of a question."""
+    words = len(text.split())
+    if words < 15 and not _TECHNICAL.search(text):
+        return 0
+    return 1 if words < 100 and _STRUCTURED.search(text) else 2
+
+
+def apgr(scores: Sequence[float], weak: Sequence[float], strong: Sequence[float]) -> float:
+    """Of scores that are higher for what should go to the stronger model."""
+    found = []
+    for draw in range(DRAWS):
+        chance = random.Random(draw)
+        order = sorted(range(len(scores)), key=lambda at: (-scores[at], chance.random()))
+        low, high, points = fmean(weak), fmean(strong), []
+        for tenth in range(11):
+            sent = set(order[: round(tenth * len(order) / 10)])
+            quality = fmean(strong[at] if at in sent else weak[at] for at in range(len(order)))
+            points.append((quality - low) / (high - low))
+        found.append(fmean((before + after) / 2 for before, after in pairwise(points)))
+    return fmean(found)
+
+
+def mmlu(data: Path) -> dict[str, float]:
+    """How well the rules tell questions that a weaker model cannot answer."""
+    records = list(rows(data / "routing" / "mmlu.jsonl.gz"))
+    weak, strong = ([float(record[name]) for record in records] for name in ("weak_ok", "strong_ok"))
+    ours = [difficulty(asked(record["prompt"]))[0] for record in records]
+    seed = [float(seed_tier(record["prompt"])) for record in records]
+    return {"mmlu_rules_apgr": apgr(ours, weak, strong), "mmlu_seed_rules_apgr": apgr(seed, weak, strong)}
+
+
+def chinese(data: Path) -> dict[str, float]:
+    """Share of Chinese exam questions that are sent to the cheapest of three tiers."""
+    prompts = [record["prompt"] for record in rows(data / "routing" / "chinese_exam.jsonl.gz")]
+    router = RuleRouter()
+    ours = [router.decide(asked(prompt), TIERS, 2).tier == 0 for prompt in prompts]
+    return {
+        "chinese_cheapest_share": fmean(ours),
+        "chinese_seed_cheapest_share": fmean(seed_tier(prompt) == 0 for prompt in prompts),
+    }
+
+
+def as_sent(schema: Any, *, words: bool) -> Any:
+    """A function's schema as it was sent: in JSON's types, and for Java and JavaScript with texts for all arguments."""
+    if isinstance(schema, dict):
+        kind = schema.get("type")
+        if words and isinstance(kind, str) and "properties" not in schema:
+            return {**schema, "type": "string"}
+        return {name: _TYPES.get(part, part) if name == "type" and isinstance(part, str) else as_sent(part, words=words)
+                for name, part in schema.items()}  # fmt: skip
+    return [as_sent(part, words=words) for part in schema] if isinstance(schema, list) else schema
+
+
+_TYPES = {"dict": "object", "float": "number", "tuple": "array", "any": "string"}
+
+
+def answer(result: Any) -> Reply | None:
+    """What a model called, or said; None where the record was cut, so that nobody can tell."""
+    if isinstance(result, str) and result.startswith('[{"'):
+        try:
+            result = json.loads(result)
+        except ValueError:
+            return None
+    if not isinstance(result, list):
+        return Reply(str(result), Usage(), finish_reason="stop")
+    calls = tuple(ToolCall("1", name, _arguments(given)) for call in result for name, given in call.items())
+    return Reply("", Usage(), calls, "tool_calls")
+
+
+def _arguments(given: Any) -> Any:
+    try:
+        return json.loads(given) if isinstance(given, str) else given
+    except ValueError:
+        return given
+
+
+def bfcl(data: Path) -> dict[str, float]:
+    """Tool calls by the cheap model first, checked by their schemas alone; what does not pass goes to the strong one."""
+    prices = Prices()
+    prices.load()
+    quality, strong, paid, alone, escalated = [], [], 0, 0, 0
+    for record in rows(data / "routing" / "bfcl.jsonl.gz"):
+        first, second = (record["models"][f"{name}-FC"] for name in (WEAK, STRONG))
+        functions = record["functions"] if isinstance(record["functions"], list) else [record["functions"]]
+        words = record["category"] in ("java", "javascript")
+        request = asked(
+            str(record["question"]), [as_sent(each, words=words) for each in functions], tool_choice="required"
+        )
+        reply = answer(first["result"])
+        rejected = reply is not None and rejects(request, reply) is not None
+        costs = [_cost(prices, WEAK, first), _cost(prices, STRONG, second)]
+        quality.append(float(second["ok"] if rejected else first["ok"]))
+        strong.append(float(second["ok"]))
+        paid += costs[0] + costs[1] * rejected
+        alone += costs[1]
+        escalated += rejected
+    return {
+        "bfcl_zero_shot_saved": 1 - paid / alone,
+        "bfcl_zero_shot_quality": fmean(quality),
+        "bfcl_strong_quality": fmean(strong),
+        "bfcl_zero_shot_escalated": escalated / len(quality),
+    }
+
+
+def _cost(prices: Prices, model: str, used: Mapping[str, Any]) -> int:
+    return prices.cost(model, Usage(used["input_tokens"], used["output_tokens"], source="provider"), at=AT)
+
+
+def speed(data: Path) -> dict[str, float]:
+    """Time of one decision, over the three rules of the post."""
+    prompts = [
+        record["prompt"] for record, _ in zip(rows(data / "routing" / "mmlu.jsonl.gz"), range(500), strict=False)
+    ]
+    router, requests = RuleRouter(), [asked(prompt) for prompt in prompts]
+    seconds = interleaved(
+        {"ours": _each(lambda request: router.decide(request, TIERS, 2), requests), "rules": _each(seed_tier, prompts)},
+        rounds=7,
+        calls=500,
+    )
+    return {"decision_x_rules": seconds["ours"] / seconds["rules"]}
+
+
+def _each(do: Callable[[Any], object], given: Sequence[Any]) -> Callable[[], object]:
+    """One call after the other, on one after the other."""
+    state = iter(())  # type: Iterator[Any]
+
+    def once() -> object:
+        nonlocal state
+        item = next(state, None)
+        if item is None:
+            state = iter(given)
+            item = next(state)
+        return do(item)
+
+    return once
+
+
+def main() -> None:
+    """Measure and report."""
+    told = arguments(__doc__ or "")
+    figures = {**bfcl(told.data), **mmlu(told.data), **chinese(told.data), **speed(told.data)}
+    report("routing, untrained", figures, TARGETS, told.json)
+
+
+if __name__ == "__main__":
+    main()
