@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from math import isfinite
 
 
@@ -31,6 +30,8 @@ class ConfigError(ThriftError):
     @classmethod
     def unknown_key(cls, key: str, known: Iterable[str], where: str) -> ConfigError:
         """The error for a key nobody knows, with the nearest known one."""
+        from difflib import get_close_matches  # noqa: PLC0415  it takes long to load, and most apps never mistype
+
         choices = sorted(known)
         near = get_close_matches(key, choices, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else f" Known keys: {', '.join(choices)}."

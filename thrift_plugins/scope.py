@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
-from uuid import uuid4
 
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.types import Scope, Usage
@@ -147,7 +147,7 @@ def run(name: str = "") -> Iterator[str]:
     Args:
         name: an id of the app's own, the same again for a run that goes on elsewhere; by default a new one.
     """
-    token = _run.set(_printable(name) or uuid4().hex)
+    token = _run.set(_printable(name) or os.urandom(16).hex())
     try:
         yield _run.get()
     finally:
