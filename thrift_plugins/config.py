@@ -158,11 +158,13 @@ class RoutingConfig:
     Attributes:
         caution: near 0 sends cheap whatever may go, 1 nothing.
         pin: whether a conversation stays with its model where that one's prompt cache is worth more than the change.
+        router: file of a router that `thrift-plugins router train` has made, in the place of the rules; "" for the rules.
     """
 
     enabled: bool = True
     caution: float = 0.5
     pin: bool = True
+    router: str = ""
 
     def __post_init__(self) -> None:
         _settle(self, "routing.")

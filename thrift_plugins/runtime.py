@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from thrift_plugins.background import Background
 from thrift_plugins.budgeting import Lengths, OutputPolicy
 from thrift_plugins.caching import CachePolicy, Rule
-from thrift_plugins.config import CacheConfig, Config, OutputConfig
+from thrift_plugins.config import CacheConfig, Config, OutputConfig, RoutingConfig
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.forgetting import Forgetting
@@ -23,7 +23,7 @@ from thrift_plugins.learnt import Learner, Learnt
 from thrift_plugins.ledger import Ledger, Observer
 from thrift_plugins.ledger.holdout import in_holdout
 from thrift_plugins.prices import Prices
-from thrift_plugins.routing import Conversations, Router, RuleRouter
+from thrift_plugins.routing import Conversations, LearnedRouter, Router, RuleRouter
 from thrift_plugins.scope import current_recording, current_route, current_run, current_scope, wants_fresh
 from thrift_plugins.spending import Purse, Remaining
 from thrift_plugins.stores import LocalSlices, accounts_beside, ledger_beside, open_accounts, open_event_log, open_store
@@ -86,7 +86,7 @@ class Runtime:
         self.purse = Purse(tuple(settings.budgets), self.prices, bounds) if settings.budgets else None
         self.engine = Engine(
             cache=policy,
-            router=(router or RuleRouter(caution=settings.routing.caution)) if settings.routing.enabled else None,
+            router=(router or _router(settings.routing)) if settings.routing.enabled else None,
             standing=standing,
             patience=settings.cache.flight_wait if settings.cache.single_flight else None,
             semantic=self.semantic is not None,
@@ -217,6 +217,10 @@ class Runtime:
         if self.accounts:
             self.accounts.close()
         self.store.close()
+
+
+def _router(settings: RoutingConfig) -> Router:
+    return LearnedRouter.load(settings.router) if settings.router else RuleRouter(caution=settings.caution)
 
 
 def _telemetry(clock: Clock) -> Observer:

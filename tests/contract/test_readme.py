@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -14,6 +15,7 @@ from langchain_core.globals import set_llm_cache
 from llama_index.core import Settings
 
 from tests.cli_kit import ROOT, SDK_LEAKS, command, own_default_runtime, stranger, with_a_key
+from tests.unit.test_learned_router import world
 from thrift_plugins import Config
 from thrift_plugins.testing import LoopbackProvider
 
@@ -65,7 +67,8 @@ def test_commands(tmp_path: Path):
     (trace,) = blocks("jsonl")
     (tmp_path / "trace.jsonl").write_text(trace, encoding="utf-8")
     lines = [shlex.split(line) for line in COMMANDS if line.startswith("thrift-plugins ")]
-    assert [words[1] for words in lines] == ["doctor", "replay", "replay"]
+    assert [words[1] for words in lines] == ["doctor", "replay", "replay", "router", "router", "router"]
+    lines, routing = lines[:3], lines[3:]
     running = [
         subprocess.Popen([sys.executable, "-m", "thrift_plugins.cli", *words[1:]], stdout=subprocess.PIPE, text=True)
         for words in lines
@@ -74,6 +77,12 @@ def test_commands(tmp_path: Path):
     assert [process.returncode for process in running] == [0, 0, 0], outputs
     assert "All is well." in outputs[0]
     assert (tmp_path / "figures.json").is_file()
+    for name, seed in (("labels", 1), ("others", 2)):
+        scores = [{"gpt-4o-mini": each.scores["small"], "gpt-4o": each.scores["large"]} for each in world(300, seed=seed)]
+        told = zip(world(300, seed=seed), scores, strict=True)
+        lines_of = [json.dumps({"prompt": each.request.messages[0].text, "scores": score}) for each, score in told]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines_of), encoding="utf-8")
+    assert [command(*words[1:]).exit_code for words in routing] == [0, 0, 0]
 
 
 def test_the_set_up_commands_are_those_of_the_check_run():

@@ -1,4 +1,4 @@
-"""The command line: `thrift-plugins replay`, `demo`, `report`, `export`, `reconcile`, `cache`, `ledger`, `budgets`, `doctor`.
+"""The command line: `thrift-plugins replay`, `demo`, `report`, `export`, `reconcile`, `cache`, `ledger`, `router`, `budgets`, `doctor`.
 
 `--help` loads neither framework.
 """
@@ -18,6 +18,7 @@ from thrift_plugins.cli.ledger import ledger
 from thrift_plugins.cli.reconcile import reconcile
 from thrift_plugins.cli.replay import replay
 from thrift_plugins.cli.report import report
+from thrift_plugins.cli.router import router
 from thrift_plugins.errors import ThriftError
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ app.command()(doctor)
 app.command()(budgets)
 app.add_typer(cache)
 app.add_typer(ledger)
+app.add_typer(router)
 
 
 def main() -> None:

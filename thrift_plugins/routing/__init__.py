@@ -6,11 +6,13 @@ from thrift_plugins.routing.base import Router
 from thrift_plugins.routing.constraints import eligible, forced
 from thrift_plugins.routing.conversations import Conversations, in_tool_loop, turn_of
 from thrift_plugins.routing.fallback import input_billed, recoverable
+from thrift_plugins.routing.learned import LearnedRouter
 from thrift_plugins.routing.rules import RuleRouter
 from thrift_plugins.routing.verify import rejects
 
 __all__ = [
     "Conversations",
+    "LearnedRouter",
     "Router",
     "RuleRouter",
     "eligible",

@@ -49,7 +49,7 @@ class RuleRouter:
         if len(able) == 1:
             reason = "only tier" if len(tiers) == 1 else "only tier that can serve it"
             return Decision(able[0], tiers[able[0]].name, "only", (reason,))
-        ladder = _ladder(able, baseline)
+        ladder = ladder_of(able, baseline)
         score, reasons = difficulty(request)
         step = self._step(score, len(ladder))
         chosen = ladder[step]
@@ -166,7 +166,7 @@ def _nested(schema: Json) -> bool:
     return isinstance(schema, Mapping) and ("properties" in schema or "items" in schema)
 
 
-def _ladder(able: Sequence[int], baseline: int) -> tuple[int, ...]:
+def ladder_of(able: Sequence[int], baseline: int) -> tuple[int, ...]:
     """Tiers to choose from: those up to the baseline, or, where it cannot serve, up to the next that can."""
     above = [index for index in able if index >= baseline]
     below = [index for index in able if index < baseline]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thrift_plugins.budgeting import Budget
 from thrift_plugins.cli.checks.finding import Finding, State
-from thrift_plugins.config import Config, OutputConfig
+from thrift_plugins.config import Config, OutputConfig, RoutingConfig
 from thrift_plugins.errors import ConfigError
 
 _DEFAULT_FILE = Path("thrift.toml")
@@ -36,7 +36,7 @@ def tactics(config: Config) -> Iterator[Finding]:
     cache, routing, ledger = config.cache, config.routing, config.ledger
     lives = f"on: an answer lives {cache.ttl / 3600:g} hours; temperatures above {cache.max_temperature:g} pass by"
     yield Finding("on", "response cache", lives if cache.enabled else "off")
-    yield Finding("on", "routing", f"on: by rules, caution {routing.caution:g}" if routing.enabled else "off")
+    yield Finding("on", "routing", _by(routing) if routing.enabled else "off")
     yield Finding("on", "budgets", _named(config.budgets) or "off")
     yield Finding("on", "shorter answers", _shorter(config.output) or "off")
     if ledger.enabled:
@@ -44,6 +44,10 @@ def tactics(config: Config) -> Iterator[Finding]:
         yield Finding("on", "ledger", f"on{share}")
     else:
         yield Finding("on", "ledger", "off: nothing can be proved", State.note)
+
+
+def _by(routing: RoutingConfig) -> str:
+    return f"on: by {routing.router}, which was trained" if routing.router else f"on: by rules, caution {routing.caution:g}"
 
 
 def _named(budgets: Iterable[Budget]) -> str:

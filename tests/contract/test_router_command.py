@@ -1,0 +1,85 @@
+"""`thrift-plugins router`, and an app that uses what it has made."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from langchain_openai import ChatOpenAI
+
+from tests.cli_kit import command, stranger
+from tests.llama_index_kit import openai
+from tests.unit.test_learned_router import world
+from thrift_plugins import CacheConfig, Config, ConfigError, RoutingConfig, Runtime
+from thrift_plugins.langchain import ThriftChatModel
+from thrift_plugins.llama_index import ThriftLLM
+from thrift_plugins.testing import LoopbackProvider
+
+EASY = "Please tell me about the opening hours of case 7, thanks."
+HARD = "Please tell me about the prove the theorem of case 7, thanks."
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stranger(monkeypatch, tmp_path)
+
+
+def labels(name: str, count: int, seed: int = 1) -> str:
+    lines = [
+        json.dumps({"prompt": each.request.messages[0].text, "feature": "faq", "scores": dict(each.scores)})
+        for each in world(count, seed=seed)
+    ]
+    Path(name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return name
+
+
+def trained() -> None:
+    done = command("router", "train", labels("labels.jsonl", 700), "--tiers", "small,large", "--quality", "0.95")
+    assert done.exit_code == 0
+    assert "faq" in done.stdout
+    assert 'router = "router.json"' in done.stdout
+
+
+def test_from_labels_to_an_app() -> None:
+    trained()
+    done = command("router", "evaluate", labels("others.jsonl", 500, seed=8), "--json", "figures.json")
+    assert "at least what was promised" in " ".join(done.stdout.split())
+    figures = json.loads(Path("figures.json").read_text())
+    assert figures["quality"] >= 0.95
+    assert figures["cheaper_share"] > 0.3
+    assert command("router", "explain", EASY, "--feature", "faq").stdout.startswith("small: expected quality")
+    assert command("router", "explain", HARD, "--feature", "faq").stdout.startswith("large: expected quality")
+
+
+def test_an_app_uses_it() -> None:
+    trained()
+    with LoopbackProvider() as provider:
+        config = Config(store="memory:", cache=CacheConfig(enabled=False), routing=RoutingConfig(router="router.json"))
+        runtime = Runtime(config)
+        tiers = [
+            ChatOpenAI(model=name, base_url=provider.base_url, api_key="k", max_retries=0)
+            for name in ("gpt-4o-mini", "gpt-4o")
+        ]
+        model = ThriftChatModel(tiers=tiers, names=["small", "large"], runtime=runtime)
+        answers = [model.invoke(text) for text in (EASY, HARD)]
+        assert [request.model for request in provider.requests] == ["gpt-4o-mini", "gpt-4o"]
+        assert [each.response_metadata["thrift"]["policy"] for each in answers] == ["learned", "learned"]
+        both = [openai(provider, "gpt-4o-mini"), openai(provider, "gpt-4o")]
+        llm = ThriftLLM(tiers=both, names=["small", "large"], runtime=runtime)
+        llm.complete(EASY)
+        llm.complete(HARD)
+        assert [request.model for request in provider.requests[2:]] == ["gpt-4o-mini", "gpt-4o"]
+        runtime.close()
+
+
+def test_what_cannot_be_used_is_told() -> None:
+    few = command("router", "train", labels("few.jsonl", 30), "--tiers", "small,large")
+    assert "100 are needed" in str(few.exception)
+    with pytest.raises(ConfigError, match="no router can be read"):
+        Runtime(Config(store="memory:", routing=RoutingConfig(router="none.json")))
+    trained()
+    other = command("router", "evaluate", labels("others.jsonl", 20), "--router", "labels.jsonl")
+    assert "train it anew" in str(other.exception)
+    Path("none.jsonl").write_text('{"prompt": "x", "scores": {"other": 1}}\n')
+    assert "no line of none.jsonl" in str(command("router", "evaluate", "none.jsonl").exception)

@@ -1,0 +1,237 @@
+"""A router that learns from answers of known quality: what it sends where, what it promises, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from thrift_plugins.errors import ConfigError
+from thrift_plugins.routing import LearnedRouter
+from thrift_plugins.routing.labelled import examples
+from thrift_plugins.routing.learned import EVERY
+from thrift_plugins.routing.training import LEAST, Example, train
+from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, pieces, traits
+from thrift_plugins.types import Message, Request, Scope, Tier
+
+SCALE = float(os.environ.get("THRIFT_TEST_SCALE", "1"))
+TIERS = (Tier("small", "gpt-4o-mini"), Tier("large", "gpt-4o"))
+NAMED = ("small", "large")
+EASY = ("opening hours", "return address", "store location", "phone number", "gift cards")
+HARD = ("prove the theorem", "derive the integral", "analyse the contract", "debug this race", "estimate the variance")
+
+
+def request(text: str, feature: str = "", **fields: Any) -> Request:
+    return Request("1", 0.0, "gpt-4o", (Message("user", text),), scope=Scope(feature=feature), **fields)
+
+
+def world(count: int, *, seed: int = 1, feature: str = "", easy: float = 0.99) -> list[Example]:
+    """Easy questions that both answer, and hard ones that the small model answers badly."""
+    chance = random.Random(seed)
+    made = []
+    for number in range(count):
+        hard = chance.random() < 0.5
+        subject = chance.choice(HARD if hard else EASY)
+        text = f"Please tell me about the {subject} of case {number}, thanks."
+        small = chance.random() < (0.4 if hard else easy)
+        made.append(Example(request(text, feature), {"small": float(small), "large": float(chance.random() < 0.97)}))
+    return made
+
+
+@pytest.fixture(scope="module")
+def router() -> LearnedRouter:
+    return train(world(900), NAMED, quality=0.95)
+
+
+def test_it_learns_what_is_easy(router: LearnedRouter) -> None:
+    easy = router.decide(request("Please tell me about the opening hours of case 7, thanks."), TIERS, 1)
+    hard = router.decide(request("Please tell me about the prove the theorem of case 7, thanks."), TIERS, 1)
+    assert (easy.name, easy.policy, easy.alternatives) == ("small", "learned", (1,))
+    assert (hard.name, hard.alternatives) == ("large", ())
+    assert easy.reasons[0].startswith("expected quality: small 0.")
+
+
+def test_the_promise_is_kept_on_others(router: LearnedRouter) -> None:
+    promise = router.promises[EVERY]
+    assert promise.limit is not None
+    assert promise.examples == 900
+    assert 0.3 < promise.cheaper < 0.6
+    others = world(2_000, seed=9)
+    served = [each.scores[router.decide(each.request, TIERS, 1).name] for each in others]
+    assert sum(served) / sum(each.scores["large"] for each in others) >= 0.95
+
+
+def test_promises_are_kept_in_nearly_all_draws() -> None:
+    kept = []
+    for draw in range(int(40 * SCALE)):
+        made = train(world(300, seed=draw, easy=0.95), NAMED, quality=0.97, seed=draw)
+        others = world(300, seed=10_000 + draw, easy=0.95)
+        served = sum(each.scores[made.decide(each.request, TIERS, 1).name] for each in others)
+        kept.append(served >= (0.97 - 0.005) * sum(each.scores["large"] for each in others))
+    assert sum(kept) / len(kept) >= 0.9
+
+
+def test_what_cannot_be_promised_is_not() -> None:
+    coin = random.Random(2)
+    tossed = [Example(each.request, {"small": float(coin.random() < 0.5), "large": 1.0}) for each in world(300)]
+    made = train(tossed, NAMED, quality=0.99)
+    assert made.promises[EVERY].limit is None
+    decision = made.decide(request("Anything?"), TIERS, 1)
+    assert (decision.name, decision.reasons) == ("large", ("no promise for this feature",))
+
+
+def test_features_have_promises_of_their_own() -> None:
+    coin = random.Random(3)
+    bad = [
+        Example(each.request, {"small": float(coin.random() < 0.3), "large": 1.0}) for each in world(200, feature="law")
+    ]
+    made = train([*world(900, feature="faq"), *bad, *world(20, feature="rare")], NAMED, quality=0.95)
+    assert made.promises["faq"].limit is not None
+    assert made.promises["law"].cheaper < 0.05
+    assert "rare" not in made.promises
+    assert made.promises["faq"].cheaper > 0.2
+
+
+def test_three_tiers() -> None:
+    def third(each: Example) -> Example:
+        return Example(each.request, {**each.scores, "mid": max(each.scores["small"], 0.9 * each.scores["large"])})
+
+    made = train([third(each) for each in world(900)], ("small", "mid", "large"), quality=0.9)
+    tiers = (TIERS[0], Tier("mid", "gpt-4.1-mini"), TIERS[1])
+    chosen = {made.decide(each.request, tiers, 2).name for each in world(200, seed=4)}
+    assert chosen >= {"small", "mid"}
+    easy = made.decide(request("Please tell me about the opening hours of case 7, thanks."), tiers, 2)
+    assert easy.alternatives == (1, 2)
+
+
+def test_the_callers_choice_constraints_and_unknown_tiers(router: LearnedRouter) -> None:
+    text = "Please tell me about the opening hours of case 7, thanks."
+    assert router.decide(request(text, forced="large"), TIERS, 1).policy == "forced"
+    blind = (Tier("small", "gpt-4o-mini", tools=False), TIERS[1])
+    assert router.decide(request(text, tools=({"name": "f"},)), blind, 1).policy == "only"
+    new = (Tier("new", "gpt-4.1-nano"), *TIERS)
+    assert router.decide(request(text), new, 2).name == "small"
+    gone = (TIERS[0], Tier("other", "gpt-5"))
+    assert router.decide(request(text), gone, 1).reasons == ("nothing is known of other",)
+
+
+def test_a_file_says_the_same(router: LearnedRouter, tmp_path: Path) -> None:
+    file = tmp_path / "router.json"
+    router.save(file)
+    again = LearnedRouter.load(file)
+    assert file.stat().st_size < 1_000_000
+    assert "opening" not in file.read_text(encoding="utf-8")
+    for each in world(50, seed=5):
+        assert again.expected(each.request) == pytest.approx(router.expected(each.request), abs=1e-9)
+        assert again.decide(each.request, TIERS, 1).name == router.decide(each.request, TIERS, 1).name
+
+
+def test_in_training_and_in_use_it_reads_the_same(router: LearnedRouter) -> None:
+    """The weights of slots and numbers give what the solution gives, but for rounding."""
+    seen = world(900)
+    hard = [each for each in seen if "case 7," not in each.request.messages[0].text][:200]
+    guessed = [router.expected(each.request)[0] for each in hard]
+    right = [each.scores["small"] for each in hard]
+    high = [good for good, guess in zip(right, guessed, strict=True) if guess > 0.8]
+    low = [good for good, guess in zip(right, guessed, strict=True) if guess < 0.6]
+    assert sum(high) / len(high) > 0.9
+    assert sum(low) / len(low) < 0.6
+
+
+BROKEN = {
+    "no json": lambda told: "{",
+    "another format": lambda told: json.dumps({**told, "format": "thrift-router/9"}),
+    "other traits": lambda told: json.dumps({**told, "traits": ["x"]}),
+    "one tier": lambda told: json.dumps({**told, "tiers": ["small"]}),
+    "a weight too large": lambda told: json.dumps({**told, "slots": {"1": [10**12, 0]}}),
+    "a weight that is text": lambda told: json.dumps({**told, "slots": {"1": ["0", 0]}}),
+    "a slot that is none": lambda told: json.dumps({**told, "slots": {str(SLOTS): [1, 0]}}),
+    "not a number": lambda told: json.dumps({**told, "means": [float("nan"), 1.0]}),
+    "too few counts": lambda told: json.dumps({**told, "counts": [1]}),
+    "a promise of nothing": lambda told: json.dumps({**told, "promises": {"*": []}}),
+    "a list": lambda told: "[]",
+    "deep": lambda told: "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_file_that_was_changed(router: LearnedRouter, tmp_path: Path, how: str) -> None:
+    file = tmp_path / "router.json"
+    router.save(file)
+    file.write_text(BROKEN[how](json.loads(file.read_text(encoding="utf-8"))), encoding="utf-8")
+    with pytest.raises(ConfigError, match="train it anew"):
+        LearnedRouter.load(file)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no router can be read"):
+        LearnedRouter.load(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (world(30), f"{LEAST} are needed"),
+        ([Example(request("x"), {"small": 1.0, "large": 1.0})] * 200, "nothing to tell apart"),
+        ([Example(request("x"), {"small": 1.0})] * 200, "0 examples have a score"),
+        ([*world(150), Example(request("x"), {"small": 7.0, "large": 1.0})], "0 to 1"),
+    ],
+)
+def test_examples_that_teach_nothing(given: list[Example], told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        train(given, NAMED)
+
+
+@pytest.mark.parametrize("settings", [{"quality": 0.0}, {"quality": 1.5}, {"confidence": 1.0}, {"confidence": 0.2}])
+def test_promises_that_are_none(settings: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match="must be above 0"):
+        train(world(150), NAMED, **settings)
+
+
+def test_tiers_that_are_none() -> None:
+    with pytest.raises(ConfigError, match="two tiers"):
+        train(world(150), ("small",))
+
+
+def test_what_is_read_of_any_text() -> None:
+    for text in ("", "你好，世界？", "\ud800", "a" * 100_000, "\n\n", "A) x\nB) y", "∑" * 50):
+        asked = request(text)
+        assert len(traits(asked)) == len(NAMES)
+        assert all(0 <= slot < SLOTS for slot in pieces(last_turn(asked.messages)))
+        assert len(last_turn(asked.messages)) <= 2_001
+
+
+LINES = {
+    '{"prompt": "x"}': "no `scores`",
+    '{"scores": {"a": 1}}': "neither a `prompt`",
+    '{"prompt": "x", "scores": {"a": 2}}': "0 to 1",
+    '{"messages": [{"role": "boss", "content": "x"}], "scores": {"a": 1}}': "'boss'",
+    "[]": "an object",
+    "{": "line 2",
+    '{"question": "x", "label": 1}': "it has question, label",
+}
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_lines_that_are_something_else(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "labels.jsonl"
+    file.write_text(f'{{"prompt": "x", "scores": {{"a": true}}}}\n{line}\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="line 2") as raised:
+        list(examples(file))
+    assert LINES[line] in str(raised.value)
+
+
+def test_lines(tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    told = {"messages": [{"role": "user", "content": "Hi"}], "tools": [{"type": "function", "function": {"name": "f"}}]}
+    file.write_text(json.dumps({**told, "scores": {"a": 0.5}, "feature": "faq", "note": 1}) + "\n\n", encoding="utf-8")
+    [example] = examples(file)
+    assert example.scores == {"a": 0.5}
+    assert example.request.tools == ({"name": "f"},)
+    assert example.request.scope.feature == "faq"
+    with pytest.raises(ConfigError, match="cannot read"):
+        list(examples(tmp_path / "none"))

@@ -1,0 +1,232 @@
+"""A router that has learnt from an app's own answers how good each tier is, and keeps a promise on the quality of all.
+
+It is one file of JSON, with no code in it. Reading it needs no numpy; `routing.training` makes it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite, log, sqrt
+from pathlib import Path
+from typing import Any, Final
+
+from thrift_plugins.errors import ConfigError
+from thrift_plugins.routing.constraints import eligible, forced
+from thrift_plugins.routing.rules import ladder_of
+from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, pieces, traits
+from thrift_plugins.types import Decision, Request, Tier
+
+FORMAT: Final = "thrift-router/1"
+EVERY: Final = "*"
+"""In the place of a feature: every one that has no promise of its own."""
+
+UNIT: Final = 1e5
+"""Steps of a weight in one unit of quality."""
+
+FAR: Final = 4.0
+"""Standard deviations beyond which a number says no more."""
+
+_LARGEST: Final = 4_000_000  # characters of a file
+_MOST_TIERS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What holds for the answers of a feature, and what it rests on.
+
+    Attributes:
+        limit: how much worse than the baseline's an answer may be expected to be, in units of quality; None: nothing is
+            routed, since the examples cannot support the promise.
+        examples: how many there were.
+        quality: of the baseline's mean quality, what the routed answers had among them.
+        cheaper: share of the examples that went to a cheaper tier.
+    """
+
+    limit: float | None
+    examples: int
+    quality: float
+    cheaper: float
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedRouter:
+    """Sends a request to the cheapest tier that is expected to be hardly worse than the baseline.
+
+    Where it knows nothing of a tier, of a feature's promise, or of the baseline, the baseline answers.
+
+    Attributes:
+        tiers: names of those it knows, cheapest first.
+        seen: examples that it has learnt from.
+        counts: for each slot, in how many of them a piece of text was that is hashed there.
+        means: quality of each tier's answers among them.
+        slots: slot to what it adds to each tier's quality, in steps of `UNIT`.
+        centre, spread: mean and standard deviation of each number of `traits`.
+        numbers: for each number of `traits` what a standard deviation adds to each tier's quality, in steps of `UNIT`.
+        promises: feature to what holds for it; `EVERY` for all others.
+        target: share of the baseline's quality that is promised.
+        confidence: with which.
+    """
+
+    tiers: tuple[str, ...]
+    seen: int
+    counts: tuple[int, ...]
+    means: tuple[float, ...]
+    slots: Mapping[int, tuple[int, ...]]
+    centre: tuple[float, ...]
+    spread: tuple[float, ...]
+    numbers: tuple[tuple[int, ...], ...]
+    promises: Mapping[str, Promise] = field(default_factory=dict)
+    target: float = 1.0
+    confidence: float = 0.95
+
+    def decide(self, request: Request, tiers: Sequence[Tier], baseline: int) -> Decision:
+        """Choose a tier; see `Router.decide`."""
+        insisted = forced(request, tiers)
+        if insisted is not None:
+            return insisted
+        able = eligible(request, tiers)
+        if len(able) == 1:
+            return Decision(able[0], tiers[able[0]].name, "only", ("only tier that can serve it",))
+        ladder = ladder_of(able, baseline)
+        top = ladder[-1]
+        promise = self.promises.get(request.scope.feature) or self.promises.get(EVERY)
+        if promise is None or promise.limit is None:
+            return Decision(top, tiers[top].name, "learned", ("no promise for this feature",))
+        if tiers[top].name not in self.tiers:
+            return Decision(top, tiers[top].name, "learned", (f"nothing is known of {tiers[top].name}",))
+        expected = dict(zip(self.tiers, self.expected(request), strict=True))
+        best = expected[tiers[top].name]
+        good = [best - expected.get(tiers[index].name, -math.inf) <= promise.limit for index in ladder]
+        step = good.index(True) if True in good else len(ladder) - 1
+        told = ", ".join(f"{tiers[at].name} {expected[tiers[at].name]:.2f}" for at in ladder if tiers[at].name in expected)
+        score = min(1.0, max(0.0, best - expected.get(tiers[ladder[0]].name, best)))
+        chosen = ladder[step]
+        return Decision(chosen, tiers[chosen].name, "learned", (f"expected quality: {told}",), ladder[step + 1 :], score)
+
+    def expected(self, request: Request) -> list[float]:
+        """The quality that each tier's answer is expected to have, in the order of `tiers`."""
+        found = list(self.means)
+        slots = pieces(last_turn(request.messages))
+        weighed = {slot: weight * self.rarity(slot) for slot, weight in slots.items()}
+        norm = sqrt(sum(weight * weight for weight in weighed.values())) or 1.0
+        for slot, weight in weighed.items():
+            for at, step in enumerate(self.slots.get(slot, ())):
+                found[at] += weight / norm * step / UNIT
+        for number, centre, spread, steps in zip(traits(request), self.centre, self.spread, self.numbers, strict=True):
+            if spread:
+                off = min(FAR, max(-FAR, (number - centre) / spread))
+                for at, step in enumerate(steps):
+                    found[at] += off * step / UNIT
+        return found
+
+    def rarity(self, slot: int) -> float:
+        """How much a slot tells: the fewer examples have it, the more."""
+        return log((1 + self.seen) / (1 + self.counts[slot]))
+
+    def save(self, path: Path) -> None:
+        """Write the file. It holds no text of an example."""
+        told = {
+            "format": FORMAT,
+            "traits": list(NAMES),
+            "tiers": list(self.tiers),
+            "seen": self.seen,
+            "target": self.target,
+            "confidence": self.confidence,
+            "promises": {
+                name: [each.limit, each.examples, each.quality, each.cheaper] for name, each in self.promises.items()
+            },
+            "means": list(self.means),
+            "centre": list(self.centre),
+            "spread": list(self.spread),
+            "numbers": [list(row) for row in self.numbers],
+            "counts": list(self.counts),
+            "slots": {str(slot): list(row) for slot, row in sorted(self.slots.items())},
+        }
+        path.write_text(json.dumps(told, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> LearnedRouter:
+        """Read a file that `save` has written.
+
+        Raises:
+            ConfigError: there is none, or it is something else, or of another version; says which.
+        """
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"no router can be read from {path}: {error}") from error
+        try:
+            return _read(text)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise ConfigError(f"{path} is no router, or was changed ({error}): train it anew") from error
+
+
+def _read(text: str) -> LearnedRouter:
+    if len(text) > _LARGEST:
+        raise ValueError("too large")
+    told = json.loads(text)
+    if told["format"] != FORMAT:
+        raise ValueError(f"format {told['format']!r}, not {FORMAT!r}")
+    if told["traits"] != list(NAMES):
+        raise ValueError("it was trained by another version, which read other things of a request")
+    tiers = tuple(_texts(told["tiers"]))
+    width = len(tiers)
+    if not 2 <= width <= _MOST_TIERS or len(set(tiers)) < width:
+        raise ValueError("a router has two tiers or more, each once")
+    router = LearnedRouter(
+        tiers,
+        _whole(told["seen"]),
+        tuple(_whole(count) for count in _list(told["counts"], SLOTS)),
+        tuple(_floats(told["means"], width)),
+        {int(slot): _steps(row, width) for slot, row in told["slots"].items()},
+        tuple(_floats(told["centre"], len(NAMES))),
+        tuple(_floats(told["spread"], len(NAMES))),
+        tuple(_steps(row, width) for row in _list(told["numbers"], len(NAMES))),
+        {name: _promise(row) for name, row in told["promises"].items()},
+        *_floats([told["target"], told["confidence"]], 2),
+    )
+    if any(count > router.seen for count in router.counts) or not all(0 <= slot < SLOTS for slot in router.slots):
+        raise ValueError("a count or a slot that cannot be")
+    return router
+
+
+def _list(given: Any, length: int) -> list[Any]:
+    if not isinstance(given, list) or len(given) != length:
+        raise ValueError(f"a list of {length} was expected")
+    return given
+
+
+def _floats(given: Any, length: int) -> list[float]:
+    found = [float(number) for number in _list(given, length) if type(number) in (int, float)]
+    if len(found) != length or not all(map(isfinite, found)):
+        raise ValueError("a number that is none")
+    return found
+
+
+def _steps(given: Any, length: int) -> tuple[int, ...]:
+    row = tuple(step for step in _list(given, length) if type(step) is int and abs(step) < UNIT * 1e3)
+    if len(row) != length:
+        raise ValueError("a weight that cannot be")
+    return row
+
+
+def _texts(given: Any) -> list[str]:
+    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
+        raise ValueError("names were expected")
+    return given
+
+
+def _whole(given: Any) -> int:
+    if type(given) is not int or given < 0:
+        raise ValueError("a count was expected")
+    return given
+
+
+def _promise(given: Any) -> Promise:
+    limit, examples, *shares = _list(given, 4)
+    if limit is not None and not (type(limit) in (int, float) and not math.isnan(limit)):
+        raise ValueError("a limit that cannot be")
+    return Promise(None if limit is None else float(limit), _whole(examples), *_floats(shares, 2))
