@@ -4,7 +4,8 @@ APGR is RouteLLM's: the share of the gap between two models that is recovered, a
 stronger one, by the trapezoid rule over tenths; a router that draws lots has 0.5. Ties are broken at random, in three draws.
 
 A promise is kept where the quality on a half that was neither learnt from nor calibrated on is at least the target less half
-a point. The ridge and the weight of numbers were chosen on draws 0 to 4 of MMLU; the figures are the mean of 10.
+a point. The ridge and the weight of numbers were chosen on draws 0 to 4 of one half of MMLU; the figures are the mean of 10
+draws of whatever half is given, so on that half they have seen rows that they were chosen on.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from langchain_openai import ChatOpenAI
 from tests.cli_kit import command, stranger
 from tests.llama_index_kit import openai
 from tests.unit.test_learned_router import world
-from thrift_plugins import CacheConfig, Config, ConfigError, RoutingConfig, Runtime
+from thrift_plugins import CacheConfig, Config, ConfigError, RoutingConfig, Runtime, scope
 from thrift_plugins.langchain import ThriftChatModel
 from thrift_plugins.llama_index import ThriftLLM
 from thrift_plugins.testing import LoopbackProvider
@@ -62,14 +62,17 @@ def test_an_app_uses_it() -> None:
             for name in ("gpt-4o-mini", "gpt-4o")
         ]
         model = ThriftChatModel(tiers=tiers, names=["small", "large"], runtime=runtime)
-        answers = [model.invoke(text) for text in (EASY, HARD)]
+        with scope(feature="faq"):
+            answers = [model.invoke(text) for text in (EASY, HARD)]
         assert [request.model for request in provider.requests] == ["gpt-4o-mini", "gpt-4o"]
         assert [each.response_metadata["thrift"]["policy"] for each in answers] == ["learned", "learned"]
         both = [openai(provider, "gpt-4o-mini"), openai(provider, "gpt-4o")]
         llm = ThriftLLM(tiers=both, names=["small", "large"], runtime=runtime)
+        with scope(feature="faq"):
+            llm.complete(EASY)
+            llm.complete(HARD)
         llm.complete(EASY)
-        llm.complete(HARD)
-        assert [request.model for request in provider.requests[2:]] == ["gpt-4o-mini", "gpt-4o"]
+        assert [request.model for request in provider.requests[2:]] == ["gpt-4o-mini", "gpt-4o", "gpt-4o"]
         runtime.close()
 
 

@@ -92,7 +92,10 @@ def test_features_have_promises_of_their_own() -> None:
     made = train([*world(900, feature="faq"), *bad, *world(20, feature="rare")], NAMED, quality=0.95)
     assert made.promises["faq"].limit is not None
     assert made.promises["law"].cheaper < 0.05
-    assert "rare" not in made.promises
+    assert made.promises["rare"].limit is None, "20 examples support nothing"
+    assert made.decide(request("the opening hours of case 7", "new"), TIERS, 1).reasons == (
+        "no promise for this feature",
+    )
     assert made.promises["faq"].cheaper > 0.2
 
 

@@ -105,7 +105,7 @@ def _print_promises(made: LearnedRouter) -> None:
     table = Table("feature", "examples", "by a cheaper tier", "quality of those", title_justify="left")
     table.title = f"{made.target:.0%} of {made.tiers[-1]}'s quality, with {made.confidence:.0%} confidence"
     for name, promise in made.promises.items():
-        shown = Text("all others" if name == EVERY else name)
+        shown = Text("every feature" if name == EVERY else name or "(none)")
         if promise.limit is None:
             table.add_row(shown, f"{promise.examples:,}", "none: it cannot be promised", "")
         else:

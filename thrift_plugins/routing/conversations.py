@@ -204,7 +204,14 @@ def _key(request: Request) -> bytes:
         told: tuple[str, ...] = ("session", scope.tenant, scope.session)
     else:
         said = [message.text for message in _opening(request.messages)]
-        told = ("opening", scope.tenant, scope.user, scope.feature, *said, *(str(tool.get("name")) for tool in request.tools))
+        told = (
+            "opening",
+            scope.tenant,
+            scope.user,
+            scope.feature,
+            *said,
+            *(str(tool.get("name")) for tool in request.tools),
+        )
     return blake2b("\0".join(told).encode("utf-8", "backslashreplace"), digest_size=16).digest()
 
 

@@ -45,7 +45,9 @@ def _example(told: Any) -> Example:
         raise ValueError("an object was expected")  # noqa: TRY004  all that is wrong with a line is one kind of error
     scores = told.get("scores")
     if not isinstance(scores, Mapping) or not scores:
-        raise ValueError(f"it has no `scores` (it has {', '.join(map(str, told)) or 'nothing'}); known are {', '.join(_KNOWN)}")
+        raise ValueError(
+            f"it has no `scores` (it has {', '.join(map(str, told)) or 'nothing'}); known are {', '.join(_KNOWN)}"
+        )
     feature = told.get("feature") or ""
     tools = told.get("tools") or ()
     request = Request(

@@ -21,7 +21,7 @@ from thrift_plugins.types import Decision, Request, Tier
 
 FORMAT: Final = "thrift-router/1"
 EVERY: Final = "*"
-"""In the place of a feature: every one that has no promise of its own."""
+"""In the place of a feature: every one, where no example names any."""
 
 UNIT: Final = 1e5
 """Steps of a weight in one unit of quality."""
@@ -65,7 +65,7 @@ class LearnedRouter:
         slots: slot to what it adds to each tier's quality, in steps of `UNIT`.
         centre, spread: mean and standard deviation of each number of `traits`.
         numbers: for each number of `traits` what a standard deviation adds to each tier's quality, in steps of `UNIT`.
-        promises: feature to what holds for it; `EVERY` for all others.
+        promises: feature to what holds for it, or `EVERY` alone.
         target: share of the baseline's quality that is promised.
         confidence: with which.
     """
@@ -101,10 +101,14 @@ class LearnedRouter:
         best = expected[tiers[top].name]
         good = [best - expected.get(tiers[index].name, -math.inf) <= promise.limit for index in ladder]
         step = good.index(True) if True in good else len(ladder) - 1
-        told = ", ".join(f"{tiers[at].name} {expected[tiers[at].name]:.2f}" for at in ladder if tiers[at].name in expected)
+        told = ", ".join(
+            f"{tiers[at].name} {expected[tiers[at].name]:.2f}" for at in ladder if tiers[at].name in expected
+        )
         score = min(1.0, max(0.0, best - expected.get(tiers[ladder[0]].name, best)))
         chosen = ladder[step]
-        return Decision(chosen, tiers[chosen].name, "learned", (f"expected quality: {told}",), ladder[step + 1 :], score)
+        return Decision(
+            chosen, tiers[chosen].name, "learned", (f"expected quality: {told}",), ladder[step + 1 :], score
+        )
 
     def expected(self, request: Request) -> list[float]:
         """The quality that each tier's answer is expected to have, in the order of `tiers`."""

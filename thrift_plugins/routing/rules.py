@@ -133,7 +133,11 @@ def _of_text(found: Features) -> Points:
 def _of_sums(found: Features) -> Points:
     """Work with numbers. Where a letter must be picked at once there is no room for it, so an exam has none."""
     sums = found.numbers >= 2 and found.quantity + found.maths > 0
-    if sums or (found.numbers >= 4 and found.asks) or (found.quantity and found.numbers and found.words > _MORE_THAN_A_LOOKUP):
+    if (
+        sums
+        or (found.numbers >= 4 and found.asks)
+        or (found.quantity and found.numbers and found.words > _MORE_THAN_A_LOOKUP)
+    ):
         yield "maths problem", 0.9 + 0.1 * min(9, found.numbers)
     yield "maths", min(1.5, 0.3 * found.maths)
     yield "numbers", min(0.6, 0.06 * found.numbers)
