@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -142,11 +142,12 @@ def node_id(server: RedisServer) -> str:
 
 
 def until(done: Callable[[], bool]) -> None:
-    """Wait for it; give up after a long time."""
+    """Wait for it; give up after a long time. A server that changes its role closes the connections that it has."""
     give_up = time.monotonic() + _PATIENCE_S
     while time.monotonic() < give_up:
-        if done():
-            return
+        with suppress(ConnectionError):
+            if done():
+                return
         time.sleep(0.02)
     raise AssertionError("it does not come about")
 

@@ -108,7 +108,7 @@ def test_a_failover_that_loses_a_lease_does_not_lose_the_charge(tmp_path: Path):
         reserved(accounts, "lost/1")
         servers.master.kill()
         until(lambda: b"role:master" in servers.replica.ask("INFO", "replication"))
-        servers.replica.ask("FLUSHALL")  # as if the last writes had not come so far
+        until(lambda: servers.replica.ask("FLUSHALL") == b"+OK\r\n")  # as if the last writes had not come so far
         with suppress(StoreUnavailable):
             accounts.settle("lost/1", [7, 7])
         until(lambda: held(accounts) == (0, 7))
