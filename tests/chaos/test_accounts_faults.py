@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.redis_faults import TROUBLES, Proxy
 from tests.redis_server import RedisServer
 from tests.redis_sets import SentinelSet, until
 from thrift_plugins.errors import StoreUnavailable
-from thrift_plugins.stores import RedisAccounts
+from thrift_plugins.stores import RedisAccounts, SQLiteAccounts
 from thrift_plugins.stores.accounts import Grant, Hold
 
 HOLDS = [Hold("{t}:b:a", 100, "day", 0.0, 10, True, "charge"), Hold("{-}:b:b", 1000, "total", 0.0, 10, True, "charge")]
@@ -100,6 +101,40 @@ async def test_a_cancelled_reservation_is_taken_back(server: RedisServer):
     await accounts.areap()
     assert (await accounts.astanding(HOLDS))[0].held == 0
     await accounts.aclose()
+    accounts.close()
+
+
+async def test_a_cancelled_reservation_that_comes_late_finds_itself_taken_back(server: RedisServer):
+    """Whoever is cancelled while it reserves gives back at once what may not have come yet."""
+    accounts = RedisAccounts(server.url, timeout=5)
+    await accounts.astanding(HOLDS)
+    task = asyncio.create_task(accounts.areserve("a/1", HOLDS, 600))
+    await asyncio.sleep(0)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    await accounts.asettle("a/1", [0, 0])
+    with closing(RedisAccounts(server.url, timeout=5)) as late:
+        assert not late.reserve("a/1", HOLDS, 600).granted
+    assert (await accounts.astanding(HOLDS))[0].held == 0
+    await accounts.aclose()
+    accounts.close()
+
+
+async def test_a_reservation_that_is_cancelled_while_a_file_is_busy_is_given_back(tmp_path: Path):
+    accounts = SQLiteAccounts(tmp_path / "b.db")
+    with closing(sqlite3.connect(tmp_path / "b.db", isolation_level=None)) as busy:
+        busy.execute("BEGIN IMMEDIATE")
+        task = asyncio.create_task(accounts.areserve("a/1", HOLDS, 600))
+        await asyncio.sleep(0.05)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0.01)
+        busy.execute("COMMIT")
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await accounts.asettle("a/1", [0, 0])
+    assert [(standing.used, standing.held) for standing in await accounts.astanding(HOLDS)] == [(0, 0), (0, 0)]
     accounts.close()
 
 

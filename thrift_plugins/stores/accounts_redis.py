@@ -392,9 +392,13 @@ class RedisAccounts(Asking):
         if opened:
             check_count(amounts, len(opened.holds))
         parts = opened.parts if opened else (_Part("-", range(len(amounts)), whole=True),)
-        for part in parts:
-            self._note(part.book, lease, tuple(part.of(amounts)))
-        return [(part.book, lease) for part in parts]
+        keys = [(part.book, lease) for part in parts]
+        for part, key in zip(parts, keys, strict=True):
+            if (
+                any(amounts) or self._owed.get(key, ()) is not None
+            ):  # one that is taken back stays so, come it as late as it may
+                self._note(*key, tuple(part.of(amounts)))
+        return keys
 
     def _take_back(self, lease: str, parts: Sequence[_Part]) -> None:
         """Note that a reservation, of which nobody knows whether it came, is nobody's."""
