@@ -191,9 +191,11 @@ class _Attempt(NamedTuple):
     """How a call on a model ended.
 
     Attributes:
+        tier: who was asked, with the mode in which the provider says that it has worked.
         why: in a few words why another model should be asked, None where it should not.
     """
 
+    tier: Tier
     usage: Usage
     reply: Reply | None
     error: BaseException | None
@@ -241,6 +243,7 @@ class _Attempts:
             raise
         while True:
             attempt = yield from self._ask(call, tier, may_go_on=bool(left))
+            tier = attempt.tier
             try:
                 above = (yield from self._escalated(decision, attempt, left)) if attempt.why else None
                 if above is None:
@@ -298,7 +301,7 @@ class _Attempts:
             may_go_on = False
         why = rejects(self.request, whole) if may_go_on else None
         answer = reply if whole is reply else replace(whole, usage=reply.usage)
-        return _Attempt(reply.usage, answer, None, why)
+        return attempt._replace(reply=answer, why=why)
 
     def _performed(self, call: Call, tier: Tier) -> Generator[Effect, Any, _Attempt]:
         """One call on a model, settled however it ends."""
@@ -310,16 +313,17 @@ class _Attempts:
                 refused = yield from self._again(call, tier)
                 if refused is not None:
                     self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
-                    return _Attempt(NO_USAGE, None, refused, None)
+                    return _Attempt(tier, NO_USAGE, None, refused, None)
             except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
                 usage = _used(call, error, tier, self.booking)
                 yield from self._settle(tier, usage)
                 self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
-                return _Attempt(usage, None, error, None)
+                return _Attempt(tier, usage, None, error, None)
+        tier = _as_worked(tier, answer)
         reply = answer.given_by(tier.name, self.booking.measured(answer, tier, call.as_sent))
         yield from self._settle(tier, reply.usage)
         self.booking.tried(tier, call.tries, lambda: reply.usage)
-        return _Attempt(reply.usage, reply, None, None)
+        return _Attempt(tier, reply.usage, reply, None, None)
 
     def _again(self, call: Call, tier: Tier) -> Generator[Effect, Any, BaseException | None]:
         """Before an SDK repeats a request whose answer it has lost: charge the first in full, and reserve for the second.
@@ -355,7 +359,7 @@ class _Attempts:
         except BaseException as error:  # noqa: BLE001  as in `_performed`
             return reply, error
         rest = yield from self._performed(asking, tier)
-        self.booking.continued(tier, rest.usage)
+        self.booking.continued(rest.tier, rest.usage)
         if rest.error is not None:
             self.booking.fallback(f"output: no rest ({type(rest.error).__name__})")
             return reply, None if isinstance(rest.error, Exception) else rest.error
@@ -416,6 +420,12 @@ class _Attempts:
                 yield from self.cached.gone(error)
         finally:
             yield Append(self.booking.ended(error, tier, usage))
+
+
+def _as_worked(tier: Tier, reply: Reply) -> Tier:
+    """The tier, in the mode in which its provider has worked: it need not be the one that was asked for."""
+    told = reply.processing
+    return tier if told is None or told == tier.processing else replace(tier, processing=told)
 
 
 def _used(call: Call, error: BaseException, tier: Tier, booking: Booking) -> Usage:

@@ -9,7 +9,6 @@ life, it is reserved anew.
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import weakref
 from collections import OrderedDict
@@ -22,7 +21,7 @@ from thrift_plugins import drive
 from thrift_plugins.budgeting import Budget, Fuse
 from thrift_plugins.effects import Call, Flow, Replay, SemanticTier
 from thrift_plugins.engine import Engine
-from thrift_plugins.errors import BudgetExceeded, ConfigError, ThriftError
+from thrift_plugins.errors import BudgetExceeded, ConfigError
 from thrift_plugins.ledger import Ledger
 from thrift_plugins.runtime import Runtime, default_runtime
 from thrift_plugins.scope import current_run, current_scope
@@ -32,8 +31,6 @@ from thrift_plugins.stores.accounts import Accounts
 from thrift_plugins.stores.base import Store
 from thrift_plugins.tokens import Bounds
 from thrift_plugins.types import NO_USAGE, Reply, Request, Tier
-
-logger = logging.getLogger("thrift_plugins")
 
 _REMEMBERED = 1_000
 """Calls taken for dead of which a sign of life would be believed."""
@@ -58,6 +55,7 @@ class Heard:
         alone: whether it starts by itself, and not as one of several that are announced together.
         known: names of the budgets that it is reserved of already, by a wrapped model, None if it is made by none.
         allowed: budget to how much more than its limit may be spent.
+        paid: whether it is charged whatever is left, since it cannot be refused any more.
     """
 
     request: Request
@@ -66,6 +64,7 @@ class Heard:
     alone: bool = True
     known: Collection[str] | None = None
     allowed: Mapping[str, int] = field(default_factory=dict)
+    paid: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +230,7 @@ class Meter:
 
     def end(self, key: Hashable, reply: Reply) -> None:
         """A call was answered: charge what it has used."""
-        try:
-            call = self._open.get(key) or self._revived(key)
-        except ThriftError as error:
-            logger.warning("budgets: a call that was taken for dead was answered, and is not charged: %s", error)
-            return
+        call = self._open.get(key) or self._revived(key, answered=True)
         if call is not None and self._open.pop(key, None) is not None:
             call.end(reply)
 
@@ -277,6 +272,9 @@ class Meter:
         if heard.allowed:
             raised = (replace(each, limit=each.limit + heard.allowed.get(each.name, 0)) for each in purse.budgets)
             purse = replace(purse, budgets=tuple(raised))
+        if heard.paid:
+            lenient = (replace(each, mode="soft", on_outage="allow") for each in purse.budgets)
+            purse = replace(purse, budgets=tuple(lenient))
         if heard.known is not None:
             budgets = tuple(budget for budget in purse.budgets if budget.name not in heard.known)
             if not any(budget.covers(heard.request.scope) for budget in budgets):
@@ -284,13 +282,27 @@ class Meter:
             purse, books = replace(purse, budgets=budgets), replace(books, ledger=None)
         return Engine(purse=purse).call(heard.request, [heard.tier], 0, dialect=self._dialect), books
 
-    def _revived(self, key: Hashable) -> Metered | None:
-        """A call that was taken for dead, reserved anew; None if there was none."""
+    def _revived(self, key: Hashable, *, answered: bool = False) -> Metered | None:
+        """A call that was taken for dead, reserved anew; None if there was none.
+
+        Args:
+            answered: whether it is over. Then it is reserved for whatever is left: it has been paid.
+
+        Raises:
+            BudgetExceeded: there is no room for it any more. What has come of it is charged all the same, when it ends.
+        """
         heard = self._lost.pop(key, None)
         if heard is None:
             return None
-        again = replace(heard, request=replace(heard.request, id=f"{heard.request.id}-late"))
-        self.start(key, again)
+        name = heard.request.id
+        if not answered:
+            try:
+                self.start(key, replace(heard, request=replace(heard.request, id=f"{name}-late")))
+                return self._open.get(key)
+            except BudgetExceeded:
+                self.start(key, replace(heard, request=replace(heard.request, id=f"{name}-paid"), paid=True))
+                raise
+        self.start(key, replace(heard, request=replace(heard.request, id=f"{name}-paid"), paid=True))
         return self._open.get(key)
 
     def _opened(self, place: _Place, parent: Hashable) -> list[tuple[Hashable, Metered]]:
@@ -359,6 +371,10 @@ def _purse(budgets: Sequence[Budget] | None, runtime: Runtime) -> Purse:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(f"two budgets are called {name!r}: each needs a name of its own")
+    known = {budget.name: budget for budget in shared.budgets} if shared else {}
+    for budget in budgets:
+        if known.get(budget.name, budget) != budget:  # a wrapped model would hold the one, and this one be left out
+            raise ConfigError(f"the runtime's budget {budget.name!r} is another one: give this one a name of its own")
     return Purse(tuple(budgets), runtime.prices, shared.bounds if shared else Bounds())
 
 

@@ -21,7 +21,7 @@ from thrift_plugins.errors import BudgetExceeded, StoreError, UnknownModelPrice
 from thrift_plugins.ledger.booking import Booking
 from thrift_plugins.prices import Prices
 from thrift_plugins.stores.accounts import Accounts, Grant, Hold, Orphan, Standing
-from thrift_plugins.types import Request, Scope, Tier, Usage
+from thrift_plugins.types import Nano, Request, Scope, Tier, Usage
 
 logger = logging.getLogger("thrift_plugins")
 
@@ -191,15 +191,24 @@ class Spending:
         lease, self._lease = self._lease, None
         if lease is None:
             return
-        try:
-            cost = self._purse.prices.cost(tier.model, usage, at=self._request.at)
-        except UnknownModelPrice:
-            cost = None
-        amounts = tuple(spent(budget.unit, usage, cost) for budget in self._budgets)
+        amounts = self._amounts(tier, usage)
         for budget, amount, reserved in zip(self._budgets, amounts, self._reserved, strict=True):
             if amount > reserved:
                 self._booking.fallback(f"budget: {budget.name} charged more than was reserved, by {amount - reserved}")
         yield from self._settle(lease, amounts)
+
+    def _amounts(self, tier: Tier, usage: Usage) -> tuple[int, ...]:
+        """What an attempt came to, for each budget. What has no price is charged as it was reserved."""
+        cost: Nano | None = None
+        try:
+            cost = self._purse.prices.cost(tier.model, usage, at=self._request.at, processing=tier.processing)
+        except UnknownModelPrice as unknown:
+            if any(budget.unit == "usd" and held for budget, held in zip(self._budgets, self._reserved, strict=True)):
+                self._booking.fallback(f"budget: no price for {unknown.model}, charged as reserved")
+        return tuple(
+            reserved if cost is None and budget.unit == "usd" else spent(budget.unit, usage, cost)
+            for budget, reserved in zip(self._budgets, self._reserved, strict=True)
+        )
 
     def _settle(self, lease: str, amounts: tuple[int, ...]) -> Generator[Effect, Any, None]:
         self._booking.settled(dict(zip((budget.name for budget in self._budgets), amounts, strict=True)))
@@ -212,7 +221,9 @@ class Spending:
         request = call.as_sent()
         bound = self._purse.bounds.bound(request, tier.model)
         try:
-            rates = self._purse.prices.rates(tier.model, at=request.at, input_tokens=bound)
+            rates = self._purse.prices.rates(
+                tier.model, at=request.at, processing=tier.processing, input_tokens=bound
+            )
         except UnknownModelPrice:
             if any(budget.unit == "usd" and budget.mode == "hard" for budget in self._budgets):
                 raise

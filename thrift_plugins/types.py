@@ -24,6 +24,9 @@ UsageSource: TypeAlias = Literal["provider", "estimated", "replayed", "none"]
 Provenance: TypeAlias = Literal["measured", "replayed", "counted", "modelled"]
 """How a patch knows its baseline: seen, recorded, counted by tokenizer, or assumed from what was served."""
 
+Processing: TypeAlias = Literal["standard", "batch", "flex", "priority"]
+"""How a provider is asked to work: at once, within a day, when it has room, or before others. Each has a price."""
+
 Outcome: TypeAlias = Literal["answered", "hit", "error", "aborted", "cancelled"]
 """How a call ended. `aborted`: the consumer closed a stream early."""
 
@@ -206,6 +209,7 @@ class Reply:
         complete: False for the part of a stream that arrived before it broke.
         storable: False where the answer has no faithful JSON form.
         tier: name of the tier that gave it.
+        processing: how the provider says that it has worked, None where it does not say.
     """
 
     content: str | Sequence[Json]
@@ -217,12 +221,13 @@ class Reply:
     complete: bool = True
     storable: bool = True
     tier: str = ""
+    processing: Processing | None = None
 
     def given_by(self, tier: str, usage: Usage) -> Reply:
         """The same answer, with the tier that gave it and what it used."""
         return Reply(  # by hand: `replace` looks every field up anew on each call
             self.content, usage, self.tool_calls, self.finish_reason, self.model, self.extra, self.complete,
-            self.storable, tier,
+            self.storable, tier, self.processing,
         )  # fmt: skip
 
 
@@ -236,6 +241,7 @@ class Tier:
         window: context window in tokens, None if unknown.
         max_output: most output tokens it gives, None if unknown.
         limit: most output tokens of an answer by the app's own settings, None where they do not say.
+        processing: how the provider is asked to work.
     """
 
     name: str
@@ -246,6 +252,7 @@ class Tier:
     window: int | None = None
     max_output: int | None = None
     limit: int | None = None
+    processing: Processing = "standard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,4 +311,4 @@ class Overhead:
     model: str
     usage: Usage
     reason: str
-    processing: str = "standard"
+    processing: Processing = "standard"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from redis.asyncio import Redis as AsyncRedis
 
 from tests.redis_faults import TROUBLES, Proxy
 from tests.redis_server import RedisServer
 from tests.redis_sets import SentinelSet, until
 from thrift_plugins.errors import StoreUnavailable
-from thrift_plugins.stores import RedisAccounts
+from thrift_plugins.stores import RedisAccounts, SQLiteAccounts
 from thrift_plugins.stores.accounts import Grant, Hold
 
 HOLDS = [Hold("{t}:b:a", 100, "day", 0.0, 10, True, "charge"), Hold("{-}:b:b", 1000, "total", 0.0, 10, True, "charge")]
@@ -100,6 +103,52 @@ async def test_a_cancelled_reservation_is_taken_back(server: RedisServer):
     await accounts.areap()
     assert (await accounts.astanding(HOLDS))[0].held == 0
     await accounts.aclose()
+    accounts.close()
+
+
+class Cancelled(AsyncRedis):
+    """A client whose calls are cancelled on their way, when it is told so."""
+
+    now = False
+
+    async def execute_command(self, *words: Any, **options: Any) -> Any:
+        if self.now:
+            raise asyncio.CancelledError
+        return await super().execute_command(*words, **options)
+
+
+async def test_a_cancelled_reservation_that_comes_late_finds_itself_taken_back(server: RedisServer):
+    """Whoever is cancelled while it reserves gives back at once what may not have come yet."""
+    client = Cancelled(port=server.port)
+    accounts = RedisAccounts(server.url, timeout=5, async_client=client)
+    await accounts.astanding(HOLDS)
+    client.now = True
+    with pytest.raises(asyncio.CancelledError):
+        await accounts.areserve("a/1", HOLDS, 600)
+    client.now = False
+    await accounts.asettle("a/1", [0, 0])
+    with closing(RedisAccounts(server.url, timeout=5)) as late:
+        assert not late.reserve("a/1", HOLDS, 600).granted
+    assert (await accounts.astanding(HOLDS))[0].held == 0
+    await client.aclose()
+    accounts.close()
+
+
+async def test_a_reservation_that_is_cancelled_while_a_file_is_busy_is_given_back(tmp_path: Path):
+    accounts = SQLiteAccounts(tmp_path / "b.db")
+    with closing(sqlite3.connect(tmp_path / "b.db", isolation_level=None)) as busy:
+        busy.execute("BEGIN IMMEDIATE")
+        task = asyncio.create_task(accounts.areserve("a/1", HOLDS, 600))
+        await asyncio.sleep(0.05)
+        for _ in range(3):
+            task.cancel()
+            await asyncio.sleep(0.01)
+        busy.execute("COMMIT")
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await accounts.asettle("a/1", [0, 0])
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert [(standing.used, standing.held) for standing in await accounts.astanding(HOLDS)] == [(0, 0), (0, 0)]
     accounts.close()
 
 

@@ -25,8 +25,10 @@ from thrift_plugins import CacheConfig, Config, Runtime, run, scope
 from thrift_plugins.budgeting import Budget
 from thrift_plugins.errors import BudgetExceeded, ConfigError, UnknownModelPrice
 from thrift_plugins.langchain import ThriftChatModel, TokenBudgetHandler
+from thrift_plugins.metering import Heard, Meter
 from thrift_plugins.stores import MemoryEventLog
 from thrift_plugins.testing import Answer, Fault, LoopbackProvider
+from thrift_plugins.types import Message, Reply, Scope, Tier, Usage
 
 pytestmark = [  # the framework's own
     pytest.mark.filterwarnings("ignore::pydantic.warnings.PydanticDeprecationWarning"),
@@ -508,6 +510,55 @@ def test_a_call_taken_for_dead_that_lives(provider: LoopbackProvider, caplog: py
             pass
     assert app.settled() >= app.billed()
     assert not caplog.records
+
+
+class TestACallThatIsTakenForDeadWhereNothingIsLeft:
+    """It has been made, so it is charged, whatever is left."""
+
+    @pytest.fixture
+    def meter(self) -> Iterator[Meter]:
+        runtime = Runtime(Config(store="memory:", budget_url="memory:"), event_log=MemoryEventLog())
+        meter = Meter([Budget.tokens("all", 100, window="total")], runtime, dialect="test")
+        yield meter
+        meter.close()
+        runtime.close()
+
+    def started(self, meter: Meter, name: str) -> None:
+        request = meter.runtime.request(
+            dialect="test",
+            model="gpt-4o",
+            identities=[None],
+            messages=[Message("user", "Hi")],
+            params={},
+            scope=Scope(),
+        )
+        meter.start(name, Heard(request, Tier("gpt-4o", "gpt-4o", limit=60)))
+
+    def test_it_was_answered(self, meter: Meter) -> None:
+        for name in ("dead", "alive"):
+            self.started(meter, name)
+        meter.end("dead", Reply("Fine.", Usage(10, 50, source="provider")))
+        meter.end("alive", Reply("Fine.", Usage(10, 50, source="provider")))
+        [left] = meter.remaining()
+        assert (left.used, left.held, left.left) == (120, 0, 0)
+
+    def test_it_goes_on(self, meter: Meter) -> None:
+        for name in ("dead", "alive"):
+            self.started(meter, name)
+        meter.piece("alive", "Fine.")
+        with pytest.raises(BudgetExceeded):
+            meter.piece("dead", "It rains.")
+        meter.fail("dead", ValueError("stopped"), Reply("It rains.", Usage(10, 3, source="estimated"), complete=False))
+        meter.end("alive", Reply("Fine.", Usage(10, 50, source="provider")))
+        [left] = meter.remaining()
+        assert (left.used, left.held) == (73, 0)
+
+
+def test_a_budget_that_disagrees_with_the_runtimes() -> None:
+    runtime = Runtime(Config(store="memory:", budgets=[Budget.tokens("day", 100, window="day")]))
+    TokenBudgetHandler([Budget.tokens("day", 100, window="day")], runtime=runtime)
+    with pytest.raises(ConfigError, match="'day' is another one"):
+        TokenBudgetHandler([Budget.tokens("day", 50, window="day")], runtime=runtime)
 
 
 def test_threads(provider: LoopbackProvider) -> None:

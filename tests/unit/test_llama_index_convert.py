@@ -80,6 +80,21 @@ def test_usage_of_an_sdk_object() -> None:
     assert finish_in(told) == "length"
 
 
+def test_what_is_written_to_a_cache_for_an_hour_is_told_apart() -> None:
+    told = {**ANTHROPIC["usage"], "cache_creation": {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 7}}
+    assert usage_in({"usage": told}, {}) == Usage(100, 20, 80, 3, 7, source="provider")
+
+
+@pytest.mark.parametrize("wrong", [{"prompt_tokens": -5}, {"completion_tokens": -1}, {"prompt_tokens": 2**60}])
+def test_a_count_that_cannot_be_is_none(wrong: dict[str, int]) -> None:
+    """The answer reaches the app all the same, and is counted by us."""
+    assert usage_in({"usage": {"prompt_tokens": 3, "completion_tokens": 4, **wrong}}, {}) == NO_USAGE
+    parts = {"prompt_tokens_details": {"cached_tokens": 9}, "completion_tokens_details": {"reasoning_tokens": -9}}
+    assert usage_in({"usage": {"prompt_tokens": 3, "completion_tokens": 4, **parts}}, {}) == Usage(
+        3, 4, source="provider"
+    )
+
+
 def test_usage_from_additional_kwargs() -> None:
     assert usage_in({}, {"prompt_tokens": 3, "completion_tokens": 4}) == Usage(3, 4, source="provider")
 

@@ -79,17 +79,10 @@ class Budget:
         _one_of(f"orphans of {where}", self.orphans, get_args(Orphans))
         if self.on_outage is not None:
             _one_of(f"on_outage of {where}", self.on_outage, get_args(OnOutage))
-        if not (math.isfinite(self.rolling) and self.rolling >= 0):
+        if not (_is_number(self.rolling) and math.isfinite(self.rolling) and self.rolling >= 0):
             raise ConfigError(f"rolling of {where} must be a number of seconds, not {self.rolling!r}")
-        for name in self.per:
-            if name not in _NAMES and not name.startswith("key:"):
-                raise ConfigError(f"per of {where} may have {', '.join(_NAMES)} or 'key:NAME', not {name!r}")
-        for name in self.match:
-            if name not in (*_NAMES, "tag") and not name.startswith("key:"):
-                raise ConfigError(f"match of {where} may have {', '.join(_NAMES)}, tag or 'key:NAME', not {name!r}")
-        for share in self.warn:
-            if not 0 < share <= 1:
-                raise ConfigError(f"warn of {where} must be shares above 0 and at most 1, not {share!r}")
+        _check_scope(where, self.per, self.match)
+        _check_warn(where, self.warn)
 
     @classmethod
     def usd(cls, name: str, limit: Usd, *, window: Window = "month", **settings: object) -> Self:
@@ -201,6 +194,36 @@ def _check_limit(where: str, limit: int, unit: Unit) -> None:
         )
     if limit > _MOST:
         raise ConfigError(f"{where} is larger than can be counted exactly ({limit}); {_MOST} is the most")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_scope(where: str, per: Sequence[str], match: Mapping[str, str]) -> None:
+    _check_words(f"per of {where}", per)
+    if not isinstance(match, Mapping):
+        raise ConfigError(f"match of {where} must be a table like {{'feature': 'chat'}}, not {match!r}")
+    _check_words(f"match of {where}", tuple(match.values()))
+    for name in per:
+        if name not in _NAMES and not name.startswith("key:"):
+            raise ConfigError(f"per of {where} may have {', '.join(_NAMES)} or 'key:NAME', not {name!r}")
+    for name in match:
+        if name not in (*_NAMES, "tag") and not name.startswith("key:"):
+            raise ConfigError(f"match of {where} may have {', '.join(_NAMES)}, tag or 'key:NAME', not {name!r}")
+
+
+def _check_warn(where: str, warn: object) -> None:
+    if not isinstance(warn, tuple | list):
+        raise ConfigError(f"warn of {where} must be a list like [0.8], not {warn!r}")
+    for share in warn:
+        if not _is_number(share) or not 0 < share <= 1:
+            raise ConfigError(f"warn of {where} must be shares above 0 and at most 1, not {share!r}")
+
+
+def _check_words(what: str, words: object) -> None:
+    if not isinstance(words, tuple | list) or not all(isinstance(word, str) for word in words):
+        raise ConfigError(f"{what} must be a list of strings, not {words!r}")
 
 
 def _one_of(what: str, value: object, choices: Sequence[str]) -> None:

@@ -32,14 +32,13 @@ def _usage(counted: Any) -> Usage | None:
     if not asked and not said:
         return None
     read, written = getattr(counted, "prompt_tokens_details", None), getattr(counted, "completion_tokens_details", None)
-    return Usage(
-        input_tokens=asked,
-        output_tokens=said,
+    return Usage.told(
+        asked,
+        said,
         cache_read=_count(read, "cached_tokens"),
         reasoning=_count(written, "reasoning_tokens"),
         input_audio=_count(read, "audio_tokens"),
         output_audio=_count(written, "audio_tokens"),
-        source="provider",
     )
 
 

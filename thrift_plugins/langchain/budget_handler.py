@@ -21,6 +21,7 @@ from thrift_plugins.langchain.request import DIALECT, scope_of
 from thrift_plugins.langchain.tier import longest_answer
 from thrift_plugins.langchain.turn import shown
 from thrift_plugins.metering import Heard, Meter
+from thrift_plugins.prices import processing_in
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.spending import Remaining
 from thrift_plugins.types import NO_USAGE, Json, Message, Reply, Request, Tier, Usage
@@ -282,7 +283,8 @@ def _tier(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> Tier:
     named = (metadata.get("ls_model_name"), params.get("model_name"), params.get("model"), params.get("_type"))
     model = next((str(name) for name in named if name), "unknown")
     limit = longest_answer(params) or metadata.get("ls_max_tokens")
-    return Tier(model, model, limit=limit if isinstance(limit, int) and limit > 0 else None)
+    processing = processing_in(params, ("extra_body", "model_kwargs")) or "standard"
+    return Tier(model, model, limit=limit if isinstance(limit, int) and limit > 0 else None, processing=processing)
 
 
 def _plain(params: Mapping[str, Any]) -> Mapping[str, Json]:

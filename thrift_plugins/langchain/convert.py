@@ -11,6 +11,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from pydantic import BaseModel
 
 from thrift_plugins.canonical import plain
+from thrift_plugins.prices import processing_of
 from thrift_plugins.types import Json, Message, Reply, Role, ToolCall, Usage
 
 _ROLES: dict[str, Role] = {
@@ -163,6 +164,7 @@ def reply_in(message: AIMessage, *, complete: bool = True) -> Reply:
         extra=extra,
         complete=complete,
         storable=not told.get("logprobs"),
+        processing=processing_of(told.get("service_tier")),
     )
 
 
@@ -198,13 +200,18 @@ def usage_in(message: AIMessage) -> Usage:
     return Usage.told(
         counted["input_tokens"],
         counted["output_tokens"],
-        cache_read=read.get("cache_read"),
-        cache_write=read.get("ephemeral_5m_input_tokens") or read.get("cache_creation"),
+        cache_read=_part(read, "cache_read"),
+        cache_write=read.get("ephemeral_5m_input_tokens") or _part(read, "cache_creation"),
         cache_write_1h=read.get("ephemeral_1h_input_tokens"),
-        reasoning=written.get("reasoning"),
+        reasoning=_part(written, "reasoning"),
         input_audio=read.get("audio"),
         output_audio=written.get("audio"),
     )
+
+
+def _part(details: Mapping[str, Any], name: str) -> Any:
+    """A part of a count. LangChain names it after the mode in which OpenAI has worked, where that is not the usual one."""
+    return next((details[key] for key in (name, f"flex_{name}", f"priority_{name}") if details.get(key)), None)
 
 
 def message_out(reply: Reply) -> AIMessage:

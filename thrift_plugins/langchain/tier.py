@@ -14,9 +14,9 @@ from pydantic import BaseModel
 
 from thrift_plugins.caching import canonical
 from thrift_plugins.canonical import NoCanonicalForm, decisive
-from thrift_plugins.prices import Prices
+from thrift_plugins.prices import Prices, processing_in
 from thrift_plugins.tries import watch
-from thrift_plugins.types import Json, Tier
+from thrift_plugins.types import Json, Processing, Tier
 
 _INERT = ("client", "lock")
 """Ends of the names of private attributes that say how a model is reached, not what it answers."""
@@ -35,6 +35,7 @@ class Reading:
         identity: a digest of both, None where they have no canonical form.
         params: its own temperature, output limit and number of answers, where it says so.
         overrides: temperatures that it sends over any other.
+        processing: how it asks its provider to work.
     """
 
     seen: Mapping[str, Any]
@@ -42,6 +43,7 @@ class Reading:
     identity: str | None
     params: Mapping[str, Json]
     overrides: tuple[float, ...]
+    processing: Processing
 
 
 class ModelTier:
@@ -62,7 +64,10 @@ class ModelTier:
         limit = longest_answer(call)
         if limit is None:
             limit = longest_answer(self.read().params)
-        return self.facts if limit == self.facts.limit else replace(self.facts, limit=limit)
+        processing = processing_in(call, _EXTRAS) or self.read().processing
+        if (limit, processing) == (self.facts.limit, self.facts.processing):
+            return self.facts
+        return replace(self.facts, limit=limit, processing=processing)
 
     def limit_names(self, call: Mapping[str, Any]) -> list[str]:
         """The keyword arguments of a call that limit an answer's length: those it has, or the one that its class takes."""
@@ -94,6 +99,7 @@ class ModelTier:
             _identity(self.model, hidden),
             {name: value for name, value in params.items() if value is not None},
             overrides(now),
+            processing_in(now, _EXTRAS) or "standard",
         )
         return self._reading
 

@@ -63,7 +63,7 @@ def _paid(event: Event, prices: Priced) -> Nano:
     """What the models with a price were paid for a call that has one without."""
     paid = [(overhead.model, overhead.usage, overhead.processing) for overhead in event.overheads]
     if event.served:
-        paid.append((event.served, event.usage, "standard"))
+        paid.append((event.served, event.usage, patched(event.baseline, event.patches).processing))
     amount = 0
     for model, usage, processing in paid:
         with suppress(UnknownModelPrice):

@@ -99,12 +99,12 @@ class Booking:
         """
         self._fallbacks.append(f"routing: {tier.name} {reason} ({why})")
         if usage != NO_USAGE:
-            self._overheads.append(Overhead("routing", tier.model, usage, reason))
+            self._overheads.append(Overhead("routing", tier.model, usage, reason, tier.processing))
 
     def continued(self, tier: Tier, usage: Usage) -> None:
         """Note what it cost to ask for the rest of a cut answer: the output budget's doing, and on its bill."""
         if usage != NO_USAGE:
-            self._overheads.append(Overhead("budget", tier.model, usage, "continued"))
+            self._overheads.append(Overhead("budget", tier.model, usage, "continued", tier.processing))
 
     def tried(self, tier: Tier, tries: Tries, of_one: Callable[[], Usage]) -> None:
         """Note the requests that an SDK made of one call. What was lost may have been paid: it is no saving of ours.
@@ -118,7 +118,8 @@ class Booking:
         self._lost += tries.lost
         if tries.lost:
             each = replace(of_one(), source="estimated")
-            self._overheads.append(Overhead("retries", tier.model, sum([each] * (tries.lost - 1), each), "lost"))
+            paid = sum([each] * (tries.lost - 1), each)
+            self._overheads.append(Overhead("retries", tier.model, paid, "lost", tier.processing))
 
     def measured(self, reply: Reply, tier: Tier, asked: Callable[[], Request]) -> Usage:
         """What a reply used: the provider's own count, or ours where it gave none or had not finished counting.
@@ -151,7 +152,7 @@ class Booking:
         """
         saved = self._request.baseline_usage or reply.usage
         patch = Patch("cache", "made", before=True, after=False)
-        cost = Cost(self._baseline.model, saved)
+        cost = Cost(self._baseline.model, saved, processing=self._baseline.processing)
         told: Json = {"hit": kind, "age": round(age, 3)}
         return self._event("hit", cost, (patch,), finish_reason=reply.finish_reason, extra={"cache": told})
 
@@ -197,6 +198,10 @@ class Booking:
         if shortened is not None:
             patches.append(shortened)
             before = shortened.before
+        own = tier.name == self._baseline.name  # as the app alone would have been served
+        mode = tier.processing if own else self._baseline.processing
+        if tier.processing != mode:
+            patches.append(Patch("routing", "processing", mode, tier.processing, "modelled"))
         if tier.model != self._baseline.model:
             source: Provenance = "replayed" if known else "modelled"
             patches.append(Patch("routing", "model", self._baseline.model, tier.model, source))
@@ -204,7 +209,7 @@ class Booking:
                 patches.append(Patch("routing", "usage", before, usage, source))
         elif shortened is None:
             before = usage
-        cost = Cost(self._baseline.model, before)
+        cost = Cost(self._baseline.model, before, processing=mode)
         return self._event(
             outcome, cost, tuple(patches), served=tier.model, usage=usage, finish_reason=finish_reason, error=error
         )
@@ -212,7 +217,7 @@ class Booking:
     def _unasked(self, outcome: Outcome, tier: Tier, usage: Usage, error: str) -> Event:
         """A renewal: without us there is no such call, so all that it costs is the cache's."""
         if usage != NO_USAGE:
-            self._overheads.append(Overhead("cache", tier.model, usage, "renewal"))
+            self._overheads.append(Overhead("cache", tier.model, usage, "renewal", tier.processing))
         cost = Cost(self._baseline.model, NO_USAGE, made=False)
         return self._event(outcome, cost, (), error=error, extra={"cache": {"renewal": True}})
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from thrift_plugins.types import NO_USAGE, Json, Outcome, Overhead, Patch, Scope, Usage
+from thrift_plugins.types import NO_USAGE, Json, Outcome, Overhead, Patch, Processing, Scope, Usage
 
 SCHEMA = 1
 
@@ -21,13 +21,13 @@ class Cost:
 
     Attributes:
         made: False where no model was asked.
-        processing: "standard", "batch", "flex" or "priority".
+        processing: how the provider is asked to work.
     """
 
     model: str
     usage: Usage
     made: bool = True
-    processing: str = "standard"
+    processing: Processing = "standard"
 
 
 @dataclass(frozen=True, slots=True)

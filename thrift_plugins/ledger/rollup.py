@@ -149,14 +149,16 @@ class _Sheet:
             to_baseline(priced["baseline"])
             to_actual(priced["actual"])
             to_outcome(outcomes[outcome] if "extra" not in entry or is_call(entry) else _UNASKED)
-            for tactic, amount in priced["rows"].items():
-                to_whose(number)
-                to_sums(saved[tactic])
-                to_amounts(amount)
-            for tactic, amount in priced["overheads"].items():
-                to_whose(number)
-                to_sums(beside[tactic])
-                to_amounts(amount)
+            if rows := priced["rows"]:
+                for tactic, amount in rows.items():
+                    to_whose(number)
+                    to_sums(saved[tactic])
+                    to_amounts(amount)
+            if overheads := priced["overheads"]:
+                for tactic, amount in overheads.items():
+                    to_whose(number)
+                    to_sums(beside[tactic])
+                    to_amounts(amount)
             if entry["usage"].get("source") == "estimated":
                 to_whose(number)
                 to_sums(_ESTIMATED)

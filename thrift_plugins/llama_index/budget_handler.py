@@ -24,9 +24,10 @@ from thrift_plugins.budgeting import Budget
 from thrift_plugins.canonical import NoCanonicalForm, decisive
 from thrift_plugins.llama_index.convert import message_in, outline
 from thrift_plugins.llama_index.request import DIALECT, functions
-from thrift_plugins.llama_index.tier import longest_answer
+from thrift_plugins.llama_index.tier import EXTRAS, longest_answer
 from thrift_plugins.llama_index.turn import Response, Seen
 from thrift_plugins.metering import Heard, Meter
+from thrift_plugins.prices import processing_in
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.scope import current_scope
 from thrift_plugins.spending import Remaining
@@ -204,7 +205,8 @@ def _tier(told: Mapping[str, Any], params: Mapping[str, Any]) -> Tier:
     own = told.get("num_output")
     if limit is None and isinstance(own, int) and own > 0 and own != DEFAULT_NUM_OUTPUTS:  # which nobody sends
         limit = own
-    return Tier(model, model, limit=limit)
+    processing = processing_in(params, EXTRAS) or processing_in(told, EXTRAS) or "standard"
+    return Tier(model, model, limit=limit, processing=processing)
 
 
 def _message(message: ChatMessage) -> Message:

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 
 from thrift_plugins.caching import canonical
 from thrift_plugins.canonical import NoCanonicalForm, plain
+from thrift_plugins.prices import processing_of
 from thrift_plugins.types import NO_USAGE, Json, Message, Reply, Role, ToolCall, Usage
 
 _ROLES: dict[MessageRole, Role] = {
@@ -168,10 +169,13 @@ def reply_as(
     response: ChatResponse | CompletionResponse, usage: Usage, finish: str | None, *, complete: bool = True
 ) -> Reply:
     """What a model answered, with what is known of its usage and of why it ended."""
-    model = str(as_mapping(response.raw).get("model") or "")
+    raw = as_mapping(response.raw)
+    model, processing = str(raw.get("model") or ""), processing_of(raw.get("service_tier"))
     storable = not response.logprobs  # a hit would lack them
     if isinstance(response, CompletionResponse):
-        return Reply(response.text, usage, (), finish, model, complete=complete, storable=storable)
+        return Reply(
+            response.text, usage, (), finish, model, complete=complete, storable=storable, processing=processing
+        )
     message = response.message
     calls = _calls(message) if complete else _begun(message)
     try:
@@ -184,7 +188,9 @@ def reply_as(
     kept = {key: plain_json(value) for key, value in message.additional_kwargs.items() if key != "thrift"}
     if kept:
         extra["additional_kwargs"] = kept
-    return Reply(message.content or "", usage, calls, finish, model, extra, complete=complete, storable=storable)
+    return Reply(
+        message.content or "", usage, calls, finish, model, extra, complete, storable=storable, processing=processing
+    )
 
 
 def with_rest(
@@ -305,15 +311,18 @@ def usage_in(told: Mapping[str, Any], additional: Mapping[str, Any]) -> Usage:
     thoughts = _number(counted, "thoughts_token_count", "thoughtsTokenCount") or 0
     apart_read = _number(counted, "cache_read_input_tokens", "cacheReadInputTokens") or 0
     apart_write = _number(counted, "cache_creation_input_tokens", "cacheWriteInputTokens") or 0
-    return Usage(
-        input_tokens=(sent or 0) + apart_read + apart_write,  # Anthropic and Bedrock count cached tokens apart
-        output_tokens=(got or 0) + thoughts,  # Google counts thoughts apart
+    for_an_hour = _number(as_mapping(counted.get("cache_creation")), "ephemeral_1h_input_tokens") or 0
+    if min(sent or 0, got or 0, apart_read, apart_write, thoughts) < 0:
+        return NO_USAGE
+    return Usage.told(
+        (sent or 0) + apart_read + apart_write,  # Anthropic and Bedrock count cached tokens apart
+        (got or 0) + thoughts,  # Google counts thoughts apart
         cache_read=read + apart_read,
-        cache_write=apart_write,
+        cache_write=apart_write - min(for_an_hour, apart_write),
+        cache_write_1h=min(for_an_hour, apart_write),
         reasoning=(_number(written, "reasoning_tokens") or 0) + thoughts,
-        input_audio=_number(details, "audio_tokens") or 0,
-        output_audio=_number(written, "audio_tokens") or 0,
-        source="provider",
+        input_audio=_number(details, "audio_tokens"),
+        output_audio=_number(written, "audio_tokens"),
     )
 
 

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from thrift_plugins.caching import canonical
 from thrift_plugins.canonical import NoCanonicalForm, decisive
-from thrift_plugins.prices import Prices
+from thrift_plugins.prices import Prices, processing_in
 from thrift_plugins.tries import watch
 from thrift_plugins.types import Json, Tier
 
@@ -103,7 +103,10 @@ class ModelTier:
         limit = longest_answer(call)
         if limit is None:
             limit = longest_answer(self.model.__dict__)
-        return self.facts if limit == self.facts.limit else replace(self.facts, limit=limit)
+        processing = processing_in(call, EXTRAS) or processing_in(self.model.__dict__, EXTRAS) or "standard"
+        if (limit, processing) == (self.facts.limit, self.facts.processing):
+            return self.facts
+        return replace(self.facts, limit=limit, processing=processing)
 
     def under(self, wrapper: LLM) -> LLM:
         """The model, with the wrapper's callback manager and rate limiter where the wrapper has some.
@@ -136,12 +139,12 @@ def twin(model: LLM, attributes: Mapping[str, Any], kind: type[LLM] | None = Non
 
 
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "max_new_tokens")
-_EXTRAS = ("additional_kwargs", "options", "generation_config")
+EXTRAS = ("additional_kwargs", "options", "generation_config")
 
 
 def longest_answer(settings: Mapping[str, Any]) -> int | None:
     """The limit on an answer's length in settings, or in those inside them that are sent as they are."""
-    inner = (value for name in _EXTRAS if isinstance(value := settings.get(name), Mapping))
+    inner = (value for name in EXTRAS if isinstance(value := settings.get(name), Mapping))
     found = [table.get(name) for table in (settings, *inner) for name in _LIMITS]
     return min((limit for limit in found if isinstance(limit, int) and limit > 0), default=None)
 

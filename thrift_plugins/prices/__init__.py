@@ -6,7 +6,8 @@ app updates for itself, so that an event can name the prices it was booked with.
 
 from thrift_plugins.prices.files import read_prices
 from thrift_plugins.prices.names import split_model
-from thrift_plugins.prices.rates import Processing, Rates
+from thrift_plugins.prices.rates import Rates, processing_in, processing_of
 from thrift_plugins.prices.table import Prices
+from thrift_plugins.types import Processing
 
-__all__ = ["Prices", "Processing", "Rates", "read_prices", "split_model"]
+__all__ = ["Prices", "Processing", "Rates", "processing_in", "processing_of", "read_prices", "split_model"]

@@ -7,7 +7,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from thrift_plugins.errors import ConfigError
-from thrift_plugins.prices.rates import CONTEXTS, Processing, Rates, pico_per_token
+from thrift_plugins.prices.rates import CONTEXTS, Rates, pico_per_token
+from thrift_plugins.types import Processing
 
 OVERRIDE: Final = "override"
 

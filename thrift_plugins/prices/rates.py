@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final
 
-from thrift_plugins.types import Nano, Usage
-
-Processing: TypeAlias = Literal["standard", "batch", "flex", "priority"]
-"""How a provider is asked to work: at once, within a day, when it has room, or before others."""
+from thrift_plugins.types import Nano, Processing, Usage
 
 CONTEXTS: Final[Mapping[Processing, Mapping[str, str]]] = {
     "standard": {},
@@ -19,6 +16,24 @@ CONTEXTS: Final[Mapping[Processing, Mapping[str, str]]] = {
     "priority": {"service_tier": "priority"},
 }
 """Each mode in the words of genai-prices."""
+
+_SERVICE_TIERS: Final[Mapping[str, Processing]] = {"default": "standard", "flex": "flex", "priority": "priority"}
+
+
+def processing_of(service_tier: object) -> Processing | None:
+    """What a `service_tier` of OpenAI's API means for the price, None where it says nothing: "auto" is up to the provider."""
+    return _SERVICE_TIERS.get(service_tier) if isinstance(service_tier, str) else None
+
+
+def processing_in(settings: Mapping[str, Any], extras: Sequence[str] = ()) -> Processing | None:
+    """The mode that settings ask for, None where they do not name one.
+
+    Args:
+        extras: names of settings that are sent as they are, over those with a name of their own.
+    """
+    inner = (table for name in extras if isinstance(table := settings.get(name), Mapping))
+    named = [table["service_tier"] for table in (*inner, settings) if table.get("service_tier") is not None]
+    return (processing_of(named[0]) or "standard") if named else None
 
 _PICO_PER_TOKEN = 1_000_000  # of a dollar per million tokens
 _PICO_PER_NANO = 1_000

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from thrift_plugins.prices.matching import is_meant
 from thrift_plugins.prices.names import listed_names, split_model
-from thrift_plugins.prices.rates import CONTEXTS, Processing, Rates, pico_per_token
+from thrift_plugins.prices.rates import CONTEXTS, Rates, pico_per_token
+from thrift_plugins.types import Processing
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot

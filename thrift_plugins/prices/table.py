@@ -9,9 +9,9 @@ from hashlib import sha256
 from thrift_plugins.errors import ConfigError, UnknownModelPrice
 from thrift_plugins.prices import overrides as own
 from thrift_plugins.prices.names import own_names, tidy
-from thrift_plugins.prices.rates import CONTEXTS, Processing, Rates
+from thrift_plugins.prices.rates import CONTEXTS, Rates
 from thrift_plugins.prices.snapshot import SOURCE, Schedule, find, installed_version
-from thrift_plugins.types import Nano, Usage
+from thrift_plugins.types import Nano, Processing, Usage
 
 
 class Prices:

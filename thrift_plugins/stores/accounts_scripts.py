@@ -327,6 +327,23 @@ redis.call('ZADD', KEYS[2], (time[1] + time[2] / 1000000 + ARGV[2]) * 1000, ARGV
 return 1
 """)
 
+TRIM: Final = Script("""
+-- KEYS: hash. ARGV: lease, for each hold what it still needs to hold. 1: it holds no more, 0: it is not open
+local text = redis.call('HGET', KEYS[1], 'l ' .. ARGV[1])
+if not text or string.sub(text, 1, 4) ~= 'open' then return 0 end
+local given, words = {}, {'open'}
+for word in string.gmatch(ARGV[2], '%d+') do given[#given + 1] = tonumber(word) end
+for place, limit, amount, charge, rest in string.gmatch(text, '\\n(%S+ %d+) (%d+) (%d+) (%d+) ([^\\n]+)') do
+  local held = tonumber(amount)
+  local keep = math.min(held, given[#words] or held)
+  if keep < held then redis.call('HINCRBY', KEYS[1], 'h ' .. place, string.format('%.0f', keep - held)) end
+  words[#words + 1] = table.concat({
+    place, limit, string.format('%.0f', keep), string.format('%.0f', math.min(tonumber(charge), keep)), rest}, ' ')
+end
+redis.call('HSET', KEYS[1], 'l ' .. ARGV[1], table.concat(words, '\\n'))
+return 1
+""")
+
 STANDING: Final = Script(
     _TIME
     + _BOUNDS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -155,4 +156,18 @@ class SQLiteAccounts:
         try:
             return self._whole(work, _INLINE)
         except StoreUnavailable:
-            return await asyncio.to_thread(self._whole, work)
+            return await _in_a_thread(self._whole, work)
+
+
+async def _in_a_thread(do: Callable[[Callable[[Tables], T]], T], work: Callable[[Tables], T]) -> T:
+    """In a thread, to its end: a thread cannot be cancelled, and whoever gives back what it reserved must come after it."""
+    under_way = asyncio.ensure_future(asyncio.to_thread(do, work))
+    try:
+        return await asyncio.shield(under_way)
+    except asyncio.CancelledError:
+        while not under_way.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([under_way])
+        if not under_way.cancelled():
+            under_way.exception()  # looked at: nobody else will
+        raise

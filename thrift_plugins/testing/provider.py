@@ -286,7 +286,9 @@ class LoopbackProvider:
         cached = self._prompt_cache.read(request, billed) if self._prompt_cache else 0
         with_usage = request.stream and bool((request.body.get("stream_options") or {}).get("include_usage"))
         cached = cached if answer.cached_tokens is None else answer.cached_tokens
-        return Envelope(request.number, request.model, request.endpoint, billed, cached, with_usage)
+        asked = request.body.get("service_tier")
+        served = "default" if asked == "auto" else asked if isinstance(asked, str) else None
+        return Envelope(request.number, request.model, request.endpoint, billed, cached, with_usage, served)
 
 
 def _under(fault: Fault | None, generation: Generation) -> Generation:

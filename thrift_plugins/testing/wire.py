@@ -20,6 +20,7 @@ class Envelope:
     Attributes:
         cached_tokens: input tokens read from the prompt cache.
         with_usage: a stream ends with its usage; as at OpenAI, every chunk before that has `usage: null`.
+        service_tier: how it was worked at, None where nothing was asked for and nothing is said.
     """
 
     number: int
@@ -28,6 +29,7 @@ class Envelope:
     input_tokens: int
     cached_tokens: int
     with_usage: bool
+    service_tier: str | None = None
 
     @property
     def id(self) -> str:
@@ -88,6 +90,7 @@ class Envelope:
             "created": _EPOCH + self.number,
             "model": self.model,
             "system_fingerprint": "fp_loopback",
+            **({"service_tier": self.service_tier} if self.service_tier else {}),
         }
 
     @property
