@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import inspect
+import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -45,11 +49,13 @@ class Made(NamedTuple):
     """What a test looks at.
 
     Attributes:
+        model: whom the app asks.
         call: makes a call of the app's.
     """
 
     provider: LoopbackProvider
     runtime: Runtime
+    model: Any
     call: Callable[[str], Awaitable[Any]]
 
 
@@ -77,14 +83,6 @@ async def _adrain(pieces: AsyncIterator[Any]) -> list[Any]:
     return [piece async for piece in pieces]
 
 
-def _invoke(model: Any) -> Callable[[str], Awaitable[Any]]:
-    return lambda text: asyncio.to_thread(model.invoke, text)
-
-
-def _stream(model: Any) -> Callable[[str], Awaitable[Any]]:
-    return lambda text: asyncio.to_thread(lambda: _drain(model.stream(text)))
-
-
 def _events(model: Any) -> Callable[[str], Awaitable[Any]]:
     return lambda text: _adrain(model.astream_events(text, version="v2"))
 
@@ -101,15 +99,6 @@ def _astream_chat(llm: Any) -> Callable[[str], Awaitable[Any]]:
     return call
 
 
-def _engine(llm: Any) -> Callable[[str], Awaitable[Any]]:
-    engine = SummaryIndex([TextNode(text="The lighthouse is from 1871.")]).as_query_engine(llm=llm)
-    return lambda text: asyncio.to_thread(engine.query, text)
-
-
-def _predict(llm: Any) -> Callable[[str], Awaitable[Any]]:
-    return lambda text: asyncio.to_thread(llm.structured_predict, City, PromptTemplate(text))
-
-
 def _function_agent(llm: Any) -> Callable[[str], Awaitable[Any]]:
     async def call(text: str) -> Any:
         return await FunctionAgent(tools=[], llm=llm, system_prompt="You answer.").run(text)
@@ -117,29 +106,56 @@ def _function_agent(llm: Any) -> Callable[[str], Awaitable[Any]]:
     return call
 
 
+BLOCKING: dict[tuple[str, str], Callable[[Any, str], Any]] = {
+    ("langchain", "invoke"): lambda model, text: model.invoke(text),
+    ("langchain", "stream"): lambda model, text: _drain(model.stream(text)),
+    ("langchain", "batch"): lambda model, text: model.batch([text]),
+    ("llama_index", "chat"): lambda llm, text: llm.chat(user(text)),
+    ("llama_index", "stream_chat"): lambda llm, text: _drain(llm.stream_chat(user(text))),
+    ("llama_index", "complete"): lambda llm, text: llm.complete(text),
+    ("llama_index", "query_engine"): lambda llm, text: _index().as_query_engine(llm=llm).query(text),
+    ("llama_index", "structured_predict"): lambda llm, text: llm.structured_predict(City, PromptTemplate(text)),
+}
+
+
+def _index() -> SummaryIndex:
+    return SummaryIndex([TextNode(text="The lighthouse is from 1871.")])
+
+
+def _threaded(framework: str, way: str) -> Callable[[Any], Callable[[str], Awaitable[Any]]]:
+    return lambda model: lambda text: asyncio.to_thread(BLOCKING[framework, way], model, text)
+
+
 LANGCHAIN: dict[str, Callable[[Any], Callable[[str], Awaitable[Any]]]] = {
-    "invoke": _invoke,
+    "invoke": _threaded("langchain", "invoke"),
     "ainvoke": lambda model: model.ainvoke,
-    "stream": _stream,
+    "stream": _threaded("langchain", "stream"),
     "astream": lambda model: lambda text: _adrain(model.astream(text)),
-    "batch": lambda model: lambda text: asyncio.to_thread(model.batch, [text]),
+    "batch": _threaded("langchain", "batch"),
     "abatch": lambda model: lambda text: model.abatch([text]),
     "astream_events": _events,
     "agent": _agent,
 }
 LLAMA_INDEX: dict[str, Callable[[Any], Callable[[str], Awaitable[Any]]]] = {
-    "chat": lambda llm: lambda text: asyncio.to_thread(llm.chat, user(text)),
+    "chat": _threaded("llama_index", "chat"),
     "achat": lambda llm: lambda text: llm.achat(user(text)),
-    "stream_chat": lambda llm: lambda text: asyncio.to_thread(lambda: _drain(llm.stream_chat(user(text)))),
+    "stream_chat": _threaded("llama_index", "stream_chat"),
     "astream_chat": _astream_chat,
-    "complete": lambda llm: lambda text: asyncio.to_thread(llm.complete, text),
-    "query_engine": _engine,
-    "structured_predict": _predict,
+    "complete": _threaded("llama_index", "complete"),
+    "query_engine": _threaded("llama_index", "query_engine"),
+    "structured_predict": _threaded("llama_index", "structured_predict"),
     "agent": _function_agent,
 }
 WAYS = [("langchain", name) for name in LANGCHAIN] + [("llama_index", name) for name in LLAMA_INDEX]
 ASYNC = {"ainvoke", "astream", "abatch", "astream_events", "achat", "astream_chat", "agent"}
 STREAMED = {"stream", "astream", "astream_events", "stream_chat", "astream_chat"}
+STREAMS: dict[tuple[str, str], Callable[[Any, str], Any]] = {
+    ("langchain", "stream"): lambda model, text: model.stream(text),
+    ("langchain", "astream"): lambda model, text: model.astream(text),
+    ("langchain", "astream_events"): lambda model, text: model.astream_events(text, version="v2"),
+    ("llama_index", "stream_chat"): lambda llm, text: llm.stream_chat(user(text)),
+    ("llama_index", "astream_chat"): lambda llm, text: llm.astream_chat(user(text)),
+}
 
 
 @pytest.fixture
@@ -155,9 +171,12 @@ def make(request: pytest.FixtureRequest) -> Iterator[Callable[..., Made]]:
             )
             runtime = Runtime(config)
             runtimes.append(runtime)
+            model: Any
             if framework == "langchain":
-                return Made(provider, runtime, LANGCHAIN[way](_langchain(provider, runtime)))
-            return Made(provider, runtime, LLAMA_INDEX[way](_llama_index(provider, runtime)))
+                model, ways = _langchain(provider, runtime), LANGCHAIN
+            else:
+                model, ways = _llama_index(provider, runtime), LLAMA_INDEX
+            return Made(provider, runtime, model, ways[way](model))
 
         yield made
         for runtime in runtimes:
@@ -246,6 +265,55 @@ async def test_cancel(make: Callable[..., Made], framework: str, way: str) -> No
     charged = _settled(made)
     assert charged > 0
     assert charged >= billed or way not in STREAMED
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(("framework", "way"), BLOCKING)
+def test_interrupt(make: Callable[..., Made], framework: str, way: str) -> None:
+    """What blocks is cancelled by the user's Ctrl+C."""
+    made = make(framework, way, 100_000)
+    made.provider.faults.append(Fault.stall_after(5))
+
+    ended = threading.Event()
+
+    def interrupt() -> None:
+        while not made.provider.requests and not ended.wait(0.01):
+            pass
+        if not ended.wait(0.1):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        BLOCKING[framework, way](made.model, QUESTION)
+    ended.set()
+    billed, charged = _billed(made.provider), _settled(made)
+    assert charged > 0
+    assert charged >= billed or way not in STREAMED
+    gc.collect()  # the frameworks' own event loops, which they leave open then, are this test's
+
+
+@pytest.mark.parametrize(("framework", "way"), STREAMS)
+async def test_leave(make: Callable[..., Made], framework: str, way: str) -> None:
+    """The reader of a stream breaks off: the provider is left, and what was shown is charged."""
+    made = make(framework, way, 100_000)
+    stops = way != "astream_events"  # LangChain reads on there until the next piece, of the bare model too
+    if stops:
+        made.provider.faults.append(Fault.stall_after(5))
+    stream = STREAMS[framework, way](made.model, QUESTION)
+    if inspect.iscoroutine(stream):
+        stream = await stream
+    if hasattr(stream, "__anext__"):
+        for _ in range(4):
+            await anext(stream)
+        await stream.aclose()
+    else:
+        for _ in range(4):
+            await asyncio.to_thread(next, stream)
+        stream.close()
+    await asyncio.to_thread(made.provider.wait_idle)  # a connection is closed by the loop
+    billed, charged = _billed(made.provider), _settled(made)
+    assert 0 < charged <= billed
+    assert billed <= charged + OVERSHOOT or not stops
 
 
 @pytest.mark.parametrize(("framework", "way"), WAYS)

@@ -75,12 +75,16 @@ class RedisAccounts(Asking):
             self._steps.take_back(lease, parts)
             raise
         finally:
-            self._tend_later()
+            if self._places.clustered:
+                self._tend_later()
 
     def settle(self, lease: str, amounts: Sequence[int]) -> tuple[Standing, ...]:
         """See `Accounts`."""
-        with self._steps.trying_to_pay(self._steps.owe(lease, amounts)) as owed:
+        owed = self._steps.owe(lease, amounts)
+        try:
             return self._do(self._steps.settling(lease, owed))
+        finally:
+            self._steps.tried(owed)
 
     def renew(self, lease: str, ttl: float) -> bool:
         """See `Accounts`."""
@@ -115,12 +119,16 @@ class RedisAccounts(Asking):
             self._steps.take_back(lease, parts)
             raise
         finally:
-            self._tend_later()
+            if self._places.clustered:
+                self._tend_later()
 
     async def asettle(self, lease: str, amounts: Sequence[int]) -> tuple[Standing, ...]:
         """`settle` without blocking the event loop."""
-        with self._steps.trying_to_pay(self._steps.owe(lease, amounts)) as owed:
+        owed = self._steps.owe(lease, amounts)
+        try:
             return await self._ado(self._steps.settling(lease, owed))
+        finally:
+            self._steps.tried(owed)
 
     async def arenew(self, lease: str, ttl: float) -> bool:
         """`renew` without blocking the event loop."""

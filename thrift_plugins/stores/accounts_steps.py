@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Final, TypeAlias
 
@@ -290,7 +290,7 @@ class AccountSteps:
         return ""
 
     def owe(self, lease: str, amounts: Sequence[int]) -> list[Debt]:
-        """Note what is to be settled, before it is tried. What is to be paid of each part."""
+        """Note what is to be settled, before it is tried. What is to be paid of each part, and by nobody else until `tried`."""
         check_amounts(amounts)
         opened = self._opened.get(lease)
         if opened:
@@ -304,22 +304,17 @@ class AccountSteps:
                 owed.append(((part.book, name), stood))
                 continue
             key = part.book, lease
+            self._trying.add(key)
             owed.append((key, ()))
-            if (
-                any(amounts) or self._owed.get(key, ()) is not None
-            ):  # one that is taken back stays so, come it as late as it may
+            taken_back = self._owed.get(key, ()) is None  # and stays so, come it as late as it may
+            if any(amounts) or not taken_back:
                 self._note(*key, tuple(part.of(amounts)))
         return owed
 
-    @contextmanager
-    def trying_to_pay(self, owed: list[Debt]) -> Iterator[list[Debt]]:
-        """Meanwhile nobody else pays these debts."""
-        keys = [key for key, _ in owed]
-        self._trying.update(keys)
-        try:
-            yield owed
-        finally:
-            self._trying.difference_update(keys)
+    def tried(self, owed: Iterable[Debt]) -> None:
+        """It was tried to settle these. From now on whoever asks the server next settles what is left of them."""
+        for key, _ in owed:
+            self._trying.discard(key)
 
     def end_advances(self, *, all_of_them: bool = False) -> None:
         """Note what is to be told of advances that are over."""
