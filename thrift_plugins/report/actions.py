@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from thrift_plugins.ledger.flaws import Arm
 from thrift_plugins.ledger.leaks import Leaks
 from thrift_plugins.ledger.rollup import Rollup
 from thrift_plugins.ledger.summary import Line
@@ -51,18 +52,18 @@ def actions(rollup: Rollup, check: Checked) -> list[Action]:
 def _flawed(rollup: Rollup) -> Iterator[Action]:
     """Answers that were paid and of no or little use."""
     todo = {
-        "cut": ("Raise the limit on answers of {}, or ask for shorter ones", "were cut at their limit, and paid"),
-        "refused": ("See why answers of {} are refused", "were refused or filtered, and paid"),
-        "failed": ("See why calls of {} fail", "ended in an error, and were paid"),
+        "cut": ("Raise the limit on answers of {}, or ask for shorter ones", "cut at their limit, and paid"),
+        "refused": ("See why answers of {} are refused", "refused or filtered, and paid"),
+        "failed": ("See why calls of {} fail", "that failed, and were paid"),
     }
+    every: dict[str, Arm] = {}
     for arms in (rollup.flaws.treated, rollup.flaws.held):
         for feature, arm in arms.items():
-            for kind, amount in arm.paid.items():
-                what, why = todo[kind]
-                held = " of the holdout" if arms is rollup.flaws.held else ""
-                yield Action(
-                    amount, "booked", what.format(_named(feature)) + held, f"{arm.flaws[kind]:,} answers{held} {why}"
-                )
+            every.setdefault(feature, Arm()).merge(arm)
+    for feature, arm in every.items():
+        for kind, amount in arm.paid.items():
+            what, why = todo[kind]
+            yield Action(amount, "booked", what.format(_named(feature)), f"{_counted(arm.flaws[kind], 'answer')} {why}")
 
 
 def _losing(rollup: Rollup) -> Iterator[Action]:
@@ -80,18 +81,24 @@ def _losing(rollup: Rollup) -> Iterator[Action]:
 
 
 def _elsewhere(rollup: Rollup) -> Iterator[Action]:
-    """Tactics that save for one feature and do nothing for another: told by the feature in which they save least."""
+    """For each feature the tactic that would save most there, of those that do nothing there yet.
+
+    How much is told by the feature in which it saves least, and from what is paid now, after what the others have saved. They
+    would act on the same calls, so only one is named.
+    """
     features = {name: line for name, line in rollup.by["feature"].items() if line.requests >= _ENOUGH and line.actual > 0}
+    best: dict[str, Action] = {}
     for tactic in sorted(_tactics(rollup.total)):
         shares = {name: _net(line, tactic) / line.baseline for name, line in features.items() if tactic in _tactics(line)}
         if not shares:
             continue
         example = min(shares, key=lambda name: shares[name])
-        for feature, line in features.items():
-            if feature not in shares:
-                amount = int(shares[example] * line.actual)
-                why = f"modelled: if it saves there what it saves in {_named(example)}, {shares[example]:.1%}, where it saves least"
-                yield Action(amount, "modelled", f"Try {tactic} for {_named(feature)}", why)
+        why = f"modelled: if it saves there what it saves in {_named(example)}, {shares[example]:.1%}, where it saves least"
+        for feature in features.keys() - shares.keys():
+            amount = int(shares[example] * features[feature].actual)
+            if feature not in best or amount > (best[feature].amount or 0):
+                best[feature] = Action(amount, "modelled", f"Try {tactic} for {_named(feature)}", why)
+    yield from best.values()
 
 
 def _lost_answers(line: Line) -> Iterator[Action]:
@@ -114,7 +121,7 @@ def _unknown(rollup: Rollup, check: Checked) -> Iterator[Action]:
     if leaks.lost:
         yield Action(None, "unknown", "See why the ledger was down", f"{leaks.lost:,} events are in no sum")
     if leaks.orphans:
-        why = f"{_counted(leaks.orphans, 'call')} died with their process and were charged to their budgets"
+        why = f"{_counted(leaks.orphans, 'call')} that died with a process, and were charged to their budgets"
         yield Action(None, "unknown", "See why processes die", why)
     if check.measured is None and _tactics(rollup.total):
         yield Action(None, "unknown", "Let the holdout grow", "so far nothing but the ledger says what was saved ('ledger.holdout')")

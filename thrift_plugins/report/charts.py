@@ -100,7 +100,7 @@ def trend(rollup: Rollup) -> Trend:
 
 def _round(most: Nano) -> Nano:
     """A round number that is not below it, and whose half is round too."""
-    ten = 10 ** max(0, len(str(max(most, 1))) - 1)
+    ten = int("1" + "0" * (len(str(max(most, 1))) - 1))
     return next(amount for step in (10, 20, 25, 40, 50, 60, 80, 100) if (amount := step * ten // 10) >= most)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from thrift_plugins.report.charts import bars, trend
 from thrift_plugins.report.overview import NO_CALLS, headline, period, remarks
@@ -12,10 +14,7 @@ from thrift_plugins.report.story import Story
 from thrift_plugins.report.tables import tables
 from thrift_plugins.report.wording import discreet, money, percent, points
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-_SENTENCE = 600
+_SENTENCE: Final = 600
 """Letters of a sentence, which may name things of the app."""
 
 
@@ -42,8 +41,6 @@ def page(story: Story, *, most: int, now: datetime) -> str:
 
 @cache
 def _environment() -> Environment:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     environment = Environment(
         loader=PackageLoader("thrift_plugins", "report/templates"),
         autoescape=True,

@@ -12,7 +12,7 @@ from thrift_plugins.report.tables import Row, Table, tables
 from thrift_plugins.report.wording import discreet
 
 _MEANS_SOMETHING: Final = re.compile(r"([\\`*_{}\[\]<>|#~$@!&])")
-_SENTENCE = 600
+_SENTENCE: Final = 600
 
 
 def markdown(story: Story, *, most: int) -> str:

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from thrift_plugins.ledger.flaws import KINDS
 from thrift_plugins.ledger.holdout import Comparison, Holdout
 from thrift_plugins.ledger.rollup import By
 from thrift_plugins.ledger.summary import Line
+from thrift_plugins.report.actions import Action
 from thrift_plugins.report.soundness import Soundness
 from thrift_plugins.report.story import Story
 from thrift_plugins.report.waterfall import Step
 from thrift_plugins.report.wording import money, percent, points
+
+_ACTIONS: Final = 6
+"""That are named: who has done them makes a new report."""
 
 Tone: TypeAlias = Literal["", "good", "bad", "beside", "total"]
 
@@ -55,7 +59,7 @@ def tables(story: Story, most: int) -> list[Table]:
     """
     found = [
         bill(story.steps, story.digits),
-        next_actions(story, most),
+        next_actions(story),
         *(part(story, name, most) for name in story.rollup.by),
         answers(story, most),
         beside(story, most),
@@ -81,8 +85,8 @@ def bill(steps: Sequence[Step], digits: int = 4) -> Table:
 
 def part(story: Story, name: By, most: int) -> Table:
     """The bill by a column: those that cost most, or the last days, and the sum of the others."""
-    lines, digits = story.rollup.by[name], story.digits
-    sound = {one.feature: percent(one.sound) for one in story.sound_by_feature}
+    lines, digits = {value: line for value, line in story.rollup.by[name].items() if _counts(line)}, story.digits
+    sound = {one.feature: percent(one.sound, 2) for one in story.sound_by_feature}
     quality = name == "feature"
     ordered = _ordered(name, lines)
     rows = [
@@ -100,7 +104,7 @@ def part(story: Story, name: By, most: int) -> Table:
 
 def answers(story: Story, most: int) -> Table:
     """How answers ended."""
-    rows = [_answers(one, one.feature) for one in story.sound_by_feature[:most]]
+    rows = [_answers(one, one.feature) for one in story.sound_by_feature[:most] if one.treated.calls or one.held.calls]
     heads = ("feature", "answers", "cut", "refused", "failed", "escalated", "sound")
     return Table("answers", "Sound answers", heads, rows, foot=[_answers(story.sound, "all")] if rows else [])
 
@@ -125,12 +129,9 @@ def compared(holdout: Holdout, most: int, digits: int = 4) -> Table:
     return Table("holdout", title, heads, each, texts=2, foot=[whole])
 
 
-def next_actions(story: Story, most: int) -> Table:
+def next_actions(story: Story) -> Table:
     """What to do next, the dearest first."""
-    rows = [
-        Row(("not known" if one.amount is None else money(one.amount, story.digits), one.what, one.why))
-        for one in story.actions[:most]
-    ]
+    rows = [Row((_worth(one, story.digits), one.what, one.why)) for one in story.actions[:_ACTIONS]]
     return Table("next", "What to do next", ("US dollars", "what", "why"), rows, texts=0, words=True)
 
 
@@ -142,6 +143,12 @@ def verdicts(story: Story, most: int) -> Table:
         for one in story.verdicts[:most]
     ]
     return Table("gate", "What the quality gate says", ("tactic", "feature", "verdict", "evidence"), rows, texts=2, words=True)
+
+
+def _worth(one: Action, digits: int) -> str:
+    if one.amount is None:
+        return "not known"
+    return f"{'about ' if one.basis == 'modelled' else ''}{money(one.amount, digits)}"
 
 
 def _tone(step: Step) -> Tone:
@@ -164,6 +171,11 @@ def _ordered(name: By, lines: Mapping[str, Line]) -> Iterator[tuple[str, Line]]:
     if name == "day":
         return iter(sorted(lines.items(), reverse=True))
     return iter(sorted(lines.items(), key=lambda item: (-item[1].baseline, item[0])))
+
+
+def _counts(line: Line) -> bool:
+    """Not so one that has a line that stands for lost events, and nothing else."""
+    return bool(line.requests or line.baseline or line.actual)
 
 
 def _cells(line: Line, digits: int) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ def money(amount: Nano, digits: int = 4) -> str:
 def digits_of(amount: Nano) -> int:
     """Digits after the point in which a bill of that size is told: cents, but more where it is a matter of cents."""
     dollars = abs(usd(amount))
-    return 2 if dollars >= 100 else 4 if dollars >= 0.01 or not dollars else 6
+    return 2 if dollars >= 10 else 4 if dollars >= 0.01 or not dollars else 6
 
 
 def percent(share: float | None, digits: int = 1) -> str:
