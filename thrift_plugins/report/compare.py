@@ -25,7 +25,7 @@ MEASURES: Final[Mapping[str, Kind]] = {
 """What can be compared. `quality` is the share of sound answers, or of a replay, the mean score of the answers."""
 
 _CONDITION: Final = re.compile(
-    r"(?P<measure>[a-z ]+?)(?: in (?P<feature>.+?))?(?: (?P<way>drop|rise))? *(?P<sign><=|>=|<|>) *(?P<limit>-?\d+(?:\.\d+)?)(?P<percent> ?%)?"
+    r"(?P<measure>[a-z ]+?)(?: in (?P<feature>\"[^\"]*\"|'[^']*'|.+?))?(?: (?P<way>drop|rise))? *(?P<sign><=|>=|<|>) *(?P<limit>-?\d+(?:\.\d+)?)(?P<percent> ?%)?"
 )
 _NANO: Final = 10**9
 
@@ -70,7 +70,7 @@ class Condition:
         limit = float(found["limit"]) / (100 if percents else 1)
         feature = found["feature"]
         return cls(
-            text, measure, feature and feature.strip("\"'"), way, found["sign"], limit, relative=percents and amount
+            text, measure, _unquoted(feature), way, found["sign"], limit, relative=percents and amount
         )
 
     def value(self, first: Figures, second: Figures) -> float | None:
@@ -95,6 +95,11 @@ class Condition:
                 return value > self.limit
             case _:
                 return value >= self.limit
+
+
+def _unquoted(name: str | None) -> str | None:
+    quoted = name is not None and len(name) > 1 and name[0] == name[-1] and name[0] in "\"'"
+    return name[1:-1] if name is not None and quoted else name
 
 
 def measures(figures: Figures, feature: str | None = None) -> dict[str, float | None]:

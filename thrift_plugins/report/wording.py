@@ -9,7 +9,7 @@ from thrift_plugins.types import Nano, usd
 
 _PRIVATE: Final = re.compile(
     r"(?P<mail>\b[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,4})"
-    r"|(?P<key>\b(?:sk|pk|rk|gh[opsu]|xox[abprs]|glpat|hf|AKIA|ASIA|AIza|eyJ)[-_]?[\w-]{16,})"
+    r"|(?P<key>\b(?:(?:sk|pk|rk|gh[opsu]|xox[abprs]|glpat|hf)[-_](?=[\w-]*\d)[\w-]{16,}|(?:AKIA|ASIA|AIza|eyJ)[\w-]{16,}))"
     r"|(?P<phone>\+\d[\d ()-]{7,}\d)"
 )
 """What looks like an address of a person, a key, or a telephone number."""

@@ -1,0 +1,258 @@
+"""One report, four ways to show it: the same numbers in the terminal, JSON, Markdown and on the page, and no name does harm."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from contextlib import closing
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests import report_kit
+from tests.cli_kit import command, stranger
+from thrift_plugins.ledger import Cost, Event, Ledger
+from thrift_plugins.ledger.rollup import roll_up
+from thrift_plugins.prices import Prices
+from thrift_plugins.report.html import page
+from thrift_plugins.report.markdown import markdown
+from thrift_plugins.report.overview import print_overview
+from thrift_plugins.report.story import Story, Verdict, tell
+from thrift_plugins.report.tables import tables
+from thrift_plugins.report.wording import discreet, money, percent, points
+from thrift_plugins.stores import MemoryEventLog, SQLiteEventLog
+from thrift_plugins.types import Scope, Usage
+
+MOST = 50
+NAMES = {"by-feature": "by_feature", "by-tenant": "by_tenant", "by-model": "by_model", "by-day": "by_day"}
+
+
+@pytest.fixture(autouse=True)
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stranger(monkeypatch, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("ledger") / "ledger.db"
+    with closing(SQLiteEventLog(path)) as log:
+        report_kit.fill(log, 3_000)
+    return path
+
+
+@pytest.fixture(scope="module")
+def story(ledger: Path) -> Story:
+    with closing(SQLiteEventLog(ledger)) as log:
+        return tell(roll_up(log.bodies()))
+
+
+class Read(HTMLParser):
+    """Tables, the text, and all that a page would load."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.text: list[str] = []
+        self.loads: list[tuple[str, str]] = []
+        self.tags: list[str] = []
+        self._cell = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loads += [(tag, value or "") for name, value in attrs if name in ("src", "href", "action", "data", "srcset")]
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("th", "td"):
+            self.rows[-1].append("")
+            self._cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("th", "td"):
+            self._cell = False
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+        if self._cell:
+            self.rows[-1][-1] = " ".join(f"{self.rows[-1][-1]} {data}".split())
+
+
+def in_html(story: Story) -> Read:
+    return Read(page(story, most=MOST, now=report_kit.NOW))
+
+
+def in_markdown(story: Story) -> list[list[str]]:
+    lines = [line for line in markdown(story, most=MOST).splitlines() if line.startswith("|")]
+    cells = [[cell.strip().strip("*") for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return [[re.sub(r"\\(.)", r"\1", cell) for cell in row] for row in cells]
+
+
+def in_terminal(story: Story) -> tuple[str, list[list[str]]]:
+    out = io.StringIO()
+    print_overview(story, most=MOST, console=Console(file=out, width=400))
+    lines = [re.split("[│┃]", line)[1:-1] for line in out.getvalue().splitlines() if line[:1] in ("│", "┃")]
+    return out.getvalue(), [[cell.strip() for cell in row] for row in lines]
+
+
+def told_by_json(story: Story, ledger: Path) -> dict[str, Any]:
+    assert command("report", "--ledger", str(ledger), "--json", "r.json").exit_code == 0
+    found: dict[str, Any] = json.loads(Path("r.json").read_text())
+    return found
+
+
+def of_json(told: dict[str, Any], digits: int) -> Iterator[list[str]]:
+    """Every row of numbers, written from the integers of the JSON alone."""
+    before = told["total"]["baseline_nano"]
+    for step in told["waterfall"]:
+        yield [money(step["amount_nano"], digits), percent(step["amount_nano"] / before)]
+    for key in NAMES.values():
+        for name, line in told[key].items():
+            if line["calls"] or line["actual_nano"]:
+                cells = [f"{line['calls']:,}", f"{line['outcomes'].get('hit', 0):,}"]
+                cells += [money(line[f"{which}_nano"], digits) for which in ("baseline", "actual")]
+                cells.append(percent(line["saved_fraction"]))
+                if key == "by_feature":
+                    cells.append(percent(told["quality_by_feature"][name]["sound"], 2))
+                yield cells
+    for one in (told["quality"], *told["quality_by_feature"].values()):
+        arms = one["treated"], one["left_alone"]
+        if one["change"]:
+            yield [percent(arms[0]["sound"], 2), percent(arms[1]["sound"], 2), *(points(value, 2) for value in one["change"])]
+        if arms[0]["answers"]:
+            counts = [sum(arm[kind] for arm in arms) for kind in ("answers", "cut", "refused", "failed", "escalated")]
+            yield [*(f"{count:,}" for count in counts), percent(one["sound"], 2)]
+    for row in told["holdout"]:
+        if row["measured_nano"]:
+            amounts = [row["booked_nano"], row["corrected_nano"], *row["measured_nano"]]
+            yield [f"{row['calls']:,}", f"{row['held_out']:,}", *(money(amount, digits) for amount in amounts)]
+
+
+def test_the_numbers_are_equal_in_all_four(story: Story, ledger: Path):
+    told = told_by_json(story, ledger)
+    wanted = list(of_json(told, story.digits))
+    assert len(wanted) > 60
+    for rows in (in_html(story).rows, in_markdown(story), in_terminal(story)[1]):
+        shown = {tuple(row[first : first + size]) for row in rows for first in (1, 2) for size in range(2, 9)}
+        assert not [row for row in wanted if tuple(row) not in shown]
+
+
+def test_every_table_is_the_same_in_three(story: Story):
+    html, text, terminal = in_html(story).rows, in_markdown(story), in_terminal(story)[1]
+    for table in tables(story, MOST):
+        for row in (*table.rows, *table.foot):
+            own = [*row.cells[: table.texts]]
+            shown = [discreet(cell) for cell in own] + [cell and discreet(cell, 600) for cell in row.cells[table.texts :]]
+            assert shown in text, table.name
+            assert [cell or "-" for cell in own] + [*row.cells[table.texts :]] in terminal, table.name
+            if table.name == "next":
+                continue  # a list on the page
+            if table.name == "bill":
+                range_, shown = row.cells[3], shown[:3]
+                shown[0] = f"{shown[0]} {range_} (95 %)" if range_ else shown[0]
+            assert shown in html, table.name
+
+
+def test_the_headline_is_the_same_in_all(story: Story, ledger: Path):
+    told = told_by_json(story, ledger)
+    check, digits, quality = told["check"], story.digits, told["quality"]
+    numbers = [money(told["total"][key], digits) for key in ("baseline_nano", "actual_nano")]
+    numbers += [money(check[key], digits) for key in ("claimed_nano", "measured_nano", "low_nano", "high_nano")]
+    numbers += [percent(told["total"]["saved_fraction"]), percent(quality["treated"]["sound"], 2)]
+    numbers += [points(value, 2) for value in quality["change"]]
+    text, html = in_terminal(story)[0], " ".join("".join(in_html(story).text).split())
+    for shown in (text, markdown(story, most=MOST), html):
+        assert not [number for number in numbers if number not in shown]
+    for action in told["next"][:6]:
+        for shown in (text, markdown(story, most=MOST), html):
+            assert action["what"] in shown
+
+
+def test_a_page_is_whole_and_asks_nobody(story: Story):
+    read = in_html(story)
+    assert read.loads == [("link", "data:,")]
+    assert not {"script", "img", "iframe", "object", "embed", "form", "base"} & set(read.tags)
+    text = page(story, most=MOST, now=report_kit.NOW)
+    assert not re.search(r"url\(|@import|https?:|javascript:|\son\w+=", text)
+    assert len(text.encode()) < 60_000
+    assert page(story, most=MOST, now=report_kit.NOW) == text, "it is the same every time"
+
+
+def test_the_command_writes_it_for_its_owner_alone(ledger: Path):
+    done = command("report", "--ledger", str(ledger), "--html", "page.html", "--markdown", "page.md")
+    assert done.exit_code == 0
+    for name in ("page.html", "page.md"):
+        assert Path(name).stat().st_mode & 0o777 == 0o600
+        assert "What thrift-plugins saved" in Path(name).read_text(encoding="utf-8")
+    Path("taken").mkdir()
+    assert isinstance(command("report", "--ledger", str(ledger), "--html", "taken").exception, OSError)
+
+
+def test_verdicts_of_a_gate_are_shown_where_there_are_any(story: Story):
+    verdicts = [Verdict("routing", "faq", "holds", "no drop > 3 points, 95 %"), Verdict("cache", "<i>", "broken", "lost 12 of 40")]
+    judged = tell(story.rollup, verdicts=verdicts)
+    wanted = [["routing", "faq", "holds", "no drop > 3 points, 95 %"], ["cache", "<i>", "broken", "lost 12 of 40"]]
+    for rows in (in_html(judged).rows, in_markdown(judged), in_terminal(judged)[1]):
+        assert all(row in rows for row in wanted)
+    assert "quality gate" not in page(story, most=MOST, now=report_kit.NOW)
+
+
+HOSTILE = [
+    "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</style><b>", "{{ 7 * 7 }}", "{% raw %}", "[x](javascript:1)",
+    "![x](http://evil.example/p.png)", "| a | b |", "`code`", "@everyone", "\x1b[2J\x07", "\u202eevil", "x" * 100_000, "\ud800", "&lt;",
+]  # fmt: skip
+
+
+def test_names_that_would_do_harm_do_none():
+    log = MemoryEventLog()
+    book, usage = Ledger(log, Prices()), Usage(1_000, 100)
+    for number, name in enumerate(HOSTILE):
+        book.append(Event(f"{number}", 1e9, "test", Scope(name, feature=name), "answered", Cost(name, usage), name, usage))
+        asked = Cost("gpt-4o", usage)
+        book.append(Event(f"x{number}", 1e9, "test", Scope(name, feature=name), "error", asked, "gpt-4o", usage, error=name))
+    assert book.flush()
+    story = tell(roll_up(log.bodies()))
+    text = page(story, most=100, now=report_kit.NOW)
+    read = Read(text)
+    assert read.loads == [("link", "data:,")]
+    assert not {"script", "img", "b"} & set(read.tags)
+    assert "{{ 7 * 7 }}" in "".join(read.text)
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e\ud800-\udfff]", text)
+    assert len(text.encode()) < 60_000
+    told = markdown(story, most=100)
+    assert not re.search(r"(?<!\\)(<script|<img|\]\(|!\[|`|@)|[\x1b\u202e]", told)
+    assert all(len(re.findall(r"(?<!\\)\|", line)) in range(4, 12) for line in told.splitlines() if line.startswith("|"))
+    print_overview(story, most=100, console=Console(file=io.StringIO()))
+
+
+def test_an_empty_ledger_has_a_page_too():
+    story = tell(roll_up([]))
+    assert "no calls of that time" in page(story, most=5, now=report_kit.NOW)
+    assert "no calls of that time" in markdown(story, most=5)
+
+
+def test_a_ledger_of_lost_events_alone():
+    log = MemoryEventLog()
+    book = Ledger(log, Prices())
+    book.append(report_kit.gap("gap/1", 1e9, 7, "down"))
+    assert book.flush()
+    story = tell(roll_up(log.bodies()))
+    assert "7 events are in no sum" in page(story, most=5, now=report_kit.NOW)
+    assert "7 events are in no sum" in markdown(story, most=5)
+
+
+def test_a_page_of_very_many_names_stays_small():
+    log = MemoryEventLog()
+    book, usage = Ledger(log, Prices(), capacity=9_000), Usage(1_000, 100)
+    for number in range(3_000):
+        name = f"a long name of a tenant, number {number}, " * 3
+        place = Scope(name, feature=name)
+        at = 1e9 + number * 86_400
+        book.append(Event(f"{number}", at, "test", place, "answered", Cost("gpt-4o", usage), "gpt-4o", usage, "length"))
+    assert book.flush()
+    story = tell(roll_up(log.bodies()))
+    assert len(page(story, most=20, now=report_kit.NOW).encode()) < 100_000
