@@ -99,9 +99,9 @@ def trend(rollup: Rollup) -> Trend:
 
 
 def _round(most: Nano) -> Nano:
-    """A round number that is not below it, and whose half is round too."""
+    """A round number that is not below it, and not far above."""
     ten = int("1" + "0" * (len(str(max(most, 1))) - 1))
-    return next(amount for step in (10, 20, 25, 40, 50, 60, 80, 100) if (amount := step * ten // 10) >= most)
+    return next(amount for step in (10, 12, 14, 16, 20, 24, 30, 40, 50, 60, 80, 100) if (amount := step * ten // 10) >= most)
 
 
 def _start(day: date, per: str) -> date:
