@@ -70,7 +70,7 @@ def roll_up(bodies: Iterable[str]) -> Rollup:
     sheet, bodies = _Sheet(), iter(bodies)
     while sheet.add(islice(bodies, _AT_ONCE)):
         pass
-    by = {name: sheet.lines(name) for name in COLUMNS}
+    by: dict[By, dict[str, Line]] = {name: sheet.lines(name) for name in COLUMNS}
     rollup = Rollup(by=by, holdout=sheet.holdout, leaks=sheet.leaks, flaws=sheet.flaws)
     rollup.flaws.count({feature: line.requests for feature, line in by["feature"].items()})
     for line in rollup.by["day"].values():
