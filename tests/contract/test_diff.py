@@ -165,7 +165,8 @@ def test_a_report_from_before_quality_was_told(ledgers: tuple[str, str]):
 @pytest.mark.parametrize(
     ("text", "why"),
     [("{}", "is no report"), ("[1]", "is no report"), ('{"total": 3}', "is no report"), ("{", "is not JSON"),
-     ('{"total": {"calls": 3}}', "is no report")],
+     ("", "is not JSON"), ('{"total": {"calls": 3}}', "is no report"), ('{"saved_fraction": "x"}', "is no report"),
+     ('{"saved_fraction": 0.5, "by_feature": [1]}', "is no report")],
 )  # fmt: skip
 def test_what_cannot_be_compared(text: str, why: str, ledgers: tuple[str, str]):
     Path("odd.json").write_text(text)
@@ -173,3 +174,12 @@ def test_what_cannot_be_compared(text: str, why: str, ledgers: tuple[str, str]):
     assert isinstance(failed.exception, ConfigError)
     assert why in str(failed.exception)
     assert "there is no ledger at" in str(command("diff", ledgers[0], "nowhere.db").exception)
+    assert Path("odd.json").read_text() == text
+
+
+def test_a_file_that_cannot_be_written_is_known_before_the_work(ledgers: tuple[str, str]):
+    for words in (["diff", *ledgers, "--markdown", "no/x.md"], ["report", "--ledger", ledgers[0], "--html", "no/x.html"],
+                  ["report", "--ledger", ledgers[0], "--html", ""]):  # fmt: skip
+        failed = command(*words)
+        assert isinstance(failed.exception, ConfigError), failed.stdout
+        assert failed.stdout == ""

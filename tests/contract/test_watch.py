@@ -175,6 +175,12 @@ def test_a_ledger_that_is_down_for_a_while_is_no_end(rows: list[tuple[str, float
     assert watched.total == total(rows[:30])
 
 
+def test_a_ledger_that_is_down_at_the_end_is_told():
+    seen = command("watch", "--ledger", "redis://127.0.0.1:1/0", "--seconds", "0")
+    assert seen.exit_code == 2
+    assert "does not answer" in seen.stderr
+
+
 def test_the_default_is_the_last_hour(rows: list[tuple[str, float, str]]):
     with closing(SQLiteEventLog("app.db")) as log:
         log.extend(rows)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from thrift_plugins.cli.booked import ledger_of
-from thrift_plugins.cli.figures import JsonFile, write_figures
+from thrift_plugins.cli.figures import JsonFile, MarkdownFile, write_figures, write_text
 from thrift_plugins.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def diff(
     second: Annotated[str, typer.Argument(metavar="B", help=f"After: {_EACH}")],
     fail_if: Annotated[list[str] | None, typer.Option(help=_HELP)] = None,
     most: Annotated[int, typer.Option(min=1, help="Features that are shown.")] = 20,
-    markdown: Annotated[Path | None, typer.Option(help="Write it as Markdown too, for a pull request.")] = None,
+    markdown: MarkdownFile = None,
     json_file: JsonFile = None,
 ) -> None:
     """Compare two reports. Exit code 1 where a condition is so, 2 where one cannot be told.
@@ -52,7 +52,7 @@ def diff(
     for sentence in sentences:
         console.print(shown(sentence), highlight=False, markup=False)
     if markdown is not None:
-        _write_markdown(markdown, shown_tables, sentences)
+        write_text(markdown, _markdown(shown_tables, sentences))
     if json_file is not None:
         write_figures(json_file, _json(old, new, judged))
     _end(judged)
@@ -70,7 +70,7 @@ def _figures(name: str) -> Figures:
     from thrift_plugins.report.compare import check_figures
 
     path = Path(name)
-    if path.is_file() and _is_json(path):
+    if path.is_file() and (path.suffix == ".json" or _is_json(path)):
         return check_figures(_read(path), name)
     from thrift_plugins.ledger.rollup import roll_up
     from thrift_plugins.report.figures import figures
@@ -104,12 +104,10 @@ def _json(old: Figures, new: Figures, judged: list[tuple[Condition, float | None
     return {"a": measures(old), "b": measures(new), "conditions": conditions}
 
 
-def _write_markdown(file: Path, tables: list[Table], sentences: list[str]) -> None:
-    from thrift_plugins.report.files import whole
+def _markdown(tables: list[Table], sentences: list[str]) -> str:
     from thrift_plugins.report.markdown import drawn, plain
 
     lines = ["## What has changed", *(line for table in tables for line in drawn(table))]
     if sentences:
         lines += ["", *(f"- {plain(sentence, 600)}" for sentence in sentences)]
-    with whole(file) as opened:
-        opened.write(("\n".join(lines) + "\n").encode("utf-8", "backslashreplace"))
+    return "\n".join(lines) + "\n"

@@ -10,7 +10,7 @@ import typer
 
 from thrift_plugins.cli.booked import LedgerUrl, Since, Until, between, ledger_of
 from thrift_plugins.cli.cache.opened import ConfigFile
-from thrift_plugins.cli.figures import JsonFile, write_figures
+from thrift_plugins.cli.figures import JsonFile, MarkdownFile, writable, write_figures, write_text
 
 if TYPE_CHECKING:
     from thrift_plugins.report.story import Story
@@ -25,9 +25,10 @@ def report(
     json_file: JsonFile = None,
     csv: Annotated[Path | None, typer.Option(help="Write every line to this file as CSV.")] = None,
     html: Annotated[
-        Path | None, typer.Option(help="Write one page of HTML, which needs nothing else and has no script.")
+        Path | None,
+        typer.Option(help="Write one page of HTML, which needs nothing else and has no script.", callback=writable("--html")),
     ] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write it as Markdown, for a pull request.")] = None,
+    markdown: MarkdownFile = None,
     parquet: Annotated[Path | None, typer.Option(help="Write every line to this file as Parquet.")] = None,
 ) -> None:
     """Show the bill before and after, by tactic, tenant, feature, model and day, and what the holdout measured beside it.
@@ -51,9 +52,9 @@ def report(
     if json_file is not None:
         write_figures(json_file, figures(story))
     if html is not None:
-        _write(html, _page(story, most))
+        write_text(html, _page(story, most))
     if markdown is not None:
-        _write(markdown, _markdown(story, most))
+        write_text(markdown, _markdown(story, most))
     if csv is not None:
         write_csv(csv, COLUMNS, rows(rollup))
     if parquet is not None:
@@ -71,9 +72,3 @@ def _markdown(story: Story, most: int) -> str:
 
     return markdown(story, most=most)
 
-
-def _write(file: Path, text: str) -> None:
-    from thrift_plugins.report.files import whole
-
-    with whole(file) as opened:
-        opened.write(text.encode("utf-8", "backslashreplace"))

@@ -53,6 +53,8 @@ def watch(
         except KeyboardInterrupt:
             typer.echo()
     typer.echo(f"{watched.sentence()}.")
+    if watched.trouble:
+        raise typer.Exit(2)
 
 
 def _looks(log: ScannedLog, watched: Watched, every: float, end: float | None) -> Iterator[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -121,10 +122,12 @@ def check_figures(figures: object, name: str) -> Figures:
     Raises:
         ConfigError: they are those of something else.
     """
-    if isinstance(figures, dict):
-        total = figures.get("total")
-        if "saved_fraction" in figures or (isinstance(total, dict) and "baseline_nano" in total):
-            return figures
+    if isinstance(figures, dict) and ("saved_fraction" in figures or "total" in figures):
+        with suppress(LookupError, TypeError, AttributeError):
+            features = figures.get("by_feature", {})
+            found = [measures(figures, feature) for feature in (None, *features)]
+            if all(value is None or isinstance(value, int | float) for each in found for value in each.values()):
+                return figures
     raise ConfigError(f"{name} is no report: write one with 'thrift-plugins report --json FILE', or give a ledger")
 
 
