@@ -19,6 +19,14 @@ NOW: Final = datetime(2025, 12, 1, 9, 0, tzinfo=UTC)
 STRONG, CHEAP, UNKNOWN, LOCAL = "gpt-4o", "gpt-4o-mini", "acme-secret-1", "gpt-4.1-nano"
 HOLDOUT: Final = 0.1
 
+PRICES: Final = Prices(
+    {
+        STRONG: {"input": 2.5, "output": 10, "batch_input": 1.25, "batch_output": 5},
+        CHEAP: {"input": 0.15, "output": 0.6, "batch_input": 0.075, "batch_output": 0.3},
+    }
+)
+"""With those of batches, which the price list has for later months only."""
+
 MAIL, KEY, PHONE = "jane.doe@example.org", "sk-proj-0123456789abcdefghijkl", "+49 170 1234567"
 TENANTS: Final = ("acme", "globex", "initech", "umbrella", "<b>hooli</b>", "ünïcode 株式会社", MAIL, KEY, PHONE, "=cmd()", "")
 
@@ -58,7 +66,7 @@ def events(count: int, *, days: float = 30.0, seed: int = 1) -> Iterator[Event]:
 
 def fill(log: EventLog, count: int = 6_000, *, days: float = 30.0, seed: int = 1) -> None:
     """Price events and write them to a log, which stays open."""
-    ledger = Ledger(log, Prices(), capacity=count + 2)
+    ledger = Ledger(log, PRICES, capacity=count + 2)
     for event in events(count, days=days, seed=seed):
         ledger.append(event)
     assert ledger.flush()

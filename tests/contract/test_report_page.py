@@ -64,6 +64,12 @@ def test_the_numbers_are_equal_in_all_four(story: Story, ledger: Path, most: int
     assert len(unequal(story, told, most)) == 3, "it sees a cent"
 
 
+def test_every_tactic_has_its_row(story: Story):
+    tactics = {step.tactic for step in story.steps if step.kind == "saved"}
+    assert tactics == {"cache", "routing", "budget", "compression", "batch", "distillation"}
+    assert story.total.closes()
+
+
 def test_every_table_is_the_same_in_three(story: Story):
     html, text, terminal = in_html(story, MOST).rows, in_markdown(story, MOST), in_terminal(story, MOST)[1]
     for table in tables(story, MOST):

@@ -19,7 +19,6 @@ from tests.redis_server import RedisServer
 from thrift_plugins.errors import StoreUnavailable
 from thrift_plugins.ledger import Line, summarise
 from thrift_plugins.ledger.ledger import row
-from thrift_plugins.prices import Prices
 from thrift_plugins.report.live import Watched
 from thrift_plugins.stores import MemoryEventLog, RedisEventLog, SQLiteEventLog
 from thrift_plugins.stores.base import ScannedLog
@@ -35,8 +34,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def rows() -> list[tuple[str, float, str]]:
-    prices = Prices()
-    return [row(event, prices) for event in report_kit.events(600)]
+    return [row(event, report_kit.PRICES) for event in report_kit.events(600)]
 
 
 @pytest.fixture(scope="module")

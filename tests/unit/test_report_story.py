@@ -28,8 +28,7 @@ from thrift_plugins.types import Patch, Scope, Usage
 
 @pytest.fixture(scope="module")
 def bodies() -> list[str]:
-    prices = Prices()
-    return [row(event, prices)[2] for event in report_kit.events(4_000)]
+    return [row(event, report_kit.PRICES)[2] for event in report_kit.events(4_000)]
 
 
 @pytest.fixture(scope="module")
