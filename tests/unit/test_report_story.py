@@ -22,7 +22,7 @@ from thrift_plugins.report.charts import bars, trend
 from thrift_plugins.report.soundness import changed, soundness
 from thrift_plugins.report.story import tell
 from thrift_plugins.report.waterfall import Checked, checked, waterfall
-from thrift_plugins.report.wording import digits_of, discreet, money, percent, points
+from thrift_plugins.report.wording import digits_of, discreet, less, money, percent, points
 from thrift_plugins.types import Patch, Scope, Usage
 
 
@@ -202,3 +202,4 @@ def test_words_for_numbers():
     assert (money(-1_234_567_890_000, 2), percent(None), percent(0.12345, 2), points(-0.00125, 2)) == (
         "-$1,234.57", "-", "12.35%", "-0.12",
     )  # fmt: skip
+    assert (less(0.356), less(0.0), less(-0.05)) == ("35.6% less", "0.0% less", "5.0% more")

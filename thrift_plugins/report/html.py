@@ -12,7 +12,7 @@ from thrift_plugins.report.charts import bars, trend
 from thrift_plugins.report.overview import NO_CALLS, headline, period, remarks
 from thrift_plugins.report.story import Story
 from thrift_plugins.report.tables import tables
-from thrift_plugins.report.wording import discreet, money, percent, points
+from thrift_plugins.report.wording import discreet, less, money, percent, points
 
 _SENTENCE: Final = 600
 """Letters of a sentence, which may name things of the app."""
@@ -51,6 +51,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "discreet": discreet,
         "sentence": lambda text: discreet(text, _SENTENCE),
+        "less": less,
         "money": money,
         "percent": percent,
         "points": points,

@@ -10,7 +10,7 @@ from thrift_plugins.report.story import Story
 from thrift_plugins.report.tables import tables
 from thrift_plugins.report.terminal import drawn
 from thrift_plugins.report.truth import NO_HOLDOUT, notes, to_look_into
-from thrift_plugins.report.wording import money, percent, points, shown
+from thrift_plugins.report.wording import less, money, percent, points, shown
 
 NO_CALLS = "The ledger has no calls of that time."
 
@@ -44,7 +44,7 @@ def headline(story: Story) -> Iterator[str]:
     """Money and quality, a sentence each."""
     total, check, digits = story.total, story.check, story.digits
     yield (f"{money(total.baseline - total.actual, digits)} saved: {money(total.actual, digits)} paid instead of "
-           f"{money(total.baseline, digits)}, {percent(total.saved_fraction)} less.")  # fmt: skip
+           f"{money(total.baseline, digits)}, {less(total.saved_fraction)}.")  # fmt: skip
     if check.measured is not None and check.low is not None and check.high is not None:
         yield (f"The holdout measured {money(check.measured, digits)} ({money(check.low, digits)} to "
                f"{money(check.high, digits)}), on {percent(check.share)} of the bill.")  # fmt: skip

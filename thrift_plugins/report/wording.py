@@ -32,6 +32,11 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "-" if share is None else f"{share:.{digits}%}"
 
 
+def less(share: float) -> str:
+    """How much less was paid."""
+    return f"{percent(abs(share))} {'less' if share >= 0 else 'more'}"
+
+
 def points(change: float | None, digits: int = 1) -> str:
     """A change of a share, in percentage points with its sign."""
     return "-" if change is None else f"{100 * change:+.{digits}f}"
