@@ -9,7 +9,7 @@ from llama_index.llms.openai import OpenAI
 from thrift_plugins import Config, Runtime
 from thrift_plugins.ledger import summarise
 from thrift_plugins.llama_index import install
-from thrift_plugins.report.terminal import money
+from thrift_plugins.report.wording import money
 from thrift_plugins.testing import offline_openai
 
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +15,11 @@ import pytest
 from langchain_core.globals import set_llm_cache
 from llama_index.core import Settings
 
+from tests import report_kit
 from tests.cli_kit import ROOT, SDK_LEAKS, command, own_default_runtime, stranger, with_a_key
 from tests.unit.test_learned_router import world
 from thrift_plugins import Config
+from thrift_plugins.stores import SQLiteEventLog, ledger_beside
 from thrift_plugins.testing import LoopbackProvider
 
 pytestmark = SDK_LEAKS
@@ -67,8 +70,8 @@ def test_commands(tmp_path: Path):
     (trace,) = blocks("jsonl")
     (tmp_path / "trace.jsonl").write_text(trace, encoding="utf-8")
     lines = [shlex.split(line) for line in COMMANDS if line.startswith("thrift-plugins ")]
-    assert [words[1] for words in lines] == ["doctor", "replay", "replay", "router", "router", "router"]
-    lines, routing = lines[:3], lines[3:]
+    assert [words[1] for words in lines] == ["doctor", "replay", "replay", *["router"] * 3, "report", "diff", "watch"]
+    lines, routing, reporting = lines[:3], lines[3:6], lines[6:]
     running = [
         subprocess.Popen([sys.executable, "-m", "thrift_plugins.cli", *words[1:]], stdout=subprocess.PIPE, text=True)
         for words in lines
@@ -83,6 +86,14 @@ def test_commands(tmp_path: Path):
         lines_of = [json.dumps({"prompt": each.request.messages[0].text, "scores": score}) for each, score in told]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines_of), encoding="utf-8")
     assert [command(*words[1:]).exit_code for words in routing] == [0, 0, 0]
+
+
+    with closing(SQLiteEventLog(ledger_beside(""))) as log:
+        report_kit.fill(log, 1_000)
+    assert command("report", "--until", "2025-11-15", "--json", "before.json").exit_code == 0
+    told = [command(*words[1:], *(["--seconds", "0"] if words[1] == "watch" else [])) for words in reporting]
+    assert [done.exit_code for done in told] == [0, 0, 0], told[1].stdout
+    assert "What thrift-plugins saved" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_set_up_commands_are_those_of_the_check_run():

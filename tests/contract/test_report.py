@@ -217,7 +217,10 @@ def test_a_file_that_cannot_be_finished_is_not_there(ledger: Path):
 
 def test_the_benchmark_runs_small(tmp_path: Path):
     figures = benchmark.measure(tmp_path / "events.db", 2_000, rounds=1)
-    assert figures.keys() == {"events", "scan_s", "report_s", "report_x_scan", "report_peak_mb"}
+    timed = {f"{name}_{unit}" for name in ("report", "page") for unit in ("s", "x_scan")}
+    counted = {"report_peak_mb", "page_kb", "page_outside_requests", "numbers_unequal"}
+    assert figures.keys() == {"events", "scan_s", *timed, *counted}
+    assert (figures["page_outside_requests"], figures["numbers_unequal"]) == (0, 0)
     assert isinstance(figures["report_peak_mb"], float)
     assert 20 < figures["report_peak_mb"] < 300, "this is a matter of the size alone"
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,12 +21,21 @@ from langchain_openai import ChatOpenAI
 from llama_index.core.llms import ChatMessage
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai import OpenAI
+from rich.console import Console
 
+from tests import report_kit
 from thrift_plugins import CacheConfig, Config, Runtime, scope
 from thrift_plugins.errors import ThriftError
 from thrift_plugins.langchain import ResponseCache, ThriftChatModel
+from thrift_plugins.ledger.rollup import roll_up
 from thrift_plugins.llama_index import ThriftLLM
-from thrift_plugins.stores import SQLiteStore
+from thrift_plugins.report import live
+from thrift_plugins.report.figures import figures
+from thrift_plugins.report.html import page
+from thrift_plugins.report.markdown import markdown
+from thrift_plugins.report.overview import print_overview
+from thrift_plugins.report.story import tell
+from thrift_plugins.stores import MemoryEventLog, SQLiteStore
 from thrift_plugins.testing import Answer, Fault, LoopbackProvider
 from thrift_plugins.types import ToolCall
 
@@ -194,3 +206,27 @@ def test_on_disk_the_words_of_answers_are_in_the_cache_alone(app: App):
     everything = b"".join(path.read_bytes() for path in files).decode("utf-8", "replace")
     assert found(everything) <= {*ANSWERS, SECRETS["tenant-secret"]}
     assert all(path.stat().st_mode & 0o077 == 0 for path in files), "for their owner alone"
+
+
+def test_a_report_tells_no_words_and_no_secrets_but_the_tenant_s_name(app: App):
+    assert app.runtime.ledger is not None
+    bodies = [json.dumps(entry) for entry in app.runtime.ledger.records()]
+    story = tell(roll_up(bodies))
+    terminal = io.StringIO()
+    print_overview(story, most=100, console=Console(file=terminal, width=400))
+    watched = live.Watched(0.0)
+    watched.add(bodies)
+    Console(file=terminal, width=400).print(watched.drawn(200))
+    told = [page(story, most=100, now=report_kit.NOW), markdown(story, most=100), terminal.getvalue(), str(figures(story))]
+    for text in told:
+        assert found(text) <= {SECRETS["tenant-secret"]}
+
+
+def test_a_page_names_no_person_even_where_tenants_are_persons():
+    log = MemoryEventLog()
+    report_kit.fill(log, 500)
+    story = tell(roll_up(log.bodies()))
+    users = {f"user-{number}" for number in range(500)}
+    for text in (page(story, most=100, now=report_kit.NOW), markdown(story, most=100)):
+        assert not [secret for secret in (report_kit.MAIL, report_kit.KEY, report_kit.PHONE) if secret in text]
+        assert not users & set(re.findall(r"user-\d+", text))

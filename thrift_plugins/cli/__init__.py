@@ -1,4 +1,4 @@
-"""The command line: `thrift-plugins replay`, `demo`, `report`, `export`, `reconcile`, `cache`, `ledger`, `router`, `budgets`, `doctor`.
+"""The command line: `thrift-plugins replay`, `demo`, `report`, `diff`, `watch`, `export`, `reconcile`, `cache`, `ledger`, `router`, `budgets`, `doctor`.
 
 `--help` loads neither framework.
 """
@@ -12,6 +12,7 @@ import typer
 from thrift_plugins.cli.budgets import budgets
 from thrift_plugins.cli.cache import cache
 from thrift_plugins.cli.demo import demo
+from thrift_plugins.cli.diff import diff
 from thrift_plugins.cli.doctor import doctor
 from thrift_plugins.cli.export import export
 from thrift_plugins.cli.ledger import ledger
@@ -19,6 +20,7 @@ from thrift_plugins.cli.reconcile import reconcile
 from thrift_plugins.cli.replay import replay
 from thrift_plugins.cli.report import report
 from thrift_plugins.cli.router import router
+from thrift_plugins.cli.watch import watch
 from thrift_plugins.errors import ThriftError
 
 app = typer.Typer(
@@ -37,6 +39,8 @@ def _group() -> None:
 app.command()(replay)
 app.command()(demo)
 app.command()(report)
+app.command()(diff)
+app.command()(watch)
 app.command()(export)
 app.command()(reconcile)
 app.command()(doctor)

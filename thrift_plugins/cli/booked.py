@@ -32,28 +32,20 @@ _SECONDS: Final = {"d": 86_400, "h": 3_600, "m": 60}
 
 
 @contextmanager
-def ledger_of(config: Path | None, url: str | None) -> Iterator[ScannedLog]:
+def ledger_of(config: Path | None, url: str | None, *, waiting: bool = False) -> Iterator[ScannedLog]:
     """The open ledger of an app with these settings, or of a URL; closed afterwards.
+
+    Args:
+        waiting: it may be a server, where events only wait.
 
     Raises:
         ConfigError: there is none, or it is one that is gone with its process.
         StoreError: it cannot be opened.
     """
-    from thrift_plugins.cli.cache.opened import settings
-    from thrift_plugins.stores import ledger_beside, open_event_log
+    from thrift_plugins.stores import open_event_log
 
-    if url is None:
-        chosen = settings(config)
-        if not chosen.ledger.enabled:
-            raise ConfigError(
-                "the ledger is off in these settings: set enabled = true under [ledger], or give --ledger"
-            )
-        url = chosen.ledger.url or ledger_beside(chosen.store)
-    if url.lower().startswith("memory:"):
-        raise ConfigError(
-            "a ledger in memory is seen by its own process only: give --ledger, or a ledger in thrift.toml"
-        )
-    if "://" in url and not url.lower().startswith("sqlite:"):
+    url = _url(config, url)
+    if not waiting and "://" in url and not url.lower().startswith("sqlite:"):
         raise ConfigError(
             "events only wait on a server: 'thrift-plugins ledger collect' moves them into a file for --ledger"
         )
@@ -73,6 +65,24 @@ def between(since: str | None, until: str | None) -> tuple[float, float]:
     if start >= end:
         raise ConfigError(f"--since {since} is not before --until {until}")
     return start, end
+
+
+def _url(config: Path | None, url: str | None) -> str:
+    from thrift_plugins.cli.cache.opened import settings
+    from thrift_plugins.stores import ledger_beside
+
+    if url is None:
+        chosen = settings(config)
+        if not chosen.ledger.enabled:
+            raise ConfigError(
+                "the ledger is off in these settings: set enabled = true under [ledger], or give --ledger"
+            )
+        url = chosen.ledger.url or ledger_beside(chosen.store)
+    if url.lower().startswith("memory:"):
+        raise ConfigError(
+            "a ledger in memory is seen by its own process only: give --ledger, or a ledger in thrift.toml"
+        )
+    return url
 
 
 def _moment(option: str, text: str, now: float) -> float:

@@ -1,8 +1,8 @@
-"""The `--json` option of the commands that measure something: a file that can be written, known before the work."""
+"""Options of the commands that measure something: files that can be written, known before the work."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -11,16 +11,25 @@ import typer
 from thrift_plugins.errors import ConfigError
 
 
-def _writable(file: Path | None) -> Path | None:
-    if file is not None and file.is_dir():
-        raise ConfigError(f"--json {file}: is a folder, not a file")
-    if file is not None and not file.parent.is_dir():
-        raise ConfigError(f"--json {file}: no such folder as {file.parent}")
-    return file
+def writable(option: str) -> Callable[[Path | None], Path | None]:
+    """A check of a file that an option names."""
+
+    def check(file: Path | None) -> Path | None:
+        if file is not None and file.is_dir():
+            raise ConfigError(f"{option} {file}: is a folder, not a file")
+        if file is not None and not file.parent.is_dir():
+            raise ConfigError(f"{option} {file}: no such folder as {file.parent}")
+        return file
+
+    return check
 
 
 JsonFile: TypeAlias = Annotated[
-    Path | None, typer.Option("--json", help="Write the figures to this file.", callback=_writable)
+    Path | None, typer.Option("--json", help="Write the figures to this file.", callback=writable("--json"))
+]
+MarkdownFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--markdown", help="Write it as Markdown, for a pull request.", callback=writable("--markdown")),
 ]
 
 
@@ -29,3 +38,11 @@ def write_figures(file: Path, figures: Mapping[str, Any]) -> None:
     import orjson
 
     file.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a text, whole or not at all, for its owner alone."""
+    from thrift_plugins.report.files import whole
+
+    with whole(file) as opened:
+        opened.write(text.encode("utf-8", "backslashreplace"))

@@ -14,7 +14,7 @@ from thrift_plugins.demo.bill import Billed
 from thrift_plugins.demo.knowledge import articles, questions
 from thrift_plugins.demo.trial import CAP, Framework, Run, Visit
 from thrift_plugins.ledger import Line
-from thrift_plugins.report.terminal import money
+from thrift_plugins.report.wording import money
 from thrift_plugins.types import Nano
 
 NAMES: dict[Framework, str] = {"langchain": "LangChain", "llama_index": "LlamaIndex"}

@@ -211,6 +211,16 @@ class Holdout:
         rows = [calls.comparison(*key) for key, calls in self._calls.items()]
         return sorted(rows, key=lambda row: (-row.baseline, row.feature, row.model))
 
+    def by_feature(self) -> dict[str, Comparison]:
+        """For each feature, the sum of its models that are known; `unknown` where there are none."""
+        known: dict[str, list[_Calls]] = {}
+        for (feature, _), calls in self._calls.items():
+            known.setdefault(feature, []).extend([] if calls.unknown() else [calls])
+        return {
+            feature: _compared(feature, "", calls, measured=bool(calls), unknown="" if calls else "too few calls")
+            for feature, calls in known.items()
+        }
+
     def total(self) -> Comparison:
         """The sum of all rows that are known; `unknown` if there are none."""
         known = [calls for calls in self._calls.values() if not calls.unknown()]

@@ -35,6 +35,14 @@ def remarkable(entry: Mapping[str, Any]) -> bool:
     )
 
 
+def ending(entry: Mapping[str, Any]) -> str:
+    """How a record's answer ended: "cut", "refused", or "" for neither."""
+    word = (entry["finish_reason"] or "").lower()
+    if word in _TRUNCATED:
+        return "cut"
+    return "refused" if word in _REFUSED else ""
+
+
 @dataclass(slots=True)
 class Leaks:
     """What a reader of a bill should look into. Calls, unless it is said otherwise.
@@ -91,11 +99,12 @@ class Leaks:
             self._ending(entry)
 
     def _ending(self, entry: Mapping[str, Any]) -> None:
-        feature, ending = entry["feature"], (entry["finish_reason"] or "").lower()
-        if ending in _TRUNCATED:
-            self.truncated[feature] += 1
-        elif ending in _REFUSED:
-            self.refused[feature] += 1
+        feature = entry["feature"]
+        match ending(entry):
+            case "cut":
+                self.truncated[feature] += 1
+            case "refused":
+                self.refused[feature] += 1
         match entry["outcome"]:
             case "error" if entry["error"] == "BudgetExceeded":
                 self.over_budget[feature] += 1

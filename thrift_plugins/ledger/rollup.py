@@ -17,6 +17,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from thrift_plugins.ledger.flaws import Flaws
 from thrift_plugins.ledger.holdout import Holdout
 from thrift_plugins.ledger.leaks import Leaks, remarkable
 from thrift_plugins.ledger.summary import Line, is_call
@@ -50,12 +51,14 @@ class Rollup:
             day (of UTC, as 2026-11-23).
         holdout: what it says beside the bill.
         leaks: what to look into.
+        flaws: answers that something was wrong with.
     """
 
     total: Line = field(default_factory=Line)
     by: dict[By, dict[str, Line]] = field(default_factory=lambda: {name: {} for name in COLUMNS})
     holdout: Holdout = field(default_factory=Holdout, compare=False)
     leaks: Leaks = field(default_factory=Leaks)
+    flaws: Flaws = field(default_factory=Flaws)
 
 
 def roll_up(bodies: Iterable[str]) -> Rollup:
@@ -67,7 +70,9 @@ def roll_up(bodies: Iterable[str]) -> Rollup:
     sheet, bodies = _Sheet(), iter(bodies)
     while sheet.add(islice(bodies, _AT_ONCE)):
         pass
-    rollup = Rollup(by={name: sheet.lines(name) for name in COLUMNS}, holdout=sheet.holdout, leaks=sheet.leaks)
+    by: dict[By, dict[str, Line]] = {name: sheet.lines(name) for name in COLUMNS}
+    rollup = Rollup(by=by, holdout=sheet.holdout, leaks=sheet.leaks, flaws=sheet.flaws)
+    rollup.flaws.count({feature: line.requests for feature, line in by["feature"].items()})
     for line in rollup.by["day"].values():
         rollup.total.merge(line)
     total, leaks = rollup.total, rollup.leaks
@@ -121,7 +126,7 @@ class _Sheet:
         self._values: dict[By, dict[_Value, int]] = {name: _Numbers(count()) for name in COLUMNS}
         self._tables: dict[By, _Integers] = {name: np.zeros((0, 0), np.int64) for name in COLUMNS}
         self._rare: dict[By, dict[_Value, Line]] = {name: {} for name in COLUMNS}
-        self.holdout, self.leaks = Holdout(), Leaks()
+        self.holdout, self.leaks, self.flaws = Holdout(), Leaks(), Flaws()
 
     def add(self, bodies: Iterable[str]) -> int:
         """Add events. Returns how many there were."""
@@ -138,7 +143,7 @@ class _Sheet:
         to_tenants, to_features, to_models, to_days = (values.append for values in batch.values)
         to_baseline, to_actual, to_outcome = batch.baseline.append, batch.actual.append, batch.outcome.append
         to_whose, to_sums, to_amounts = batch.whose.append, batch.sums.append, batch.amounts.append
-        add_to_holdout, look = self.holdout.add, self.leaks.look
+        add_to_holdout, look, look_for_flaws, hold = self.holdout.add, self.leaks.look, self.flaws.look, self.flaws.hold
         for number, body in enumerate(bodies):
             entry = load(body)
             priced, outcome = entry["bill"], entry["outcome"]
@@ -167,6 +172,11 @@ class _Sheet:
                 self._add_rare(entry)
             if remarkable(entry):
                 look(entry)
+                look_for_flaws(entry)
+            elif entry["fallbacks"]:
+                look_for_flaws(entry)
+            if "extra" in entry and entry["extra"].get("holdout"):
+                hold(entry["feature"])
             add_to_holdout(entry)
 
     def _add_rare(self, entry: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from thrift_plugins.report.reconcile import Pair, Reconciled
 from thrift_plugins.report.statement import Statement
-from thrift_plugins.report.terminal import money, shown
+from thrift_plugins.report.wording import money, shown
 
 _HEADS = ("tokens: ledger", "provider", "drift", "US dollars: ledger", "provider", "drift")
 

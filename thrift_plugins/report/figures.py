@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 from thrift_plugins.ledger import Line
+from thrift_plugins.ledger.flaws import KINDS, Arm
 from thrift_plugins.ledger.rollup import Rollup
 from thrift_plugins.report.files import Column, Row
+from thrift_plugins.report.soundness import Soundness
+from thrift_plugins.report.story import Story
 from thrift_plugins.report.truth import comparison_figures, leak_figures
+
+SCHEMA = 1
 
 COLUMNS = (
     Column("by", "text"),
@@ -27,16 +33,56 @@ COLUMNS = (
 """Of `rows`. In every row but those of tactics: baseline = saved + overhead + actual."""
 
 
-def figures(rollup: Rollup) -> dict[str, Any]:
+def figures(story: Story) -> dict[str, Any]:
     """The whole bill and its parts, each as `line_figures`, and what stands beside it."""
+    rollup, days = story.rollup, story.days
     return {
+        "schema": SCHEMA,
+        "days": None if days is None else [*days],
         "total": line_figures(rollup.total),
+        "waterfall": [
+            {"kind": step.kind, "tactic": step.tactic, "amount_nano": step.amount, "end_nano": step.end} for step in story.steps
+        ],
+        "check": {
+            "claimed_nano": story.check.claimed,
+            "measured_nano": story.check.measured,
+            "low_nano": story.check.low,
+            "high_nano": story.check.high,
+            "checked_share": story.check.share,
+            "agrees": story.check.agrees,
+        },
+        "quality": sound_figures(story.sound),
+        "quality_by_feature": {one.feature: sound_figures(one) for one in story.sound_by_feature},
+        "verdicts": [asdict(verdict) for verdict in story.verdicts],
+        "next": [
+            {"amount_nano": one.amount, "basis": one.basis, "what": one.what, "why": one.why} for one in story.actions
+        ],
         **{
             f"by_{name}": {value: line_figures(line) for value, line in lines.items()}
             for name, lines in rollup.by.items()
         },
         "holdout": [comparison_figures(row) for row in (rollup.holdout.total(), *rollup.holdout.rows())],
         "leaks": leak_figures(rollup.leaks),
+    }
+
+
+def sound_figures(one: Soundness) -> dict[str, Any]:
+    """Whole answers; `change` is that with the tactics less that without, as [value, low, high] or null."""
+    return {
+        "sound": one.sound,
+        "treated": _arm_figures(one.treated),
+        "left_alone": _arm_figures(one.held),
+        "change": None if one.change is None else [*one.change],
+    }
+
+
+def _arm_figures(arm: Arm) -> dict[str, Any]:
+    return {
+        "answers": arm.answers,
+        "sound": arm.sound,
+        **{kind: arm.flaws[kind] for kind in KINDS},
+        "escalated": arm.escalated,
+        "paid_nano": dict(arm.paid),
     }
 
 

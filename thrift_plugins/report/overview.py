@@ -2,61 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
-from thrift_plugins.ledger import Line
-from thrift_plugins.ledger.rollup import By, Rollup
-from thrift_plugins.report.terminal import money, notes, shown, waterfall
-from thrift_plugins.report.truth import compared, to_look_into
+from thrift_plugins.report.story import Story
+from thrift_plugins.report.tables import tables
+from thrift_plugins.report.terminal import drawn
+from thrift_plugins.report.truth import NO_HOLDOUT, notes, to_look_into
+from thrift_plugins.report.wording import less, money, percent, points, shown
 
-_HEADS = ("calls", "hits", "before", "after", "saved")
+NO_CALLS = "The ledger has no calls of that time."
 
 
-def print_overview(rollup: Rollup, *, most: int, console: Console) -> None:
+def print_overview(story: Story, *, most: int, console: Console) -> None:
     """Print a bill and its parts.
 
     Args:
         most: lines of each table: those that cost most, and the last days.
     """
-    if not rollup.by["day"]:
-        console.print("The ledger has no calls of that time.")
+    if story.days is None:
+        console.print(NO_CALLS)
         return
-    days = sorted(rollup.by["day"])
-    console.print(f"{days[0]} to {days[-1]}, days of UTC\n", highlight=False)
-    console.print(waterfall(rollup.total))
-    for name, lines in rollup.by.items():
-        console.print(_breakdown(name, lines, most))
-    console.print(compared(rollup.holdout, most), highlight=False)
-    for note in (*notes(rollup.total), *to_look_into(rollup.leaks)):
+    console.print(period(story) + "\n", highlight=False)
+    for line in headline(story):
+        console.print(line, highlight=False)
+    console.print()
+    for table in tables(story, most):
+        console.print(drawn(table))
+    for note in remarks(story):
         console.print(shown(note), highlight=False, markup=False)
 
 
-def _breakdown(name: By, lines: Mapping[str, Line], most: int) -> Table:
-    table = Table(title=f"By {name}", title_justify="left")
-    for head in (name, *_HEADS):
-        table.add_column(head, justify="left" if head == name else "right")
-    for value, line in islice(_ordered(name, lines), most):
-        table.add_row(Text(shown(value)), *_cells(line))
-    if len(lines) > most:
-        rest = Line()
-        for _, line in islice(_ordered(name, lines), most, None):
-            rest.merge(line)
-        table.add_section()
-        table.add_row(f"{len(lines) - most:,} more", *_cells(rest))
-    return table
+def period(story: Story) -> str:
+    """The days of a report."""
+    first, last = story.days or ("-", "-")
+    return f"{first} to {last}, days of UTC"
 
 
-def _ordered(name: By, lines: Mapping[str, Line]) -> Iterator[tuple[str, Line]]:
-    if name == "day":
-        return iter(sorted(lines.items(), reverse=True))
-    return iter(sorted(lines.items(), key=lambda item: (-item[1].baseline, item[0])))
+def headline(story: Story) -> Iterator[str]:
+    """Money and quality, a sentence each."""
+    total, check, digits = story.total, story.check, story.digits
+    yield (f"{money(total.baseline - total.actual, digits)} saved: {money(total.actual, digits)} paid instead of "
+           f"{money(total.baseline, digits)}, {less(total.saved_fraction)}.")  # fmt: skip
+    if check.measured is not None and check.low is not None and check.high is not None:
+        yield (f"The holdout measured {money(check.measured, digits)} ({money(check.low, digits)} to "
+               f"{money(check.high, digits)}), on {percent(check.share)} of the bill.")  # fmt: skip
+    treated, held, change = story.sound.treated, story.sound.held, story.sound.change
+    if treated.sound is None:
+        return
+    told = f"{percent(treated.sound, 2)} of the answers were whole"
+    if held.sound is not None:
+        told += f", {percent(held.sound, 2)} of those left alone"
+    if change is not None:
+        told += f": {points(change.value, 2)} points ({points(change.low, 2)} to {points(change.high, 2)})"
+    yield f"{told}."
 
 
-def _cells(line: Line) -> tuple[str, ...]:
-    hits = line.outcomes["hit"]
-    return f"{line.requests:,}", f"{hits:,}", money(line.baseline), money(line.actual), f"{line.saved_fraction:.1%}"
+def remarks(story: Story) -> Iterator[str]:
+    """What a reader should know, and look into."""
+    if not any(row.held for row in story.rollup.holdout.rows()):
+        yield NO_HOLDOUT
+    yield from notes(story.total)
+    yield from to_look_into(story.rollup.leaks)

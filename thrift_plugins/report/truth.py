@@ -1,4 +1,4 @@
-"""What stands beside a bill: the holdout's measure of what was saved, and what somebody should look into."""
+"""What stands beside a bill: how it was counted, and what somebody should look into, in sentences and as figures."""
 
 from __future__ import annotations
 
@@ -7,44 +7,32 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
-from thrift_plugins.ledger.holdout import Comparison, Holdout
+from thrift_plugins.ledger.holdout import Comparison
 from thrift_plugins.ledger.leaks import Leaks
-from thrift_plugins.report.terminal import money, shown
+from thrift_plugins.ledger.summary import Line
+from thrift_plugins.report.wording import money, shown
 
 _NAMED = 5
 """Features, models or errors that a line names."""
 
-
-def compared(holdout: Holdout, most: int) -> Table | str:
-    """The ledger's claim beside the holdout's, for each feature and model and for all that are known, as a table.
-
-    Args:
-        most: lines at most, the dearest first.
-
-    Returns:
-        A sentence where the holdout has no call.
-    """
-    rows = holdout.rows()
-    if not any(row.held for row in rows):
-        return "No call was in the holdout, so nothing but the ledger says what was saved (`ledger.holdout`)."
-    table = Table(title="Saved, as booked and as measured by the holdout (95 %)", title_justify="left")
-    for head in ("feature", "model", "calls", "held out", "booked", "corrected", "measured", "from", "to"):
-        table.add_column(head, justify="left" if head in ("feature", "model") else "right")
-    for row in rows[:most]:
-        table.add_row(Text(shown(row.feature)), Text(shown(row.model)), *_cells(row))
-    table.add_section()
-    table.add_row("all that are known", "", *_cells(holdout.total()), style="bold")
-    return table
+NO_HOLDOUT = "No call was in the holdout, so nothing but the ledger says what was saved (`ledger.holdout`)."
 
 
-def _cells(row: Comparison) -> tuple[str, ...]:
-    counts = (f"{row.treated:,}", f"{row.held:,}", money(row.booked))
-    if row.measured is None:
-        return (*counts, "", row.unknown, "", "")
-    return (*counts, *map(money, (row.corrected, *map(round, row.measured))))
+def notes(line: Line) -> Iterator[str]:
+    """What a reader of a bill should know about it."""
+    hits = line.outcomes["hit"]
+    yield f"{line.requests:,} calls, {hits:,} of them answered from the cache, {line.estimated:,} counted by our tokenizer."
+    if line.lost:
+        yield f"{line.lost:,} events were lost on their way into the ledger, and are in no sum."
+    if line.unpriced:
+        yield f"Not priced, and not in the sums: {', '.join(f'{model} ({count:,})' for model, count in line.unpriced.items())}."
+    if line.apart:
+        yield f"Beside the sums: {money(line.apart)} for priced models in calls that also had one without a price."
+    kinds: Counter[str] = Counter()
+    for what, count in line.fallbacks.items():
+        kinds[what.partition(" (")[0]] += count
+    for kind, count in kinds.most_common():
+        yield f"{count:,} x {kind}."
 
 
 def to_look_into(leaks: Leaks) -> Iterator[str]:

@@ -199,12 +199,28 @@ class EventLog(Protocol):
 
 
 class ScannedLog(EventLog, Protocol):
-    """An event log that can be read in any order, which is faster than in that of time."""
+    """An event log that can be read in any order, which is faster than in that of time, and followed while others write it."""
 
     def bodies(self, since: float = -inf, until: float = inf) -> Iterator[str]:
         """The JSON of every event that began at `since` or later and before `until`, in seconds since the epoch, streamed.
 
         In no order, each once. Events added meanwhile may or may not be seen.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        ...
+
+    def place(self, since: float) -> str:
+        """A place before every event that began at `since` or later, in seconds since the epoch; a few earlier ones may follow it.
+
+        Raises:
+            StoreUnavailable: it cannot be read.
+        """
+        ...
+
+    def after(self, place: str, limit: int) -> tuple[list[str], str]:
+        """The JSON of at most `limit` events that were added after a place, in that order, and the place after them.
 
         Raises:
             StoreUnavailable: it cannot be read.

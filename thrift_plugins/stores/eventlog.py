@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from math import inf
 from pathlib import Path
 from threading import Lock
@@ -21,6 +22,9 @@ _PAGE: Final = "SELECT event_id, at, body FROM events WHERE (at, event_id) > (?,
 # By row, not by time: a table is read fastest in the order in which it lies (the plus signs keep SQLite from the index of
 # times, and from sorting). Small pages stay in the processor's cache.
 _SCAN: Final = "SELECT rowid, body FROM events WHERE rowid > ? AND +at >= ? AND +at < ? ORDER BY rowid LIMIT 200"
+_PLACE: Final = "SELECT coalesce((SELECT min(rowid) - 1 FROM events WHERE at >= ?), (SELECT max(rowid) FROM events), 0)"
+_AFTER: Final = "SELECT rowid, body FROM events WHERE rowid > ? ORDER BY rowid LIMIT ?"
+_LAST: Final = "SELECT coalesce(max(rowid), 0) FROM events"
 # Off the hot path: losing an event is worse than waiting for it.
 _BUSY_TIMEOUT_S = 5.0
 
@@ -83,6 +87,17 @@ class SQLiteEventLog:
             yield from (body for _, body in page)
             last = page[-1][0]
 
+    def place(self, since: float) -> str:
+        """See `ScannedLog`."""
+        (row,) = self._file.run(lambda connection: connection.execute(_PLACE, (since,)).fetchone())
+        return str(row)
+
+    def after(self, place: str, limit: int) -> tuple[list[str], str]:
+        """See `ScannedLog`. In a file that was made anew, from its start."""
+        self._file.reopen_if_moved()
+        page = self._file.run(_added, int(place or 0), limit)
+        return [body for _, body in page], str(page[-1][0]) if page else place
+
     def close(self) -> None:
         """Let go of the file. It is opened again when the log is used again."""
         self._file.close()
@@ -93,6 +108,13 @@ class SQLiteEventLog:
 
 def _scanned(connection: sqlite3.Connection, *after: float) -> list[tuple[int, str]]:
     return connection.execute(_SCAN, after).fetchall()
+
+
+def _added(connection: sqlite3.Connection, last: int, limit: int) -> list[tuple[int, str]]:
+    page = connection.execute(_AFTER, (last, limit)).fetchall()
+    if not page and connection.execute(_LAST).fetchone()[0] < last:  # another file
+        page = connection.execute(_AFTER, (0, limit)).fetchall()
+    return page
 
 
 class MemoryEventLog:
@@ -125,6 +147,19 @@ class MemoryEventLog:
     def bodies(self, since: float = -inf, until: float = inf) -> Iterator[str]:
         """See `ScannedLog`."""
         return (body for _, at, body in self.rows() if since <= at < until)
+
+    def place(self, since: float) -> str:
+        """See `ScannedLog`."""
+        with self._lock:
+            times = [at for _, at, _ in self._rows.values()]
+        return str(next((number for number, at in enumerate(times) if at >= since), len(times)))
+
+    def after(self, place: str, limit: int) -> tuple[list[str], str]:
+        """See `ScannedLog`."""
+        first = int(place or 0)
+        with self._lock:
+            page = [body for _, _, body in islice(self._rows.values(), first, first + limit)]
+        return page, str(first + len(page))
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -16,6 +16,7 @@ from thrift_plugins.stores.redis_steps import Ask, Steps, run
 from thrift_plugins.stores.redis_wire import Word
 
 _PAGE: Final = 500
+_CLOCKS_APART: Final = 60.0  # seconds, at most
 
 
 class Waiting(NamedTuple):
@@ -130,6 +131,15 @@ class RedisEventLog(Asking):
     def bodies(self, since: float = -inf, until: float = inf) -> Iterator[str]:
         """See `ScannedLog`: of the events that wait."""
         return (event.body for event in self._all() if since <= event.at < until)
+
+    def place(self, since: float) -> str:
+        """See `ScannedLog`. Places begin with the server's time, in milliseconds: an event is appended after it began."""
+        return f"{max(0, int((since - _CLOCKS_APART) * 1000))}-0" if since > 0 else ""
+
+    def after(self, place: str, limit: int) -> tuple[list[str], str]:
+        """See `ScannedLog`. What a collector has moved meanwhile is not seen."""
+        page = self.take(limit, place)
+        return [event.body for event in page], page[-1].place if page else place
 
     def _all(self) -> Iterator[Waiting]:
         after = ""

@@ -90,7 +90,7 @@ def _figures(line: Traffic) -> dict[str, float | int]:
 def _print(held: Holdings, total: Traffic, parts: dict[Any, dict[str, Traffic]], most: int) -> None:
     from rich.console import Console
 
-    from thrift_plugins.report.terminal import money
+    from thrift_plugins.report.wording import money
 
     console = Console(highlight=False)
     ages = f", written {_span(held.newest)} to {_span(held.oldest)} ago" if held.entries else ""
@@ -129,7 +129,7 @@ def _table(name: str, lines: dict[str, Traffic], most: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from thrift_plugins.report.terminal import money
+    from thrift_plugins.report.wording import money
 
     table = Table(title=f"By {name}", title_justify="left")
     for head in (name, "calls", "hits", "hit rate", "saved"):
