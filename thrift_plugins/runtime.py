@@ -33,8 +33,8 @@ from thrift_plugins.tokens import Bounds
 from thrift_plugins.types import Json, Message, Request, Scope
 
 if TYPE_CHECKING:
-    from thrift_plugins.caching.semantic.embed import Embedder
     from thrift_plugins.semantic import SemanticCache
+    from thrift_plugins.text.embed import Embedder
 
 
 class Runtime:
