@@ -8,18 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from thrift_plugins.ledger.summary import is_call
-
-_TRUNCATED: Final = frozenset({"length", "max_tokens", "max_output_tokens", "incomplete", "model_length"})
-"""The words of the providers for an answer that was cut at the output limit, in small letters."""
-
-_REFUSED: Final = frozenset(
-    {
-        "refusal", "content_filter", "content_filtered", "safety", "guardrail_intervened", "recitation", "prohibited_content",
-        "blocklist", "spii", "error_toxic",
-    }
-)  # fmt: skip
-"""Their words for one that was refused or filtered."""
-
+from thrift_plugins.quality.flaws import REFUSED, TRUNCATED
 
 _PLAIN: Final = frozenset({"answered", "hit"})
 _WHOLE: Final = frozenset({"stop", "tool_calls", "end_turn", None})
@@ -92,9 +81,9 @@ class Leaks:
 
     def _ending(self, entry: Mapping[str, Any]) -> None:
         feature, ending = entry["feature"], (entry["finish_reason"] or "").lower()
-        if ending in _TRUNCATED:
+        if ending in TRUNCATED:
             self.truncated[feature] += 1
-        elif ending in _REFUSED:
+        elif ending in REFUSED:
             self.refused[feature] += 1
         match entry["outcome"]:
             case "error" if entry["error"] == "BudgetExceeded":
