@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,11 @@ import pytest
 from llama_index.core.base.llms.types import ChatMessage
 
 from tests import langchain_kit, llama_index_kit
+from tests.cli_kit import command, stranger
 from thrift_plugins import Budget, CacheConfig, Config, QualityConfig, Runtime, feedback, scope
+from thrift_plugins.errors import ConfigError
 from thrift_plugins.langchain import JudgeModel, ThriftChatModel
+from thrift_plugins.ledger import remarks
 from thrift_plugins.llama_index import JudgeModel as LlamaIndexJudgeModel
 from thrift_plugins.quality import AutoJudge, Calibration, Judge, LLMJudge, verdicts
 from thrift_plugins.testing import Answer, LoopbackProvider, WireRequest
@@ -241,3 +245,35 @@ def test_the_budgets_of_the_app_hold_for_what_is_compared_too(provider: Loopback
     assert remaining["all"] == sum(row.input_tokens + row.output_tokens for row in rows)
     assert len(rows) == 2
     runtime.close()
+
+
+def test_the_command_shows_verdicts_and_puts_a_tactic_on_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: LoopbackProvider
+):
+    stranger(monkeypatch, tmp_path)
+    (tmp_path / "thrift.toml").write_text('store = "answers.db"\n[quality]\nenabled = true\nshare = 1.0\n')
+    assert "Nothing was compared yet." in command("gate").output
+    runtime = Runtime("thrift.toml")
+    assert runtime.gate is not None
+    for number in range(40):
+        for rolled in runtime.gate.compared("routing", "faq", "worse", time.time() - 60 + number):
+            assert runtime.ledger is not None
+            runtime.ledger.append(remarks.rolled_back(*rolled))
+    runtime.close()
+    shown = command("gate", "--json", "gate.json").output
+    assert "routing is off for faq since" in shown
+    assert "are worse, 0 better" in " ".join(shown.split())
+    told = json.loads((tmp_path / "gate.json").read_text())
+    assert [(one["tactic"], one["feature"], one["verdict"]) for one in told["verdicts"]] == [
+        ("routing", "faq", "broken")
+    ]
+    refused = command("gate", "--allow", "budget", "--feature", "faq").exception
+    assert isinstance(refused, ConfigError)
+    assert str(refused) == "budget is not rolled back for faq; rolled back are: routing for faq"
+    assert "routing acts again for faq" in command("gate", "--allow", "routing", "--feature", "faq").output
+    assert "is off for" not in command("gate").output
+    after = Runtime("thrift.toml")
+    assert after.ledger is not None
+    assert verdicts(after.ledger.records()) == []
+    after.close()
+    assert "quality gate" in command("doctor").output

@@ -1,4 +1,4 @@
-"""The command line: `thrift-plugins replay`, `demo`, `report`, `export`, `reconcile`, `cache`, `ledger`, `router`, `budgets`, `doctor`.
+"""The command line: `thrift-plugins replay`, `demo`, `report`, `export`, `reconcile`, `cache`, `ledger`, `router`, `gate` and so on.
 
 `--help` loads neither framework.
 """
@@ -14,6 +14,7 @@ from thrift_plugins.cli.cache import cache
 from thrift_plugins.cli.demo import demo
 from thrift_plugins.cli.doctor import doctor
 from thrift_plugins.cli.export import export
+from thrift_plugins.cli.gate import gate
 from thrift_plugins.cli.ledger import ledger
 from thrift_plugins.cli.reconcile import reconcile
 from thrift_plugins.cli.replay import replay
@@ -41,6 +42,7 @@ app.command()(export)
 app.command()(reconcile)
 app.command()(doctor)
 app.command()(budgets)
+app.command()(gate)
 app.add_typer(cache)
 app.add_typer(ledger)
 app.add_typer(router)

@@ -119,9 +119,7 @@ class _Calls:
     def hold(self, group: int, size: int, cost: Nano) -> None:
         self._correct()
         self.sample.add(group, size, cost)
-        if self._enough() and (
-            self.sample.count > _GROWN * self._found_at[0] or self.guessed > _GROWN * self._found_at[1]
-        ):
+        if self._enough() and (self.sample.count > _GROWN * self._found_at[0] or self.guessed > _GROWN * self._found_at[1]):
             self._factor, self._found_at = self._correction(), (self.sample.count, self.guessed)
 
     def treat(self, size: int, baseline: Nano, actual: Nano, *, guessed: bool) -> None:
