@@ -33,7 +33,7 @@ from thrift_plugins.quality import (
 )
 from thrift_plugins.quality.calibration import calibrated
 from thrift_plugins.quality.flaws import flaws
-from thrift_plugins.quality.labelled import _settled
+from thrift_plugins.quality.labelled import settled
 from thrift_plugins.quality.traffic import Traffic
 from thrift_plugins.quality.trial import Limits, Trial
 from thrift_plugins.types import Message, Reply, Request, Scope, Tier, ToolCall, Usage
@@ -49,7 +49,7 @@ def said(text: str, **more: Any) -> Reply:
 
 def judged(judge: Judge, served: str | Reply, other: str | Reply, request: Request = REQUEST) -> str | None:
     first, second = (said(each) if isinstance(each, str) else each for each in (served, other))
-    return _settled(judge.judge(request, first, second))
+    return settled(judge.judge(request, first, second))
 
 
 # What may be said of a mean -----------------------------------------------------------------------------------------

@@ -94,8 +94,9 @@ def _print(config: Config, standings: list[Standing]) -> None:
     for one in standings:
         drop, most = (f"{one.drop:.1%}", f"{one.high:.1%}") if one.compared else ("", "")
         counts = (f"{count:,}" for count in (one.compared, one.worse, one.better))
-        where = Text(one.feature or "(none)")
-        table.add_row(one.tactic, where, one.verdict, *counts, drop, most, style=_STYLES[one.verdict])
+        table.add_row(
+            one.tactic, Text(one.feature or "(none)"), one.verdict, *counts, drop, most, style=_STYLES[one.verdict]
+        )
     console.print(table)
     for one in standings:
         where = one.feature or "calls without a feature"

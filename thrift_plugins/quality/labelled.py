@@ -33,7 +33,7 @@ def calibrate(judge: Judge, pairs: Iterable[Pair]) -> Calibration:
     counts = Counter[tuple[float, float]]()
     for pair in pairs:
         request = Request("calibration", 0.0, "", (Message("user", pair.question),))
-        said = _settled(judge.judge(request, _reply(pair.served), _reply(pair.other)))
+        said = settled(judge.judge(request, _reply(pair.served), _reply(pair.other)))
         if said is not None:
             counts[LOSS[pair.truth], LOSS[said]] += 1
     return calibrated(counts)
@@ -43,7 +43,7 @@ def _reply(text: str) -> Reply:
     return Reply(text, Usage(), finish_reason="stop")
 
 
-def _settled(judging: Judging) -> Judgement | None:
+def settled(judging: Judging) -> Judgement | None:
     """A judgement, with the judge's model asked here and now."""
     told: Reply | None = None
     while True:
