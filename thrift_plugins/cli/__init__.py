@@ -20,6 +20,7 @@ from thrift_plugins.cli.reconcile import reconcile
 from thrift_plugins.cli.replay import replay
 from thrift_plugins.cli.report import report
 from thrift_plugins.cli.router import router
+from thrift_plugins.cli.simulate import simulate
 from thrift_plugins.errors import ThriftError
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ app.command()(reconcile)
 app.command()(doctor)
 app.command()(budgets)
 app.command()(gate)
+app.command()(simulate)
 app.add_typer(cache)
 app.add_typer(ledger)
 app.add_typer(router)
