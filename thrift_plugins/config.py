@@ -274,7 +274,7 @@ class QualityConfig:
 
     def budget(self) -> Budget:
         """The budget of what is compared."""
-        return Budget.usd("quality", self.usd, window="day", warn=())
+        return Budget.usd("the quality gate", self.usd, window="day", warn=())
 
 
 @dataclass(frozen=True, slots=True)

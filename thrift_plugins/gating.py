@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from thrift_plugins.audited import Audits
 from thrift_plugins.caching.refusals import refusal
 from thrift_plugins.config import Config
+from thrift_plugins.errors import ConfigError
 from thrift_plugins.learnt import Learnt
 from thrift_plugins.prices import Prices
 from thrift_plugins.quality import AutoJudge, ExactJudge, Gate, JsonJudge, Judge, SimilarityJudge, Terms
@@ -32,9 +33,16 @@ def open_gate(
     Args:
         judge: one of the app's own.
         embedder: what the judge "similarity" reads answers with; None for the default.
+
+    Raises:
+        ConfigError: there is a judge, and no gate.
     """
     quality = settings.quality
     if not quality.enabled:
+        if judge is not None:
+            raise ConfigError(
+                "a judge has nothing to judge: set enabled = true under [quality], or QualityConfig(enabled=True)"
+            )
         return None
     terms = Terms(quality.margin, quality.share, rolls_back=quality.rolls_back)
     gate = Gate(terms, judge or _judge(quality.judge, embedder), refusing=refusal)

@@ -162,7 +162,7 @@ class Runtime:
         if self.learnt is not None and self.learnt.due():
             self.background.submit("learnt", self.learnt.exchange)
         if self._verdicts is not None and self._verdicts.due():
-            self.background.submit(f"verdicts at {now}", self._verdicts.exchange)
+            self.background.submit(f"verdicts {next(_exchanges)}", self._verdicts.exchange)
         return Request(
             id=recording.request_id if recording else f"{int(now * 1_000_000):014x}{_process_tag()}{next(_calls):08x}",
             at=now,
@@ -334,6 +334,7 @@ def _cache_policy(settings: CacheConfig) -> CachePolicy:
 logger = logging.getLogger("thrift_plugins")
 
 _calls = itertools.count()
+_exchanges = itertools.count()
 
 
 @functools.lru_cache(maxsize=1)

@@ -198,6 +198,22 @@ def test_a_hit_is_compared_with_a_fresh_answer(provider: LoopbackProvider):
     runtime.close()
 
 
+def test_answers_of_a_tactic_that_was_rolled_back_are_not_given_again_by_the_cache(provider: LoopbackProvider):
+    runtime = runtime_of(QualityConfig(enabled=True, share=1e-9), cache=CacheConfig(kinds=False))
+    ask = model_of("langchain", provider, runtime)
+    assert runtime.gate is not None
+    assert [ask("How many legs?") for _ in range(2)] == ["seven", "seven"]
+    runtime.gate.take(time.time(), "off", "routing", "", "a test says so")
+    assert [ask("How many legs?") for _ in range(2)] == ["eight", "eight"]
+    assert [row.model for row in provider.billed] == [CHEAP, STRONG]
+    runtime.close()
+
+
+def test_a_judge_without_a_gate_is_refused():
+    with pytest.raises(ConfigError, match="a judge has nothing to judge"):
+        Runtime(Config(store="memory:"), judge=AutoJudge())
+
+
 def test_workers_of_a_store_agree_and_a_new_one_knows(provider: LoopbackProvider, tmp_path: Path):
     url = str(tmp_path / "answers.db")
     first = runtime_of(store=url)

@@ -338,6 +338,17 @@ def test_others_hear_of_it_and_take_each_line_once():
     assert not first.allow("routing", "faq", 101.0)
 
 
+def test_what_breaks_by_what_several_processes_saw_is_booked_by_the_one_that_finds_it_so():
+    first, second, third = gate_of(), gate_of(), gate_of()
+    for number in range(1, 10):
+        for told in (first, third):
+            told.compared("routing", "faq", "worse", float(number))
+            second.merge(told.drain())
+    assert (first.off("faq"), second.off("faq"), third.off("faq")) == (set(), {"routing"}, set())
+    (rolled,) = second.answered(replace(REQUEST, at=100.0), (), held=False)[1]
+    assert (rolled.tactic, rolled.feature) == ("routing", "faq")
+
+
 def test_what_is_off_is_told_again_when_a_day_has_passed():
     gate = gate_of()
     break_it(gate)

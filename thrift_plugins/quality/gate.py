@@ -91,6 +91,7 @@ class Gate:
         self._traffic = Traffic()
         self._news: list[dict[str, Any]] = []
         self._told: dict[_Key, float] = {}
+        self._unbooked: list[Rolled] = []
         self._now = 0.0
         self.renew()
         renew_after_fork(self)
@@ -125,11 +126,10 @@ class Gate:
         with self._lock:
             self._now = max(self._now, request.at)
             before = self._traffic.answered(request, found, held=held)
-            rolled: list[Rolled] = []
             for feature, excess in self._traffic.excess():
                 self._tell(request.at, "excess", feature, excess)
-                rolled += self._complained(feature, excess, request.at)
-            return before, rolled
+                self._complained(feature, excess, request.at)
+            return before, self._rolled_back()
 
     def feedback(self, call: str, at: float, *, good: bool) -> str | None:
         """What a reader thinks of an answer. Returns its feature, None where another process has to know it."""
@@ -169,7 +169,8 @@ class Gate:
         with self._lock:
             self._now = max(self._now, at)
             self._tell(at, "judged", tactic, feature, loss, *self.limits)
-            return self._judged(tactic, feature, loss, self.limits, at)
+            self._judged(tactic, feature, loss, self.limits, at)
+            return self._rolled_back()
 
     def allow(self, tactic: str, feature: str, at: float) -> bool:
         """Take back that a tactic was rolled back; what is known of the feature begins anew. Returns whether it was."""
@@ -237,35 +238,40 @@ class Gate:
 
     # What follows ---------------------------------------------------------------------------------------------------
 
-    def _judged(self, tactic: str, feature: str, loss: float | None, limits: Limits, at: float) -> list[Rolled]:
+    def _judged(self, tactic: str, feature: str, loss: float | None, limits: Limits, at: float) -> None:
         if at <= self._begun.get(feature, 0.0):
-            return []
+            return
         trial = self._trial(tactic, feature, limits)
         if loss is None:
             trial.unjudged += 1
-            return []
+            return
         trial.judged(loss)
-        return self._settled(tactic, feature, trial, at)
+        self._settle(tactic, feature, trial, at)
 
-    def _complained(self, feature: str, excess: float, at: float) -> list[Rolled]:
+    def _complained(self, feature: str, excess: float, at: float) -> None:
         if at <= self._begun.get(feature, 0.0):
-            return []
+            return
         trial = self._trial(ALL, feature, self.limits)
         trial.complained(excess)
-        return self._settled(ALL, feature, trial, at)
+        self._settle(ALL, feature, trial, at)
 
-    def _settled(self, tactic: str, feature: str, trial: Trial, at: float) -> list[Rolled]:
+    def _settle(self, tactic: str, feature: str, trial: Trial, at: float) -> None:
+        """Take off what is broken, by whichever process's judgements; the one that finds it so books it."""
         if trial.verdict != "broken" or (tactic, feature) in self._off or not self.terms.rolls_back:
-            return []
+            return
         self._tell(at, "off", tactic, feature, trial.why)
         self._told[tactic, feature] = at
-        return [self._roll_back(tactic, feature, at, trial.why)]
+        self._roll_back(tactic, feature, at, trial.why)
+        self._unbooked.append(Rolled(tactic, feature, at, trial.why))
 
-    def _roll_back(self, tactic: str, feature: str, at: float, why: str) -> Rolled:
+    def _rolled_back(self) -> list[Rolled]:
+        rolled, self._unbooked = self._unbooked, []
+        return rolled
+
+    def _roll_back(self, tactic: str, feature: str, at: float, why: str) -> None:
         """Take a tactic off a feature. The others act on other calls now, so what is known of them there begins anew."""
         self._off[tactic, feature] = _Off(at, why)
         self._begin(feature, at, besides=tactic)
-        return Rolled(tactic, feature, at, why)
 
     def _allow(self, tactic: str, feature: str, at: float) -> bool:
         known = self._off.get((tactic, feature))
