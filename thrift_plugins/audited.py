@@ -25,7 +25,12 @@ logger = logging.getLogger("thrift_plugins")
 PAYS: Final[Mapping[str, str]] = {ALL: "quality", "semantic": "cache"}
 """On whose bill a shadow is, where that is not the tactic's own."""
 
-NO_ROOM: Final = (BudgetExceeded, UnknownModelPrice, StoreError)
+
+class NoRoom(Exception):
+    """A budget has room for a part of an answer only."""
+
+
+NO_ROOM: Final = (BudgetExceeded, UnknownModelPrice, StoreError, NoRoom)
 """What keeps a shadow from being asked."""
 
 
@@ -82,7 +87,7 @@ class Audit:
             before, rolled = gate.answered(request, self._booking.flaws, held=self.held)
             aim = None if self.held else gate.draw(request, touched, reply)
         except Exception as error:  # noqa: BLE001  a judge may be the app's own; its bugs are no reason to lose an answer
-            logger.warning("quality: an answer could not be looked at: %r", error)
+            logger.warning("quality: an answer could not be looked at (%s)", type(error).__name__)
             return
         if before is not None:
             yield Append(rephrased(before, request))
@@ -135,7 +140,7 @@ class Comparison:
         usage = NO_USAGE
         try:
             if call.imposed:
-                raise RuntimeError("there is no room in the budget for the judge's answer")
+                raise NoRoom
             usage = self.booking.sent(tier, call.as_sent)
             reply: Reply = yield consult
             usage = self.booking.measured(reply, tier, call.as_sent)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from thrift_plugins.audited import NO_ROOM, PAYS, Audit, Audits, Comparison, tell, unasked
+from thrift_plugins.audited import NO_ROOM, PAYS, Audit, Audits, Comparison, NoRoom, tell, unasked
 from thrift_plugins.budgeting import OutputPolicy, is_cut
 from thrift_plugins.cached import Cached, Hit
 from thrift_plugins.caching import CachePolicy
@@ -174,6 +174,7 @@ class Engine:
         try:
             other = yield from attempts.once(decision)
         except NO_ROOM:
+            gate.unasked(aim, feature, request.at)
             return
         if other is None:
             return
@@ -340,9 +341,9 @@ class _Attempts:
         call, tier = self._call(decision), self.tiers[decision.tier]
         planned = call.imposed
         yield from self._reserve(call, tier)
-        if call.imposed and not planned:  # there is no room for a whole answer
+        if call.imposed and not planned:
             yield from self._settle(tier, NO_USAGE)
-            return None
+            raise NoRoom
         attempt = yield from self._ask(call, tier, may_go_on=False)
         error = attempt.error
         if error is not None:

@@ -135,6 +135,8 @@ def test_what_is_compared_costs_no_more_than_its_budget_and_nobody_waits_or_hear
     provider.wait_idle()
     time.sleep(0.2)
     runtime.close()
+    assert runtime.gate is not None
+    assert sum(standing.unasked for standing in runtime.gate.standings()) == 12
     spent = sum(-sum(entry["bill"]["overheads"].values()) for entry in lines(runtime))
     assert spent <= 200_000
 

@@ -103,6 +103,9 @@ def _print(config: Config, standings: list[Standing]) -> None:
         if one.off_since:
             since = datetime.fromtimestamp(one.off_since, UTC)
             console.print(Text(f"{one.tactic} is off for {where} since {since:%Y-%m-%d %H:%M} UTC: {one.why}."))
+        elif one.unasked:
+            why = "no room in the budget of quality.usd (a limit on the answers of your models makes some), or no price"
+            console.print(Text(f"{one.tactic} for {where}: {one.unasked:,} answers were not compared, {why}."))
         elif one.unjudged:
             console.print(
                 Text(f"{one.tactic} for {where}: {one.unjudged:,} answers could not be judged; see README on judges.")

@@ -172,6 +172,12 @@ class Gate:
             self._judged(tactic, feature, loss, self.limits, at)
             return self._rolled_back()
 
+    def unasked(self, tactic: str, feature: str, at: float) -> None:
+        """There was no room in the budget for a comparison."""
+        with self._lock:
+            self._tell(at, "unasked", tactic, feature)
+            self._trial(tactic, feature, None).unasked += 1
+
     def allow(self, tactic: str, feature: str, at: float) -> bool:
         """Take back that a tactic was rolled back; what is known of the feature begins anew. Returns whether it was."""
         with self._lock:
@@ -226,6 +232,8 @@ class Gate:
                 self._judged(tactic, feature, loss, Limits(holds_below, broken_above), at)
             case "excess", [feature, excess]:
                 self._complained(feature, excess, at)
+            case "unasked", [tactic, feature]:
+                self._trial(tactic, feature, None).unasked += 1
             case "feedback", [call, good]:
                 self._traffic.feedback(call, good=good)
             case "off", [tactic, feature, why]:
@@ -291,8 +299,10 @@ class Gate:
             name: frozenset(tactic for tactic, where in self._off if where == name) for name in features
         }
 
-    def _trial(self, tactic: str, feature: str, limits: Limits) -> Trial:
+    def _trial(self, tactic: str, feature: str, limits: Limits | None) -> Trial:
+        """The trial of a tactic, with these limits; None where nothing is judged."""
         trial = self._trials.get((tactic, feature))
+        limits = limits or (trial.limits if trial else self.limits)
         if trial is None or trial.limits != limits:  # with another judge, what the last one has seen says nothing
             trial = self._trials[tactic, feature] = self._new(tactic, limits)
             if len(self._trials) > _MOST_TRIALS:

@@ -36,6 +36,7 @@ class Standing:
         verdict: "holds": the drop is below the margin; "broken": it is above; or that it is not known yet.
         compared: answers that were compared with what would have been answered without the tactic.
         unjudged: answers of which the judge could not say anything.
+        unasked: answers that were drawn, and for which there was no room in the budget.
         drop: of those that were compared, as the judge sees it.
         low: lower bound of that, right at all times with a chance of 95 %.
         high: upper bound.
@@ -53,6 +54,7 @@ class Standing:
     same: int
     worse: int
     unjudged: int
+    unasked: int
     drop: float
     low: float
     high: float
@@ -72,7 +74,7 @@ class Trial:
 
     def __init__(self, limits: Limits, complaints: float | None = None) -> None:
         self.limits = limits
-        self.unjudged = 0
+        self.unjudged = self.unasked = 0
         alarms = FALSE_ALARMS if complaints is None else FALSE_ALARMS / 2
         self._counts: Counter[float] = Counter()
         self._drop = Excess(limits.broken_above, alarms, anew=_ANEW)
@@ -116,7 +118,7 @@ class Trial:
         drop = (counts[1.0] - counts[-1.0]) / total if total else 0.0
         watched = self._complaints is not None and self._complaints.count > 0
         return Standing(
-            tactic, feature, self._verdict, total, counts[-1.0], counts[0.0], counts[1.0], self.unjudged,
+            tactic, feature, self._verdict, total, counts[-1.0], counts[0.0], counts[1.0], self.unjudged, self.unasked,
             drop, *mean_bounds(counts), complaints=self._mean_complaint() if watched else None, why=self.why,
         )  # fmt: skip
 
