@@ -14,7 +14,7 @@ from llama_index.core.base.llms.types import ChatMessage
 
 from tests import langchain_kit, llama_index_kit
 from tests.cli_kit import command, stranger
-from thrift_plugins import Budget, CacheConfig, Config, QualityConfig, Runtime, feedback, scope
+from thrift_plugins import Budget, CacheConfig, Config, OutputConfig, QualityConfig, Runtime, feedback, scope
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.langchain import JudgeModel, ThriftChatModel
 from thrift_plugins.ledger import remarks
@@ -185,6 +185,29 @@ def test_a_model_judges_prose_in_both_orders_and_its_cost_is_booked(provider: Lo
     (shadow,) = [entry for entry in lines(runtime) if entry["extra"]["quality"]["what"] == "judged"]
     assert [reason for _, reason, *_ in shadow["overheads"]] == ["judge", "judge", "shadow"]
     assert shadow["extra"]["quality"]["judge"] == "auto+llm:gpt-4.1-mini"
+
+
+@FRAMEWORKS
+def test_where_several_have_acted_the_others_are_left_as_they_were(provider: LoopbackProvider, framework: str):
+    runtime = runtime_of(output=OutputConfig(mode="soft", words=20))
+    ask = model_of(framework, provider, runtime)
+    for number in range(9):
+        ask(f"Is it {number}?")
+        until(lambda number=number: compared(runtime) == number + 1)
+    runtime.close()
+    seen = set()
+    for line in lines(runtime):
+        if line["extra"]["quality"]["what"] != "judged":
+            continue
+        aim, number = line["extra"]["quality"]["told"][0], lines(runtime).index(line)
+        served, shadow = [request for request in provider.requests if f"Is it {number}?" in request.last_user]
+        assert (served.model, "20 words" in served.last_user) == (CHEAP, True)
+        seen.add(aim)
+        assert (shadow.model, "20 words" in shadow.last_user) == {
+            "routing": (STRONG, True), "budget": (CHEAP, False), "all": (STRONG, False),
+        }[aim]  # fmt: skip
+        assert [tactic for tactic, *_ in line["overheads"]] == ["quality" if aim == "all" else aim]
+    assert seen
 
 
 def test_a_hit_is_compared_with_a_fresh_answer(provider: LoopbackProvider):

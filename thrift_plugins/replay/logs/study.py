@@ -63,7 +63,7 @@ class Study:
         cached: calls that a cache of theirs has answered already; they are in no sum.
         wordless: calls of which the log has no prompt or no answer: nothing could have been answered for them.
         compared: what a hit would have given, beside what was answered then.
-        routable: by model, what the rules would send to `cheaper`.
+        could: what the rules would send to `cheaper`.
         sample: some of those, drawn by chance.
     """
 
@@ -82,7 +82,6 @@ class Study:
     tenants: int = 0
     compared: Counter[Judgement] = field(default_factory=Counter)
     cheaper: str = ""
-    routable: Counter[str] = field(default_factory=Counter)
     could: Routable = field(default_factory=Routable)
     sample: list[Logged] = field(default_factory=list)
 
@@ -224,7 +223,6 @@ class _Router:
         if self._rules.decide(turn_of(request), tiers, 1).tier:
             return
         could = self._found.could
-        self._found.routable[call.model] += 1
         could.calls += 1
         could.bill += self._prices.cost(call.model, call.usage, at=call.at)
         could.cheaper += self._prices.cost(cheap, call.usage, at=call.at)
