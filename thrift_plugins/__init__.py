@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         FeatureConfig,
         LedgerConfig,
         OutputConfig,
+        QualityConfig,
         RoutingConfig,
         SemanticConfig,
     )
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
         UnknownModelPrice,
         UnsupportedByTier,
     )
-    from thrift_plugins.runtime import Runtime
+    from thrift_plugins.runtime import Runtime, feedback
 
 __version__ = "0.1.0"
 
@@ -47,6 +48,7 @@ _HOMES = {
     "FeatureConfig": "config",
     "LedgerConfig": "config",
     "OutputConfig": "config",
+    "QualityConfig": "config",
     "RoutingConfig": "config",
     "Runtime": "runtime",
     "SemanticConfig": "config",
@@ -58,6 +60,7 @@ _HOMES = {
     "TraceError": "errors",
     "UnknownModelPrice": "errors",
     "UnsupportedByTier": "errors",
+    "feedback": "runtime",
 }
 
 __all__ = [
@@ -69,6 +72,7 @@ __all__ = [
     "FeatureConfig",
     "LedgerConfig",
     "OutputConfig",
+    "QualityConfig",
     "RoutingConfig",
     "Runtime",
     "SemanticConfig",
@@ -81,6 +85,7 @@ __all__ = [
     "UnknownModelPrice",
     "UnsupportedByTier",
     "current_scope",
+    "feedback",
     "fresh",
     "route",
     "run",

@@ -206,12 +206,15 @@ async def _astarted(flow: Flow, do: Callable[[Effect], Awaitable[Any]]) -> Call 
 
 
 def finish(flow: Flow, parts: Parts, reply: Reply | None, error: BaseException | None) -> None:
-    """Run a flow that `start` left at its call to its end; the error has been shown to the app already."""
+    """Run a flow that `start` left at its call to its end; the error has been shown to the app already.
+
+    Nothing is asked anew after it: the end of a stream may be told by the garbage collector, which must wait for nobody.
+    """
     steps = _ended(flow, reply, error)
     with _shown_already(error):
         while (effect := steps.take()) is not None:
             try:
-                steps.result(perform(parts, effect))
+                steps.result(None if isinstance(effect, Renew) else perform(parts, effect))
             except BaseException as failed:  # noqa: BLE001
                 steps.error(failed)
 
@@ -222,7 +225,7 @@ async def afinish(flow: Flow, parts: Parts, reply: Reply | None, error: BaseExce
     with _shown_already(error):
         while (effect := steps.take()) is not None:
             try:
-                steps.result(await aperform(parts, effect))
+                steps.result(None if isinstance(effect, Renew) else await aperform(parts, effect))
             except BaseException as failed:  # noqa: BLE001
                 steps.error(failed)
 

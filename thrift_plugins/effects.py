@@ -11,6 +11,7 @@ from thrift_plugins.budgeting import Plan
 from thrift_plugins.caching import Admission
 from thrift_plugins.caching.flights import Flight, Landing
 from thrift_plugins.ledger.event import Event
+from thrift_plugins.quality import Consult
 from thrift_plugins.stores.accounts import Hold
 from thrift_plugins.stores.base import Claim
 from thrift_plugins.tries import Tries, counting
@@ -211,7 +212,7 @@ class Replay(NamedTuple):
 
 
 class Renew(NamedTuple):
-    """Run a flow in the background, which asks anew for the answer kept under `key`; give nothing."""
+    """Run a flow in the background, which asks anew for an answer: for that kept under `key`, or to compare; give nothing."""
 
     key: str
     flow: Flow
@@ -240,6 +241,7 @@ Effect: TypeAlias = (
     | Call
     | Replay
     | Renew
+    | Consult
     | Append
 )
 Flow: TypeAlias = Generator[Effect, Any, None]

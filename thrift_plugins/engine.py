@@ -13,20 +13,24 @@ asynchronously, whole or streamed. Whatever ends a call, the generator books it 
     verify                            a rejected cheap answer: the next tier up
     cache: keep, land                 whoever waits for the same answer gets it
     append one ledger event
+    gate: now and then, the same once more without a tactic, in the background, to compare the answers
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from thrift_plugins.audited import NO_ROOM, PAYS, Audit, Audits, Comparison, NoRoom, tell, unasked
 from thrift_plugins.budgeting import OutputPolicy, is_cut
 from thrift_plugins.cached import Cached, Hit
 from thrift_plugins.caching import CachePolicy
 from thrift_plugins.effects import Append, Call, Effect, Flow, Renew, Replay
 from thrift_plugins.errors import BudgetExceeded, ThriftError, UnknownModelPrice
-from thrift_plugins.ledger.booking import Booking
+from thrift_plugins.ledger.booking import RENEWAL, Booking, Unasked
+from thrift_plugins.quality import ALL
+from thrift_plugins.quality.judge import LOSS
 from thrift_plugins.routing import Conversations, Router, forced, input_billed, recoverable, rejects, turn_of
 from thrift_plugins.spending import Purse, Spending
 from thrift_plugins.tries import Lost, Tries
@@ -47,6 +51,8 @@ class Engine:
         output: the budgets of how long answers may be.
         holdout: whether a call is left alone by every tactic, so that it can be seen what they are worth.
         conversations: keeps each where it costs least.
+        audits: the quality gate.
+        off: the tactics that were taken out of it.
     """
 
     cache: CachePolicy | None = None
@@ -58,6 +64,14 @@ class Engine:
     output: OutputPolicy | None = None
     holdout: Callable[[Request], bool] | None = None
     conversations: Conversations | None = None
+    audits: Audits | None = None
+    off: frozenset[str] = frozenset()
+
+    def without(self, tactics: frozenset[str]) -> Engine:
+        """The same app, without some of the tactics."""
+        names = OFF.keys() if ALL in tactics else tactics & OFF.keys()
+        switched = {policy: value for name in names for policy, value in OFF[name].items()}
+        return replace(self, **switched, off=self.off | tactics)
 
     def call(
         self, request: Request, tiers: Sequence[Tier], baseline: int, *, dialect: str, streamed: bool = False
@@ -81,6 +95,21 @@ class Engine:
         held = self.holdout is not None and self.holdout(request)
         if held:
             booking.held_out()
+        audit = self.audits.of(request, booking, held=held) if self.audits else None
+        engine = self.without(audit.off) if audit and audit.off else self
+        yield from engine._call(request, tiers, baseline, booking, audit, held=held, streamed=streamed)  # noqa: SLF001
+
+    def _call(
+        self,
+        request: Request,
+        tiers: Sequence[Tier],
+        baseline: int,
+        booking: Booking,
+        audit: Audit | None,
+        *,
+        held: bool,
+        streamed: bool,
+    ) -> Flow:
         cached = None if held else self._cached(request, booking, streamed=streamed)
         try:
             insisted = _insisted(request, tiers, booking)
@@ -97,17 +126,70 @@ class Engine:
         booking.routed(decision)
         if hit is None:
             attempts = self._attempts(request, tiers, cached, booking, held=held)
-            attempts.talk = self.conversations
-            yield from attempts.make(decision, tiers[baseline])
+            attempts.talk, attempts.audit = self.conversations, audit
+            reply, touched = yield from attempts.make(decision, tiers[baseline])
+            decision = attempts.decision or decision
         else:
             if hit.stale_key is not None:
-                yield Renew(hit.stale_key, self._renewal(request, tiers, baseline, dialect))
+                yield Renew(hit.stale_key, self._renewal(request, tiers, baseline, booking.dialect))
+            if audit:
+                audit.look(hit.reply)
             yield from _replay(hit, decision, booking)
+            reply, touched = hit.reply, _HITS.get(hit.kind, frozenset())
+        if audit:
+            asked = None if hit else decision
+            yield from audit.answered(
+                reply,
+                touched & OFF.keys(),
+                lambda aim: self._shadow(request, tiers, baseline, booking.dialect, aim, reply, asked),
+            )
+
+    def _shadow(
+        self,
+        request: Request,
+        tiers: Sequence[Tier],
+        baseline: int,
+        dialect: str,
+        aim: str,
+        served: Reply,
+        asked: Decision | None,
+    ) -> Flow:
+        """The flow of a call that nobody asked for: what would have been answered without a tactic, beside what was.
+
+        Args:
+            aim: the tactic.
+            asked: who was asked, None where nobody was.
+        """
+        audits = self.audits
+        if audits is None:
+            return
+        bare = replace(self.without(frozenset({aim})), cache=None, conversations=None, purse=audits.purse)
+        request = unasked(request)
+        gate, feature = audits.gate, request.scope.feature
+        why = Unasked(PAYS.get(aim, aim), "shadow", {"quality": {"what": "failed", "told": [aim, feature]}})
+        booking = Booking(request, tiers[baseline], dialect, self.standing, unasked=why)
+        decision = _insisted(request, tiers, booking) or (asked if bare.router is not None else None)
+        decision = replace(decision or bare._route(request, tiers, baseline, booking), alternatives=())  # noqa: SLF001
+        attempts = bare._attempts(request, tiers, None, booking)  # noqa: SLF001
+        try:
+            other = yield from attempts.once(decision)
+        except NO_ROOM:
+            gate.unasked(aim, feature, request.at)
+            return
+        if other is None:
+            return
+        judgement = yield from Comparison(audits, aim, request, booking).judged(served, other)
+        loss = None if judgement is None else LOSS[judgement]
+        told = {"what": "judged", "told": [aim, feature, loss, *gate.limits], "judge": gate.judge.name}
+        yield Append(
+            booking.of_our_own(why._replace(extra={"quality": told}), "answered", tiers[decision.tier], other.usage)
+        )
+        yield from tell(gate.compared(aim, feature, judgement, request.at))
 
     def _renewal(self, request: Request, tiers: Sequence[Tier], baseline: int, dialect: str) -> Flow:
         """The flow of a call that nobody asked for: a stale answer is asked for anew, unless somebody does already."""
         request = replace(request, id=f"{request.id}-renewal", baseline_usage=None)
-        booking = Booking(request, tiers[baseline], dialect, self.standing, renewal=True)
+        booking = Booking(request, tiers[baseline], dialect, self.standing, unasked=RENEWAL)
         cached = self._cached(request, booking, streamed=False)
         try:
             if cached is None or not (yield from cached.lead()):
@@ -129,8 +211,8 @@ class Engine:
         if self.cache is None:
             return None
         shorter = self.output.signature(request) if self.output else ""
-        if shorter:
-            request = replace(request, identity=f"{request.identity} {shorter}")
+        if shorter or self.off:  # answers that a tactic has given which harms them are no answers any more
+            request = replace(request, identity=" ".join([request.identity, shorter, *sorted(self.off)]))
         try:
             admission = self.cache.admit(request)
         except Exception as error:  # noqa: BLE001  a rule may be the app's own; its bugs must not stop the call
@@ -156,6 +238,22 @@ class Engine:
             except Exception as error:  # noqa: BLE001  a router may be the app's own; its bugs must not stop the call
                 booking.fallback(f"routing: policy failed ({type(error).__name__}), baseline asked")
         return Decision(baseline, tiers[baseline].name, "baseline")
+
+
+OFF: Final[Mapping[str, Mapping[str, Any]]] = {
+    "cache": {"cache": None},
+    "semantic": {"semantic": False},
+    "routing": {"router": None, "conversations": None},
+    "budget": {"output": None},
+}
+"""What each tactic that changes answers is without. The quality gate compares these, and may take them off."""
+
+_HITS: Final[Mapping[str, frozenset[str]]] = {
+    "exact": frozenset({"cache"}),
+    "stale": frozenset({"cache"}),
+    "semantic": frozenset({"semantic"}),
+}
+"""The tactic that has given an answer of a kind. One that is shared with a call under way is that call's own."""
 
 
 def _insisted(request: Request, tiers: Sequence[Tier], booking: Booking) -> Decision | None:
@@ -220,17 +318,41 @@ class _Attempts:
     booking: Booking
     held: bool
     talk: Conversations | None = None
+    audit: Audit | None = None
+    decision: Decision | None = None
+    planned: bool = False
 
-    def make(self, decision: Decision, baseline: Tier) -> Flow:
-        """Ask, keep, book."""
+    def make(self, decision: Decision, baseline: Tier) -> Generator[Effect, Any, tuple[Reply, frozenset[str]]]:
+        """Ask, keep, book. Gives the answer, and the tactics that have touched it."""
         reply, tier = yield from self._answer(decision)
+        if self.audit:
+            self.audit.look(reply)
         if self.talk is not None and len(self.tiers) > 1:
             self.talk.learn(self.request, tier, baseline, reply.usage)
         try:
             if self.cached:
                 yield from self.cached.answered(reply)
         finally:
-            yield Append(self.booking.answered(reply, tier))
+            event = self.booking.answered(reply, tier)
+            yield Append(event)
+        touched = frozenset(patch.tactic for patch in event.patches)
+        return reply, touched | {"budget"} if self.planned else touched
+
+    def once(self, decision: Decision) -> Generator[Effect, Any, Reply | None]:
+        """Ask one tier, whole or not at all. Gives None where its answer says nothing; raises where it cannot be asked."""
+        call, tier = self._call(decision), self.tiers[decision.tier]
+        planned = call.imposed
+        yield from self._reserve(call, tier)
+        if call.imposed and not planned:
+            yield from self._settle(tier, NO_USAGE)
+            raise NoRoom
+        attempt = yield from self._ask(call, tier, may_go_on=False)
+        error = attempt.error
+        if error is not None:
+            yield Append(self.booking.ended(error, tier, attempt.usage))
+            if not isinstance(error, Exception):
+                raise error
+        return attempt.reply
 
     def _answer(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply, Tier]]:
         """Ask the tier chosen, and those above it while one fails or its answer cannot stand."""
@@ -242,6 +364,7 @@ class _Attempts:
             yield from _refused(error, self.cached, self.booking)
             raise
         while True:
+            self.decision, self.planned = decision, call.plan is not None
             attempt = yield from self._ask(call, tier, may_go_on=bool(left))
             tier = attempt.tier
             try:

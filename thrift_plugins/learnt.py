@@ -23,7 +23,7 @@ from thrift_plugins.stores.forks import renew_after_fork
 logger = logging.getLogger("thrift_plugins")
 
 CHANNEL: Final = "learnt"
-"""The feed of the store that it goes through."""
+"""The feed of what is learnt of prompts and answers."""
 
 _EVERY: Final = 600.0
 _LIVES: Final = 7 * 86_400.0
@@ -50,10 +50,22 @@ class Learnt:
     Args:
         store: the app's store.
         learners: who learns, by the name under which the others know them.
+        channel: the feed of the store that it goes through.
+        every: seconds between two exchanges.
+        lives: seconds for which a record is there for others.
     """
 
-    def __init__(self, store: Store, learners: Mapping[str, Learner]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        learners: Mapping[str, Learner],
+        *,
+        channel: str = CHANNEL,
+        every: float = _EVERY,
+        lives: float = _LIVES,
+    ) -> None:
         self._store, self._learners = store, dict(learners)
+        self._channel, self._every, self._lives = channel, every, lives
         self._cursor = ""
         self._next = 0.0
         self.renew()
@@ -66,11 +78,11 @@ class Learnt:
         self._unsent: list[dict[str, str]] = []
 
     def due(self) -> bool:
-        """Whether it is time for an exchange: at first, and then every ten minutes. Says so once."""
+        """Whether it is time for an exchange: at first, and then every so often. Says so once."""
         now = time.monotonic()
         if now < self._next:
             return False
-        self._next = now + _EVERY
+        self._next = now + self._every
         return True
 
     def exchange(self) -> None:
@@ -79,13 +91,14 @@ class Learnt:
             return
         try:
             with suppress(StoreError):
-                self._take()
+                self.take()
             self._tell()
         finally:
             self._lock.release()
 
-    def _take(self) -> None:
-        while page := self._store.since(CHANNEL, self._cursor, _AT_ONCE):
+    def take(self) -> None:
+        """Take in what others have learnt. Raises `StoreError`."""
+        while page := self._store.since(self._channel, self._cursor, _AT_ONCE):
             for cursor, record in page:
                 self._cursor = cursor
                 try:
@@ -108,5 +121,5 @@ class Learnt:
             self._unsent = [*self._unsent, news][-_UNSENT:]
         if self._unsent:
             with suppress(StoreError):
-                self._store.publish(CHANNEL, orjson.dumps({"by": self._name, "news": self._unsent}), _LIVES)
+                self._store.publish(self._channel, orjson.dumps({"by": self._name, "news": self._unsent}), self._lives)
                 self._unsent = []

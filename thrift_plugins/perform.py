@@ -29,6 +29,7 @@ from thrift_plugins.effects import (
 )
 from thrift_plugins.errors import StoreUnavailable
 from thrift_plugins.ledger import Ledger
+from thrift_plugins.quality import Consult
 from thrift_plugins.stores.accounts import Accounts, Grant, Orphan
 from thrift_plugins.stores.base import Claim, Store
 
@@ -174,6 +175,7 @@ _DO: Mapping[type, Callable[[Parts, Any], Any]] = {
     Reserve: _reserve,
     Settle: _settle,
     Reap: _reap,
+    Consult: lambda _, effect: effect.asker.ask(effect.prompt),
     Append: _append,
 }
 
@@ -190,5 +192,6 @@ _ADO: Mapping[type, Callable[[Parts, Any], Awaitable[Any]]] = {
     Reserve: _areserve,
     Settle: _asettle,
     Reap: _areap,
+    Consult: lambda _, effect: effect.asker.aask(effect.prompt),
 }
 """The others do not block."""

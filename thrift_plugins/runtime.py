@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,9 @@ from thrift_plugins.config import CacheConfig, Config, OutputConfig, RoutingConf
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.forgetting import Forgetting
+from thrift_plugins.gating import open_gate, shared
 from thrift_plugins.learnt import Learner, Learnt
-from thrift_plugins.ledger import Ledger, Observer
+from thrift_plugins.ledger import Ledger, Observer, remarks
 from thrift_plugins.ledger.holdout import in_holdout
 from thrift_plugins.prices import Prices
 from thrift_plugins.routing import Conversations, LearnedRouter, Router, RuleRouter
@@ -33,8 +35,9 @@ from thrift_plugins.tokens import Bounds
 from thrift_plugins.types import Json, Message, Request, Scope
 
 if TYPE_CHECKING:
-    from thrift_plugins.caching.semantic.embed import Embedder
+    from thrift_plugins.quality import Gate, Judge
     from thrift_plugins.semantic import SemanticCache
+    from thrift_plugins.text.embed import Embedder
 
 
 class Runtime:
@@ -48,6 +51,7 @@ class Runtime:
         accounts: an open store for the accounts of budgets, over `config.budget_url`.
         embedder: what reads questions for the semantic tier, over `config.cache.semantic.embedder`; for one of your framework's
             see `LangChainEmbedder` and `LlamaIndexEmbedder`.
+        judge: compares answers for the quality gate, over `config.quality.judge`.
         prices: model to rates in US dollars per million tokens, over those in `config`.
         clock: seconds since the epoch.
         standing: what is out of order for every call, for the ledger.
@@ -66,6 +70,7 @@ class Runtime:
         event_log: EventLog | None = None,
         accounts: Accounts | None = None,
         embedder: Embedder | None = None,
+        judge: Judge | None = None,
         prices: Mapping[str, Mapping[str, float]] | None = None,
         clock: Clock = time.time,
         standing: tuple[str, ...] = (),
@@ -84,6 +89,8 @@ class Runtime:
         self.accounts = self._open_accounts(accounts)
         bounds, output = Bounds(), _output_policy(settings.output)
         self.purse = Purse(tuple(settings.budgets), self.prices, bounds) if settings.budgets else None
+        audits = open_gate(settings, judge, embedder, prices=self.prices, bounds=bounds)
+        self.gate: Gate | None = audits.gate if audits else None
         self.engine = Engine(
             cache=policy,
             router=(router or _router(settings.routing)) if settings.routing.enabled else None,
@@ -94,9 +101,11 @@ class Runtime:
             output=output,
             holdout=_holdout(settings),
             conversations=Conversations(self.prices) if settings.routing.enabled and settings.routing.pin else None,
+            audits=audits,
         )
         self.background = Background()
         self.learnt = _learnt(self.store, bounds if self.purse else None, output.lengths if output else None)
+        self._verdicts = shared(self.store, self.gate) if self.gate else None
         self.ledger = self._open_ledger(event_log)
 
     def _open_ledger(self, event_log: EventLog | None) -> Ledger | None:
@@ -109,7 +118,7 @@ class Runtime:
 
     def _open_accounts(self, accounts: Accounts | None) -> Accounts | None:
         settings = self.config
-        if not settings.budgets:
+        if not settings.budgets and not settings.quality.enabled:
             return accounts
         if accounts is None:
             accounts = _accounts_of(settings, self.clock)
@@ -152,6 +161,8 @@ class Runtime:
         now = self.clock()
         if self.learnt is not None and self.learnt.due():
             self.background.submit("learnt", self.learnt.exchange)
+        if self._verdicts is not None and self._verdicts.due():
+            self.background.submit(f"verdicts {next(_exchanges)}", self._verdicts.exchange)
         return Request(
             id=recording.request_id if recording else f"{int(now * 1_000_000):014x}{_process_tag()}{next(_calls):08x}",
             at=now,
@@ -205,11 +216,28 @@ class Runtime:
         """`forget` without blocking the event loop."""
         return await Forgetting(key=key, tag=tag, feature=feature, tenant=tenant).aapply(self.store)
 
+    def feedback(self, request_id: str, *, good: bool) -> None:
+        """Tell what a reader thinks of an answer: it is booked, and the quality gate counts it.
+
+        Whose call it was is known for five minutes in the process that made it, and there only; name the feature with
+        `scope(feature=...)` where that may be another one, or later.
+
+        Args:
+            request_id: that of the call, which is on its answer: `response_metadata["thrift"]["request_id"]` in LangChain,
+                `additional_kwargs["thrift"]["request_id"]` in LlamaIndex.
+        """
+        now, scope = self.clock(), current_scope()
+        feature = self.gate.feedback(request_id, now, good=good) if self.gate else None
+        if self.ledger:
+            known = scope if feature is None else replace(scope, feature=feature)
+            self.ledger.append(remarks.feedback(request_id, now, known, good=good))
+
     def close(self) -> None:
         """Write the ledger out and let go of files and connections. Idempotent."""
         self.background.close()
-        if self.learnt:
-            self.learnt.exchange()
+        for learnt in (self.learnt, self._verdicts):
+            if learnt:
+                learnt.exchange()
         if self.semantic:
             self.semantic.close()
         if self.ledger:
@@ -306,6 +334,7 @@ def _cache_policy(settings: CacheConfig) -> CachePolicy:
 logger = logging.getLogger("thrift_plugins")
 
 _calls = itertools.count()
+_exchanges = itertools.count()
 
 
 @functools.lru_cache(maxsize=1)
@@ -339,6 +368,15 @@ def _by_default() -> Runtime:
         logger.warning("answers and ledger are kept in memory only: %s", error)
         memory = Config(store="memory:")
         return Runtime(memory, standing=(f"store and ledger: in memory only ({type(error).__name__})",))
+
+
+def feedback(request_id: str, *, good: bool, runtime: Runtime | None = None) -> None:
+    """Tell what a reader thinks of an answer; see `Runtime.feedback`.
+
+    Args:
+        runtime: the one of the model that answered; by default that of models that were given none.
+    """
+    (runtime or default_runtime()).feedback(request_id, good=good)
 
 
 def chosen_runtime(runtime: Runtime | None, config: Config | str | Path | None) -> Runtime:

@@ -19,7 +19,6 @@ from weakref import WeakSet
 
 from thrift_plugins.caching import Admission, CachePolicy, address, unpack
 from thrift_plugins.caching.semantic.asked import Asked
-from thrift_plugins.caching.semantic.embed import Embedder, StaticEmbedder, Vectors
 from thrift_plugins.caching.semantic.guard import Guard, Limits, Standing
 from thrift_plugins.caching.semantic.records import Check
 from thrift_plugins.caching.semantic.tier import Tier
@@ -28,6 +27,7 @@ from thrift_plugins.config import SemanticConfig
 from thrift_plugins.effects import Match
 from thrift_plugins.errors import StoreError
 from thrift_plugins.stores.base import Clock, Records, Store
+from thrift_plugins.text.embed import Embedder, StaticEmbedder, Vectors
 from thrift_plugins.types import Reply, Request
 
 T = TypeVar("T")

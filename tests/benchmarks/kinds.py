@@ -20,9 +20,9 @@ from tests.benchmarks.harness import interleaved, report
 from thrift_plugins.caching import kinds
 from thrift_plugins.caching.kinds import KINDS, Kind, decide, kind
 from thrift_plugins.caching.kinds_features import features
-from thrift_plugins.caching.semantic.embed import StaticEmbedder
 from thrift_plugins.learning.fit import Floats, fit
 from thrift_plugins.learning.linear import LinearModel
+from thrift_plugins.text.embed import StaticEmbedder
 
 LABELLED = Path(__file__).parents[1] / "data" / "cache_kinds.jsonl"
 ARTIFACT = Path(kinds.__file__).with_name("kinds.json")

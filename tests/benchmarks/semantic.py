@@ -30,11 +30,11 @@ import numpy as np
 
 from tests.benchmarks.harness import report
 from tests.neighbours import DATA, PAIRS
-from thrift_plugins.caching.semantic.embed import StaticEmbedder
 from thrift_plugins.caching.semantic.mine import Lookup, Pair, components, lookups, meanings
 from thrift_plugins.caching.semantic.train import fit, hastened, neighbourhoods, outcomes
 from thrift_plugins.caching.semantic.verify import Verifier
 from thrift_plugins.learning.risk import safe_threshold, upper_bound
+from thrift_plugins.text.embed import StaticEmbedder
 
 MAX_ERRORS = 0.02
 SHIPPED_MAX_ERRORS = 0.015

@@ -28,12 +28,12 @@ from tests.benchmarks.harness import Case, interleaved, report
 from tests.benchmarks.questions import questions, reworded
 from tests.redis_server import RedisServer
 from thrift_plugins.caching.semantic.asked import Asked
-from thrift_plugins.caching.semantic.embed import Embedder
 from thrift_plugins.caching.semantic.guard import Limits
 from thrift_plugins.caching.semantic.index import VectorIndex
 from thrift_plugins.caching.semantic.records import Question
 from thrift_plugins.caching.semantic.tier import Tier
 from thrift_plugins.caching.semantic.verify import Verifier
+from thrift_plugins.text.embed import Embedder
 from thrift_plugins.types import Message, Request
 
 TARGETS = {"semantic_x_get_100k": 4.0, "semantic_growth_1m": 3.0}

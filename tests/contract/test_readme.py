@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +16,12 @@ import pytest
 from langchain_core.globals import set_llm_cache
 from llama_index.core import Settings
 
-from tests import report_kit
+from tests import logs_kit, report_kit
 from tests.cli_kit import ROOT, SDK_LEAKS, command, own_default_runtime, stranger, with_a_key
+from tests.ledger_kit import fill
 from tests.unit.test_learned_router import world
-from thrift_plugins import Config
-from thrift_plugins.stores import SQLiteEventLog, ledger_beside
+from thrift_plugins import Config, QualityConfig, Runtime
+from thrift_plugins.stores import SQLiteEventLog, ledger_beside, open_event_log
 from thrift_plugins.testing import LoopbackProvider
 
 pytestmark = SDK_LEAKS
@@ -63,21 +65,27 @@ def test_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert config.prices["my-own-model"]["output"] == 0.8
     assert (config.cache.features["news"].ttl, config.cache.features["news"].kind) == (300, "time")
     cache = replace(config.cache, features={})
-    assert (cache, config.routing, config.ledger) == (Config().cache, Config().routing, Config().ledger)
+    assert (cache, config.routing, config.ledger, config.quality) == (
+        Config().cache, Config().routing, Config().ledger, Config().quality,
+    )  # fmt: skip
 
 
 def test_commands(tmp_path: Path):
     (trace,) = blocks("jsonl")
     (tmp_path / "trace.jsonl").write_text(trace, encoding="utf-8")
     lines = [shlex.split(line) for line in COMMANDS if line.startswith("thrift-plugins ")]
-    assert [words[1] for words in lines] == ["doctor", "replay", "replay", *["router"] * 3, "report", "diff", "watch"]
-    lines, routing, reporting = lines[:3], lines[3:6], lines[6:]
+    assert [words[1] for words in lines] == [
+        "doctor", "replay", "replay", "replay", "router", "router", "router", "report", "diff", "watch", "gate", "gate", "simulate",
+    ]  # fmt: skip
+    lines, routing, reporting, gate, simulate = lines[:4], lines[4:7], lines[7:10], lines[10:12], lines[12]
+    (tmp_path / "app.jsonl").write_bytes(logs_kit.lines([logs_kit.openai(call) for call in logs_kit.calls()]))
     running = [
         subprocess.Popen([sys.executable, "-m", "thrift_plugins.cli", *words[1:]], stdout=subprocess.PIPE, text=True)
         for words in lines
     ]
     outputs = [process.communicate(timeout=120)[0] for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0], outputs
+    assert [process.returncode for process in running] == [0, 0, 0, 0], outputs
+    assert "OpenAI-style requests and responses, 40 calls" in outputs[3]
     assert "All is well." in outputs[0]
     assert (tmp_path / "figures.json").is_file()
     for name, seed in (("labels", 1), ("others", 2)):
@@ -86,14 +94,20 @@ def test_commands(tmp_path: Path):
         lines_of = [json.dumps({"prompt": each.request.messages[0].text, "scores": score}) for each, score in told]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines_of), encoding="utf-8")
     assert [command(*words[1:]).exit_code for words in routing] == [0, 0, 0]
-
-
     with closing(SQLiteEventLog(ledger_beside(""))) as log:
         report_kit.fill(log, 1_000)
     assert command("report", "--until", "2025-11-15", "--json", "before.json").exit_code == 0
     told = [command(*words[1:], *(["--seconds", "0"] if words[1] == "watch" else [])) for words in reporting]
     assert [done.exit_code for done in told] == [0, 0, 0], told[1].stdout
     assert "What thrift-plugins saved" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    runtime = Runtime(Config(quality=QualityConfig(enabled=True)))
+    assert runtime.gate is not None
+    for number in range(40):
+        runtime.gate.compared("routing", "faq", "worse", time.time() - 100 + number)
+    runtime.close()
+    with closing(open_event_log(ledger_beside(""))) as log:
+        fill(log, 50)
+    assert [command(*words[1:]).exit_code for words in (*gate, simulate)] == [0, 0, 0]
 
 
 def test_the_set_up_commands_are_those_of_the_check_run():

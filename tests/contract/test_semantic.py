@@ -12,10 +12,10 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from tests import langchain_kit, llama_index_kit
 from thrift_plugins import CacheConfig, Config, Runtime, SemanticConfig, scope
-from thrift_plugins.caching.semantic.embed import StaticEmbedder
 from thrift_plugins.langchain import LangChainEmbedder
 from thrift_plugins.llama_index import LlamaIndexEmbedder
 from thrift_plugins.testing import Answer, LoopbackProvider
+from thrift_plugins.text.embed import StaticEmbedder
 
 QUESTION = "How do I change my delivery address?"
 SAME = "hi, how do i change my delivery address? thanks"

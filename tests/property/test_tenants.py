@@ -25,7 +25,6 @@ from llama_index.core.llms import CustomLLM
 from tests.redis_server import RedisServer
 from thrift_plugins import CacheConfig, Config, Runtime, SemanticConfig, current_scope, scope
 from thrift_plugins.caching import address
-from thrift_plugins.caching.semantic.embed import StaticEmbedder
 from thrift_plugins.caching.semantic.guard import Limits
 from thrift_plugins.caching.semantic.tier import Tier
 from thrift_plugins.caching.semantic.verify import Verifier
@@ -34,6 +33,7 @@ from thrift_plugins.langchain import ThriftChatModel
 from thrift_plugins.llama_index import ThriftLLM
 from thrift_plugins.semantic import SemanticCache, fresh_reply
 from thrift_plugins.stores import open_store
+from thrift_plugins.text.embed import StaticEmbedder
 
 SCALE = float(os.environ.get("THRIFT_TEST_SCALE", "1"))
 RUNS = max(3, int(12 * SCALE))

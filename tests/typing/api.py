@@ -17,11 +17,35 @@ from llama_index.core.llms import LLM
 from llama_index.core.prompts import PromptTemplate
 from pydantic import BaseModel
 
-from thrift_plugins import CacheConfig, Config, LedgerConfig, RoutingConfig, Runtime, current_scope, route, scope
+from thrift_plugins import (
+    CacheConfig,
+    Config,
+    LedgerConfig,
+    QualityConfig,
+    RoutingConfig,
+    Runtime,
+    current_scope,
+    feedback,
+    route,
+    scope,
+)
 from thrift_plugins.errors import StoreError, StoreUnavailable, ThriftError, UnknownModelPrice, UnsupportedByTier
-from thrift_plugins.langchain import ResponseCache, ThriftChatModel
+from thrift_plugins.langchain import JudgeModel, ResponseCache, ThriftChatModel
 from thrift_plugins.ledger import Ledger, Summary, summarise
+from thrift_plugins.llama_index import JudgeModel as LlamaIndexJudgeModel
 from thrift_plugins.llama_index import ThriftLLM, install
+from thrift_plugins.quality import (
+    AutoJudge,
+    Calibration,
+    Gate,
+    Judge,
+    LLMJudge,
+    Pair,
+    Standing,
+    Verdict,
+    calibrate,
+    verdicts,
+)
 from thrift_plugins.stores.base import EventLog, Store
 from thrift_plugins.types import Decision, Request, Scope, Tier
 
@@ -90,6 +114,18 @@ async def llama_index(model: LLM, runtime: Runtime) -> None:
     city: City = thrifty.structured_predict(City, PromptTemplate("Hi"))
     assert_type(city.name, str)
     assert_type(install(cheaper=[model]), ThriftLLM)
+
+
+def quality(chat: BaseChatModel, llm: LLM, runtime: Runtime) -> Runtime:
+    judge: Judge = AutoJudge(LLMJudge(LlamaIndexJudgeModel(llm)))
+    assert_type(calibrate(judge, [Pair("Which?", "this", "that", "same")]), Calibration)
+    assert_type(runtime.gate, Gate | None)
+    if runtime.gate is not None and runtime.ledger is not None:
+        assert_type(runtime.gate.standings(), list[Standing])
+        assert_type(verdicts(runtime.ledger.records())[0].verdict, Verdict)
+    feedback("call", good=True, runtime=runtime)
+    settings = Config(quality=QualityConfig(enabled=True, margin=0.03, usd=2.0))
+    return Runtime(settings, judge=LLMJudge(JudgeModel(chat), calibration=Calibration.flips(0.1)))
 
 
 def blocks() -> None:

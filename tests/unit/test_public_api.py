@@ -12,12 +12,12 @@ import thrift_plugins
 
 PLACES = {
     "thrift_plugins": {
-        "Budget", "BudgetExceeded", "CacheConfig", "Config", "ConfigError", "FeatureConfig", "LedgerConfig", "OutputConfig", "RoutingConfig", "Runtime", "SemanticConfig",
-        "StoreCorrupt", "StoreError", "StoreUnavailable", "Target", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "fresh", "route",
+        "Budget", "BudgetExceeded", "CacheConfig", "Config", "ConfigError", "FeatureConfig", "LedgerConfig", "OutputConfig", "QualityConfig", "RoutingConfig", "Runtime", "SemanticConfig",
+        "StoreCorrupt", "StoreError", "StoreUnavailable", "Target", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "feedback", "fresh", "route",
         "run", "scope",
     },
-    "thrift_plugins.langchain": {"LangChainEmbedder", "ResponseCache", "ThriftChatModel", "ThriftMiddleware", "TokenBudgetHandler"},
-    "thrift_plugins.llama_index": {"LlamaIndexEmbedder", "ThriftLLM", "TokenBudgetHandler", "install"},
+    "thrift_plugins.langchain": {"JudgeModel", "LangChainEmbedder", "ResponseCache", "ThriftChatModel", "ThriftMiddleware", "TokenBudgetHandler"},
+    "thrift_plugins.llama_index": {"JudgeModel", "LlamaIndexEmbedder", "ThriftLLM", "TokenBudgetHandler", "install"},
     "thrift_plugins.testing": {"Answer", "BilledCall", "Fault", "FaultPlan", "LlamaIndexLLMContract", "LoopbackProvider",
                                "WireRequest", "offline_openai"},
 }  # fmt: skip

@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.benchmarks.questions import questions, reworded
-from thrift_plugins.caching.semantic.embed import StaticEmbedder
 from thrift_plugins.caching.semantic.index import VectorIndex
+from thrift_plugins.text.embed import StaticEmbedder
 
 MANY = int(12_000 * float(os.environ.get("THRIFT_TEST_SCALE", "1")))
 Floats = NDArray[np.float32]

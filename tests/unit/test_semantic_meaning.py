@@ -10,16 +10,16 @@ import pytest
 
 from tests.benchmarks.semantic import adjudicated_figures, neighbour_pairs
 from tests.neighbours import PAIRS, frames, pairs
-from thrift_plugins.caching.semantic.embed import StaticEmbedder
 from thrift_plugins.caching.semantic.features import NAMES
 from thrift_plugins.caching.semantic.mine import Pair, components, lookups, meanings
 from thrift_plugins.caching.semantic.reading import read
 from thrift_plugins.caching.semantic.train import calibrate, fit, hastened, neighbourhoods, outcomes
 from thrift_plugins.caching.semantic.verify import Verifier
 from thrift_plugins.caching.semantic.vetoes import veto
-from thrift_plugins.caching.semantic.words import plain, words
 from thrift_plugins.learning.boosting import BoostedTrees, fit_boosted
 from thrift_plugins.learning.risk import at_most, safe_threshold, upper_bound
+from thrift_plugins.text.embed import StaticEmbedder
+from thrift_plugins.text.words import plain, words
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,6 @@ import pytest
 from tests.redis_server import RedisServer
 from thrift_plugins.caching import Admission, CachePolicy, address, pack
 from thrift_plugins.caching.semantic.asked import asked
-from thrift_plugins.caching.semantic.embed import StaticEmbedder
 from thrift_plugins.caching.semantic.guard import Limits
 from thrift_plugins.caching.semantic.records import Check, Question
 from thrift_plugins.caching.semantic.tier import Tier
@@ -28,6 +27,7 @@ from thrift_plugins.errors import ConfigError, StoreUnavailable
 from thrift_plugins.semantic import Found, SemanticCache, fresh_reply, open_semantic, standings
 from thrift_plugins.stores import MemoryStore, SQLiteStore, open_store
 from thrift_plugins.stores.base import Store
+from thrift_plugins.text.embed import StaticEmbedder
 from thrift_plugins.types import Message, Reply, Request, Scope, Usage
 
 POLICY = CachePolicy(kinds=False)

@@ -1,4 +1,4 @@
-"""The command line: `thrift-plugins replay`, `demo`, `report`, `diff`, `watch`, `export`, `reconcile`, `cache`, `ledger`, `router`, `budgets`, `doctor`.
+"""The command line: `thrift-plugins replay`, `demo`, `report`, `diff`, `watch`, `router`, `gate`, `simulate` and so on.
 
 `--help` loads neither framework.
 """
@@ -15,11 +15,13 @@ from thrift_plugins.cli.demo import demo
 from thrift_plugins.cli.diff import diff
 from thrift_plugins.cli.doctor import doctor
 from thrift_plugins.cli.export import export
+from thrift_plugins.cli.gate import gate
 from thrift_plugins.cli.ledger import ledger
 from thrift_plugins.cli.reconcile import reconcile
 from thrift_plugins.cli.replay import replay
 from thrift_plugins.cli.report import report
 from thrift_plugins.cli.router import router
+from thrift_plugins.cli.simulate import simulate
 from thrift_plugins.cli.watch import watch
 from thrift_plugins.errors import ThriftError
 
@@ -45,6 +47,8 @@ app.command()(export)
 app.command()(reconcile)
 app.command()(doctor)
 app.command()(budgets)
+app.command()(gate)
+app.command()(simulate)
 app.add_typer(cache)
 app.add_typer(ledger)
 app.add_typer(router)

@@ -1,4 +1,4 @@
-"""`thrift-plugins replay`: a recorded month through the real adapters, as a bill before and after."""
+"""`thrift-plugins replay`: a recorded month through the real adapters, or any log of an app, as a bill before and after."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thrift_plugins.cli.figures import JsonFile, write_figures
+from thrift_plugins.cli.replay_log import Wanted, is_trace, replay_log
 from thrift_plugins.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from thrift_plugins.replay import Outcome, Trace
 
 _CONFIG_HELP = "'all', 'none', or a thrift.toml, whose store and ledger are not touched: a replay has its own."
+
+_FORMAT_HELP = "Of a log: openai, langsmith, langfuse, litellm or ledger; by default found out."
 
 
 class Framework(StrEnum):
@@ -27,20 +30,47 @@ class Framework(StrEnum):
 
 
 def replay(
-    trace: Annotated[Path, typer.Argument(help="A trace: JSON lines, .jsonl or .jsonl.gz.")],
-    framework: Annotated[Framework, typer.Option(help="Whose adapter the requests go through.")] = Framework.langchain,
+    trace: Annotated[
+        Path, typer.Argument(help="A trace of ours, or a log: JSON lines or one array, CSV, Parquet, a ledger.")
+    ],
+    framework: Annotated[
+        Framework, typer.Option(help="Of a trace: whose adapter it goes through.")
+    ] = Framework.langchain,
     config: Annotated[str, typer.Option(help=_CONFIG_HELP)] = "all",
-    warm: Annotated[Path | None, typer.Option(help="Folder with what the app has from the month before.")] = None,
+    warm: Annotated[
+        Path | None, typer.Option(help="Of a trace: folder with what the app has from the month before.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help=_FORMAT_HELP)] = None,  # noqa: A002  the option's name
+    tenant: Annotated[str | None, typer.Option(help="Of a log: the field that names the tenant: metadata.org.")] = None,
+    feature: Annotated[str | None, typer.Option(help="Of a log: the field that names the feature.")] = None,
+    cheaper: Annotated[
+        str | None, typer.Option(help="Of a log: the model to route to; by default its cheapest.")
+    ] = None,
+    ask: Annotated[
+        str | None, typer.Option(help="Of a log: ask this model a sample, at your cost (OpenAI's SDK).")
+    ] = None,
+    judge: Annotated[str | None, typer.Option(help="With --ask: a model that judges prose.")] = None,
+    sample: Annotated[int, typer.Option(min=1, help="With --ask: calls to ask.")] = 100,
+    usd: Annotated[
+        float, typer.Option(min=0.000001, help="With --ask: the most that it may cost, in US dollars.")
+    ] = 1.0,
     json_file: JsonFile = None,
 ) -> None:
     """Replay a recorded month: every request through the real adapter over recorded models, on the trace's clock.
 
     Prints the bill before and after, by tactic and by feature, with quality beside the money.
+
+    Of a log (OpenAI-style requests and responses, LangSmith, Langfuse, LiteLLM's spend logs, our ledger) it shows the bill,
+    what a cache would have answered of it, what the rules would route, and what cannot be known from it.
     """
     from thrift_plugins.replay import Trace
     from thrift_plugins.report.terminal import print_outcome
 
     settings = _settings(config)
+    if format is not None or not is_trace(trace):
+        wanted = Wanted(format, tenant, feature, ask or cheaper, ask, judge, sample, usd)
+        replay_log(trace, settings, wanted, json_file)
+        return
     if warm is not None and not warm.is_dir():
         raise ConfigError(f"--warm {warm}: no such folder")
     outcome = _run(Trace(trace), framework, settings)

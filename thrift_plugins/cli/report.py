@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from thrift_plugins.cli.booked import LedgerUrl, Since, Until, between, ledger_of
-from thrift_plugins.cli.cache.opened import ConfigFile
+from thrift_plugins.cli.cache.opened import ConfigFile, settings, store_of
 from thrift_plugins.cli.figures import JsonFile, MarkdownFile, writable, write_figures, write_text
 
 if TYPE_CHECKING:
-    from thrift_plugins.report.story import Story
+    from thrift_plugins.quality import Standing
+    from thrift_plugins.report.story import Story, Verdict
 
 
 def report(
@@ -47,7 +48,7 @@ def report(
     start, end = between(since, until)
     with ledger_of(config, ledger) as log:
         rollup = roll_up(log.bodies(start, end))
-    story = tell(rollup)
+    story = tell(rollup, verdicts=_verdicts(config) if ledger is None else ())
     print_overview(story, most=most, console=Console())
     if json_file is not None:
         write_figures(json_file, figures(story))
@@ -59,6 +60,31 @@ def report(
         write_csv(csv, COLUMNS, rows(rollup))
     if parquet is not None:
         write_parquet(parquet, COLUMNS, rows(rollup))
+
+
+def _verdicts(config: Path | None) -> list[Verdict]:
+    """What the quality gate of these settings says. A report is written without it too, where its store is down."""
+    from thrift_plugins.errors import ConfigError, StoreError
+    from thrift_plugins.gating import known
+    from thrift_plugins.report.story import Verdict
+
+    chosen = settings(config)
+    if not chosen.quality.enabled:
+        return []
+    try:
+        with store_of(chosen.store) as store:
+            standings = known(store, chosen).standings()
+    except (ConfigError, StoreError) as error:
+        typer.echo(f"Without the quality gate's verdicts: {error}", err=True)
+        return []
+    return [Verdict(one.tactic, one.feature, one.verdict, _evidence(one)) for one in standings]
+
+
+def _evidence(one: Standing) -> str:
+    if not one.compared:
+        return "nothing compared yet"
+    said = f"{one.compared:,} compared, {one.worse:,} worse, {one.better:,} better: a drop of {one.drop:.1%}, at most {one.high:.1%}"
+    return f"{said}; rolled back" if one.off_since else said
 
 
 def _page(story: Story, most: int) -> str:

@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING, Any
 from thrift_plugins.langchain.budget_handler import TokenBudgetHandler
 from thrift_plugins.langchain.cache import ResponseCache
 from thrift_plugins.langchain.chat_model import ThriftChatModel
+from thrift_plugins.langchain.judge_model import JudgeModel
 
 if TYPE_CHECKING:
     from thrift_plugins.langchain.embedder import LangChainEmbedder
     from thrift_plugins.langchain.middleware import ThriftMiddleware
 
-__all__ = ["LangChainEmbedder", "ResponseCache", "ThriftChatModel", "ThriftMiddleware", "TokenBudgetHandler"]
+__all__ = [
+    "JudgeModel",
+    "LangChainEmbedder",
+    "ResponseCache",
+    "ThriftChatModel",
+    "ThriftMiddleware",
+    "TokenBudgetHandler",
+]
 
 _LATER = {"LangChainEmbedder": "embedder", "ThriftMiddleware": "middleware"}
 """What needs more than LangChain's core: numpy, and the package with the agents."""

@@ -44,8 +44,8 @@ from thrift_plugins.stores.base import Clock, Store
 from thrift_plugins.types import NO_USAGE, Reply, Request, Scope
 
 if TYPE_CHECKING:
-    from thrift_plugins.caching.semantic.embed import Embedder
     from thrift_plugins.semantic import SemanticCache
+    from thrift_plugins.text.embed import Embedder
 
 logger = logging.getLogger("thrift_plugins")
 

@@ -1,13 +1,13 @@
 """What may be said about a rate while it is still being watched, at any time and as often as one looks.
 
-Both tools bet against a claim and call it refuted when the bets have won a lot (Ville's inequality): the chance that a
+All tools here bet against a claim and call it refuted when the bets have won a lot (Ville's inequality): the chance that a
 true claim is ever refuted stays below a number given beforehand, however long one watches and whenever one stops.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import exp, lgamma, log, log1p
+from collections.abc import Callable, Mapping, Sequence
+from math import exp, inf, lgamma, log, log1p
 
 _FACTORS = (2.0, 4.0, 8.0, 16.0)
 """How many times the allowed rate each bettor believes in."""
@@ -93,3 +93,115 @@ def _edge(refuted: Callable[[float], bool], outside: float, inside: float) -> fl
         else:
             inside = middle
     return outside
+
+
+class Excess:
+    """Shows that the mean of numbers from -1 to 1 lies above a limit; wrongly with a small chance, once and for all.
+
+    Bettors stake a fixed share of their money on each number, from little to nearly all. Most of the money bets from the
+    beginning; the rest starts anew from time to time, so that a long good time does not hide that things turn bad.
+
+    Args:
+        limit: what the mean is said not to exceed, above -1 and below 1.
+        doubt: the chance of refuting that where it is true, however long one watches.
+        anew: numbers after which bettors start again; 0 for never, and then all money is there from the beginning.
+    """
+
+    def __init__(self, limit: float, doubt: float, *, anew: int = 0) -> None:
+        if not -1 < limit < 1 or not 0 < doubt < 1:
+            raise ValueError(f"the limit must be between -1 and 1, and doubt between 0 and 1, not {limit} and {doubt}")
+        self._limit, self._enough, self._anew = limit, -log(doubt), anew
+        self._gains: dict[float, list[float]] = {}
+        self._won = [[log(_AT_FIRST if anew else 1.0)] * len(_SHARES)]
+        self._starts = 1
+        self.count = 0
+        self.shown = False
+
+    @property
+    def evidence(self) -> float:
+        """The logarithm of what one unit of money has become."""
+        return _mean_of_logs([money for start in self._won for money in start]) + log(len(self._won))
+
+    def observe(self, number: float, times: int = 1) -> None:
+        """Take note of a number that came, so many times in a row."""
+        gains = self._gains.get(number) or self._gain(number)
+        richest = -inf
+        for won in self._won:
+            for place, gain in enumerate(gains):
+                won[place] += gain * times
+            richest = max(richest, *won)
+        self.count += times
+        if richest >= self._enough - log(len(self._won)):  # less cannot be enough
+            self.shown = self.shown or self.evidence >= self._enough
+        if self._anew and self.count >= self._starts * self._anew:
+            self._start()
+
+    def _gain(self, number: float) -> list[float]:
+        gains = _gains(number, self._limit)
+        if len(self._gains) < _KNOWN:
+            self._gains[number] = gains
+        return gains
+
+    def _start(self) -> None:
+        """The next part of the money bets. The poorest of many goes, which can only make a proof come later."""
+        stake = (1 - _AT_FIRST) / (self._starts * (self._starts + 1))
+        self._won.append([log(stake)] * len(_SHARES))
+        self._starts += 1
+        if len(self._won) > _MOST_STARTS:
+            self._won.remove(min(self._won, key=max))
+
+
+_SHARES = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8)
+"""Of a bettor's money, staked on each number: the best share grows with how far the mean is above the limit."""
+
+_AT_FIRST = 0.9
+_MOST_STARTS = 16
+_KNOWN = 64  # numbers whose gains are kept: a judge knows three
+
+
+def mean_bounds(counts: Mapping[float, int], *, doubt: float = 0.05) -> tuple[float, float]:
+    """Lower and upper bound of the mean of numbers from -1 to 1, right at all times at once but for a chance of `doubt`.
+
+    Args:
+        counts: number to how often it came.
+    """
+    seen = sum(counts.values())
+    if not seen:
+        return -1.0, 1.0
+    mean = sum(number * times for number, times in counts.items()) / seen
+    enough = -log(doubt / 2)
+
+    def below(limit: float) -> bool:
+        return _evidence(counts, limit) >= enough
+
+    def above(limit: float) -> bool:
+        return _evidence({-number: times for number, times in counts.items()}, -limit) >= enough
+
+    low = _edge(below, _END, mean) if mean > _END and below(_END) else -1.0
+    high = _edge(above, -_END, mean) if mean < -_END and above(-_END) else 1.0
+    return low, high
+
+
+_END = -1 + 1e-6
+"""The lowest limit that can be refuted."""
+
+
+def _gains(number: float, limit: float) -> list[float]:
+    """The logarithm of what each bettor's money grows by."""
+    if not -1 <= number <= 1:
+        raise ValueError(f"{number} is not from -1 to 1")
+    return [log1p(share * (number - limit) / (1 + limit)) for share in _SHARES]
+
+
+def _evidence(counts: Mapping[float, int], limit: float) -> float:
+    won = [0.0] * len(_SHARES)
+    for number, times in counts.items():
+        for place, gain in enumerate(_gains(number, limit)):
+            won[place] += gain * times
+    return _mean_of_logs(won)
+
+
+def _mean_of_logs(logs: Sequence[float]) -> float:
+    """The logarithm of the mean."""
+    most = max(logs)
+    return most + log(sum(exp(each - most) for each in logs) / len(logs))

@@ -198,7 +198,7 @@ def _reach(errors: Sequence[float], freedom: float) -> tuple[float, float]:
         return 0.0, 0.0
     spread = sqrt(squares * (len(errors) - 1) / len(errors))
     skew = sum(error**3 for error in errors) / squares**1.5
-    quantile = _student(freedom)
+    quantile = student(freedom)
     return -spread * max(quantile, _skewed(quantile, skew)), spread * max(quantile, -_skewed(-quantile, skew))
 
 
@@ -209,7 +209,7 @@ def _skewed(quantile: float, skew: float) -> float:
     return 3 / skew * (cbrt(1 + skew * (quantile - skew / 6)) - 1)
 
 
-def _student(freedom: float) -> float:
+def student(freedom: float) -> float:
     """Student's quantile at 97.5 %, by Cornish and Fisher: right to 1 % from 5 degrees of freedom on."""
     z, cube, fifth = _Z, _Z**3, _Z**5
     return z + (cube + z) / (4 * freedom) + (5 * fifth + 16 * cube + 3 * z) / (96 * freedom**2)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from thrift_plugins.errors import StreamClosed
 from thrift_plugins.ledger.event import Cost, Event
+from thrift_plugins.quality.flaws import Flaw
 from thrift_plugins.tokens import count_messages, count_reply
 from thrift_plugins.tries import Tries
 from thrift_plugins.types import (
@@ -33,24 +34,48 @@ somebody who was asking for it already, or under another question that means the
 _NOTHING: Mapping[str, Json] = {}
 
 
+class Unasked(NamedTuple):
+    """A call that nobody has asked for: a tactic makes it of its own accord, at its own cost.
+
+    Attributes:
+        tactic: whose bill it is on.
+        reason: as what.
+        extra: what the ledger is told of it.
+    """
+
+    tactic: str
+    reason: str
+    extra: Mapping[str, Json]
+
+
+RENEWAL = Unasked("cache", "renewal", {"cache": {"renewal": True}})
+
+
 class Booking:
     """The open event of one call.
 
     Args:
-        renewal: whether nobody has asked for it: the cache makes the call of its own accord, at its own cost.
+        unasked: why it is made, where nobody has asked for it.
     """
 
     def __init__(
-        self, request: Request, baseline: Tier, dialect: str, standing: Iterable[str] = (), *, renewal: bool = False
+        self,
+        request: Request,
+        baseline: Tier,
+        dialect: str,
+        standing: Iterable[str] = (),
+        *,
+        unasked: Unasked | None = None,
     ) -> None:
         self._request = request
         self._baseline = baseline
-        self._dialect = dialect
+        self.dialect = dialect
         self._decision: Decision | None = None
         self._overheads: list[Overhead] = []
         self._fallbacks: list[str] = [*standing]
         self._notes: list[str] = []
-        self._renewal = renewal
+        self._unasked = unasked
+        self.flaws: tuple[Flaw, ...] = ()
         self._reserved: dict[str, Json] = {}
         self._settled: dict[str, int] = {}
         self._shortened: Patch | None = None
@@ -81,6 +106,15 @@ class Booking:
     def held_out(self) -> None:
         """Note that no tactic has touched the call."""
         self._held_out = True
+
+    def flawed(self, flaws: tuple[Flaw, ...]) -> None:
+        """Note what is wrong with the answer."""
+        self.flaws = flaws
+
+    def beside(self, tier: Tier, usage: Usage, reason: str) -> None:
+        """Note a further call that was made for one that nobody has asked for."""
+        if self._unasked is not None and usage != NO_USAGE:
+            self._overheads.append(Overhead(self._unasked.tactic, tier.model, usage, reason, tier.processing))
 
     def chosen_by_the_app(self, tier: Tier) -> None:
         """Note the tier that the call insists on: the app's own choice is its baseline, and no saving of ours."""
@@ -170,7 +204,7 @@ class Booking:
         return Event(
             id=f"{lease}/orphan",
             at=self._request.at,
-            dialect=self._dialect,
+            dialect=self.dialect,
             scope=Scope(),
             outcome="error",
             baseline=Cost(self._baseline.model, NO_USAGE, made=False),
@@ -190,8 +224,8 @@ class Booking:
         self, outcome: Outcome, tier: Tier, usage: Usage, *, finish_reason: str | None = None, error: str = ""
     ) -> Event:
         known = self._request.baseline_usage if outcome == "answered" else None
-        if self._renewal:
-            return self._unasked(outcome, tier, usage, error)
+        if self._unasked is not None:
+            return self.of_our_own(self._unasked, outcome, tier, usage, error)
         before = known or usage
         patches: list[Patch] = []
         shortened = self._shortened if outcome == "answered" and known is None else None
@@ -214,12 +248,10 @@ class Booking:
             outcome, cost, tuple(patches), served=tier.model, usage=usage, finish_reason=finish_reason, error=error
         )
 
-    def _unasked(self, outcome: Outcome, tier: Tier, usage: Usage, error: str) -> Event:
-        """A renewal: without us there is no such call, so all that it costs is the cache's."""
-        if usage != NO_USAGE:
-            self._overheads.append(Overhead("cache", tier.model, usage, "renewal", tier.processing))
-        cost = Cost(self._baseline.model, NO_USAGE, made=False)
-        return self._event(outcome, cost, (), error=error, extra={"cache": {"renewal": True}})
+    def of_our_own(self, why: Unasked, outcome: Outcome, tier: Tier, usage: Usage, error: str = "") -> Event:
+        """The event of a call that nobody has asked for: there is none without us, so all that it costs is the tactic's."""
+        self.beside(tier, usage, why.reason)
+        return self._event(outcome, Cost(self._baseline.model, NO_USAGE, made=False), (), error=error, extra=why.extra)
 
     def _event(
         self,
@@ -237,6 +269,8 @@ class Booking:
         told: dict[str, Json] = dict(extra)
         if self._held_out:
             told["holdout"] = True
+        if self.flaws:
+            told["flaws"] = list(self.flaws)
         if self._requests:
             told["sdk"] = {"requests": self._requests, "lost": self._lost}
         if self._reserved:
@@ -244,7 +278,7 @@ class Booking:
         return Event(
             id=request.id,
             at=request.at,
-            dialect=self._dialect,
+            dialect=self.dialect,
             scope=request.scope,
             outcome=outcome,
             baseline=baseline,

@@ -8,18 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from thrift_plugins.ledger.summary import is_call
-
-_TRUNCATED: Final = frozenset({"length", "max_tokens", "max_output_tokens", "incomplete", "model_length"})
-"""The words of the providers for an answer that was cut at the output limit, in small letters."""
-
-_REFUSED: Final = frozenset(
-    {
-        "refusal", "content_filter", "content_filtered", "safety", "guardrail_intervened", "recitation", "prohibited_content",
-        "blocklist", "spii", "error_toxic",
-    }
-)  # fmt: skip
-"""Their words for one that was refused or filtered."""
-
+from thrift_plugins.quality.flaws import REFUSED, TRUNCATED
 
 _PLAIN: Final = frozenset({"answered", "hit"})
 _WHOLE: Final = frozenset({"stop", "tool_calls", "end_turn", None})
@@ -38,9 +27,9 @@ def remarkable(entry: Mapping[str, Any]) -> bool:
 def ending(entry: Mapping[str, Any]) -> str:
     """How a record's answer ended: "cut", "refused", or "" for neither."""
     word = (entry["finish_reason"] or "").lower()
-    if word in _TRUNCATED:
+    if word in TRUNCATED:
         return "cut"
-    return "refused" if word in _REFUSED else ""
+    return "refused" if word in REFUSED else ""
 
 
 @dataclass(slots=True)

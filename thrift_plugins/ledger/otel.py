@@ -104,6 +104,8 @@ class Telemetry:
             if event.error == LOST:
                 self._lost.add(_lost(event))
                 return
+            if not event.baseline.model:  # a remark, and no call
+                return
             self._tell_span(event, bill, around, max(end, event.at))
             self._tell_metrics(event, bill, max(end - event.at, 0.0))
         except Exception:

@@ -11,9 +11,9 @@ from thrift_plugins.types import Nano
 
 
 def is_call(entry: Mapping[str, Any]) -> bool:
-    """Whether somebody asked for it: not so a call of the cache's own accord, and a line that stands for lost events."""
+    """Whether somebody asked for it: not so a call of our own accord, and a line that stands for lost events or for a remark."""
     extra = entry.get("extra", {})
-    return "lost" not in extra and not extra.get("cache", {}).get("renewal")
+    return "lost" not in extra and "quality" not in extra and not extra.get("cache", {}).get("renewal")
 
 
 @dataclass(slots=True)

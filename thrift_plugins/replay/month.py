@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from thrift_plugins.config import Config
+from thrift_plugins.config import Config, QualityConfig
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.ledger import Line, Summary, summarise
 from thrift_plugins.replay.apps import RecordedApp, app_of, cheapness, replies
@@ -97,6 +97,8 @@ def replay(
 ) -> Outcome:
     """Run every row of a trace through the real adapter over recorded models. None is left alone: each is its own holdout.
 
+    Nor is any asked once more to compare answers: how right each is, the trace says.
+
     Args:
         trace: the recorded month.
         framework: whose adapter.
@@ -112,7 +114,7 @@ def replay(
     prices = {**trace.prices, **config.prices}
     file = str(folder / "replay.db")
     runtime = Runtime(
-        replace(config, ledger=replace(config.ledger, holdout=0.0)),
+        replace(config, ledger=replace(config.ledger, holdout=0.0), quality=QualityConfig()),
         store=open_store(file, clock=clock),
         event_log=open_event_log(ledger_beside(file)),
         prices=prices,

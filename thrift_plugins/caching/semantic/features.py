@@ -10,8 +10,8 @@ from math import sqrt
 
 import numpy as np
 
-from thrift_plugins.caching.semantic.embed import StaticEmbedder, Vectors
 from thrift_plugins.caching.semantic.reading import Reading
+from thrift_plugins.text.embed import StaticEmbedder, Vectors
 
 NAMES = (
     "cosine", "meaning", "odd_cosine", "odd_length_least", "odd_length_most", "apart",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from thrift_plugins.caching.semantic.embed import Embedder
+from thrift_plugins.text.embed import Embedder
 
 
 class Pair(NamedTuple):

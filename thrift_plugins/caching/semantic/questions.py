@@ -6,9 +6,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from thrift_plugins.caching.semantic.embed import Vectors
 from thrift_plugins.caching.semantic.index import VectorIndex
 from thrift_plugins.caching.semantic.records import Question
+from thrift_plugins.text.embed import Vectors
 
 
 class Near(NamedTuple):

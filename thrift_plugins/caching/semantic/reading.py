@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from thrift_plugins.caching.semantic import lexicon
-from thrift_plugins.caching.semantic.words import FUNCTION_WORDS, MAX_CHARACTERS, plain, unspaced, words
+from thrift_plugins.text.words import FUNCTION_WORDS, MAX_CHARACTERS, plain, unspaced, words
 
 _NAME = re.compile(
     r"(?<![.!?] )(?<!^)(?<![\w.])(?:[A-Z][A-Za-z0-9+#.-]*[A-Za-z0-9+#]|[A-Z])|[A-Za-z]*[a-z][A-Z][A-Za-z]*"

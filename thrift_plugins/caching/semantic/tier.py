@@ -11,12 +11,12 @@ from weakref import WeakSet
 
 from thrift_plugins.caching.semantic.agree import Agree, says_the_same
 from thrift_plugins.caching.semantic.asked import Asked, asked
-from thrift_plugins.caching.semantic.embed import Embedder, Vectors
 from thrift_plugins.caching.semantic.guard import Guard, Limits, Standing
 from thrift_plugins.caching.semantic.questions import Questions
 from thrift_plugins.caching.semantic.records import Check, Question
 from thrift_plugins.caching.semantic.verify import Verifier
 from thrift_plugins.errors import ConfigError
+from thrift_plugins.text.embed import Embedder, Vectors
 from thrift_plugins.types import Reply, Request
 
 _CANDIDATES = 3

@@ -11,7 +11,6 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from thrift_plugins.caching.semantic.embed import StaticEmbedder
 from thrift_plugins.caching.semantic.features import NAMES, Comparer, Weights, odd_words
 from thrift_plugins.caching.semantic.mine import Groups, Lookup, Pair, components, lookups, meanings
 from thrift_plugins.caching.semantic.reading import read
@@ -19,6 +18,7 @@ from thrift_plugins.caching.semantic.verify import Verifier, overlap
 from thrift_plugins.caching.semantic.vetoes import veto
 from thrift_plugins.learning.boosting import BoostedTrees, fit_boosted
 from thrift_plugins.learning.risk import safe_threshold
+from thrift_plugins.text.embed import StaticEmbedder
 
 _NEIGHBOURS = 4  # of each question that are learnt from
 _FEW = 3  # questions that must have a word before its rarity is believed

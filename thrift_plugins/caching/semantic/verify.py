@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from thrift_plugins.caching.semantic.embed import StaticEmbedder
 from thrift_plugins.caching.semantic.features import NAMES, Comparer, Weights
 from thrift_plugins.caching.semantic.reading import read
 from thrift_plugins.caching.semantic.vetoes import veto
-from thrift_plugins.caching.semantic.words import plain, words
 from thrift_plugins.learning.boosting import BoostedTrees
+from thrift_plugins.text.embed import StaticEmbedder
+from thrift_plugins.text.words import plain, words
 
 _MOST_BYTES = 8_000_000
 

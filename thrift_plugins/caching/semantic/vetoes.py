@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 
 from thrift_plugins.caching.semantic import lexicon
 from thrift_plugins.caching.semantic.reading import Reading, stem
-from thrift_plugins.caching.semantic.words import words
+from thrift_plugins.text.words import words
 
 _HOW_OR = frozenset({"who", "when", "why", "how many", "how long", "how often", "how far"})
 _BINDING = frozenset({"must", "should"})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thrift_plugins.budgeting import Budget
 from thrift_plugins.cli.checks.finding import Finding, State
-from thrift_plugins.config import Config, OutputConfig, RoutingConfig
+from thrift_plugins.config import Config, OutputConfig, QualityConfig, RoutingConfig
 from thrift_plugins.errors import ConfigError
 
 _DEFAULT_FILE = Path("thrift.toml")
@@ -39,15 +39,29 @@ def tactics(config: Config) -> Iterator[Finding]:
     yield Finding("on", "routing", _by(routing) if routing.enabled else "off")
     yield Finding("on", "budgets", _named(config.budgets) or "off")
     yield Finding("on", "shorter answers", _shorter(config.output) or "off")
+    yield Finding("on", "quality gate", _gate(config.quality))
     if ledger.enabled:
-        share = f"; {ledger.holdout:.3g} of the conversations are left alone, to measure it by" if ledger.holdout else ""
+        share = (
+            f"; {ledger.holdout:.3g} of the conversations are left alone, to measure it by" if ledger.holdout else ""
+        )
         yield Finding("on", "ledger", f"on{share}")
     else:
         yield Finding("on", "ledger", "off: nothing can be proved", State.note)
 
 
 def _by(routing: RoutingConfig) -> str:
-    return f"on: by {routing.router}, which was trained" if routing.router else f"on: by rules, caution {routing.caution:g}"
+    return (
+        f"on: by {routing.router}, which was trained"
+        if routing.router
+        else f"on: by rules, caution {routing.caution:g}"
+    )
+
+
+def _gate(quality: QualityConfig) -> str:
+    if not quality.enabled:
+        return "off"
+    then = "a tactic that drops more is rolled back" if quality.rolls_back else "nothing is rolled back"
+    return f"on: {quality.share:.3g} of the answers are compared for ${quality.usd:g} a day at most, margin {quality.margin:g}; {then}"
 
 
 def _named(budgets: Iterable[Budget]) -> str:

@@ -1,4 +1,4 @@
-"""How the semantic tier cuts a question into words, in any script, and which of them carry little meaning."""
+"""How a question is cut into words, in any script, and which of them carry little meaning."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from thrift_plugins.caching.semantic.words import FUNCTION_WORDS, MAX_CHARACTERS, plain, unspaced, words
+from thrift_plugins.text.words import FUNCTION_WORDS, MAX_CHARACTERS, plain, unspaced, words
 
 Vectors = NDArray[np.float32]
 """One row a text."""

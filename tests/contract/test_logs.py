@@ -1,0 +1,248 @@
+"""Replay on logs that others have written: what is read from each, in which order, and what is said not to be known."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.cli_kit import SDK_LEAKS, command, stranger, with_a_key
+from tests.logs_kit import AS, BIG, SMALL, calls, lines
+from tests.logs_kit import openai as as_openai
+from thrift_plugins import Config
+from thrift_plugins.errors import ConfigError, TraceError
+from thrift_plugins.replay.logs import FORMATS, open_log, study
+from thrift_plugins.replay.logs.logged import Logged
+from thrift_plugins.replay.logs.study import Study, figures, unknowns
+from thrift_plugins.replay.logs.usage import langfuse_usage, usage_of
+from thrift_plugins.testing import Answer, LoopbackProvider
+from thrift_plugins.types import Usage
+
+RECORDS = list(calls())
+
+
+def written(path: Path, records: Sequence[dict[str, Any]]) -> Path:
+    path.write_bytes(lines(records))
+    return path
+
+
+def studied(path: Path, tmp_path: Path, **wanted: Any) -> Study:
+    folder = tmp_path / f"of {path.name}"
+    folder.mkdir(exist_ok=True)
+    return study(open_log(path), Config(), folder, **wanted)
+
+
+def read(path: Path) -> list[Logged]:
+    return list(open_log(path))
+
+
+@pytest.mark.parametrize("name", AS)
+def test_every_log_is_known_by_its_records_and_read_to_the_same_calls(tmp_path: Path, name: str):
+    path = written(tmp_path / "log.jsonl", [AS[name](call) for call in RECORDS])
+    assert open_log(path).format is FORMATS[name]
+    found = read(path)
+    assert [(call.id, call.at, call.model) for call in found] == [
+        (call["id"], call["at"], call["model"]) for call in RECORDS
+    ]
+    for call, told in zip(found, RECORDS, strict=True):
+        assert [message.role for message in call.messages] == ["system", "user"]
+        assert call.messages[1].text == told["question"]
+        assert (call.scope.user, call.scope.feature) == (told["user"], told["feature"])
+        assert call.params["temperature"] == 0
+        assert bool(call.error) == told["failed"]
+        if not told["failed"]:
+            assert call.usage == Usage(1_000, 100, cache_read=400, source="provider")
+            assert call.reply is not None
+            assert [made.name for made in call.reply.tool_calls] == (["look_up"] if told["tool"] else [])
+
+
+def test_all_logs_of_one_app_come_to_one_bill(tmp_path: Path):
+    bills = []
+    for name, form in AS.items():
+        told = dict(figures(studied(written(tmp_path / f"{name}.jsonl", [form(call) for call in RECORDS]), tmp_path)))
+        for own in ("format", "paid_as_logged_usd", "priced_of_those_usd"):
+            del told[own]
+        bills.append(told)
+    assert all(bill == bills[0] for bill in bills)
+    assert bills[0]["calls"] == 40
+    assert bills[0]["failed"] == 2
+    assert bills[0]["hits"] > 0
+    assert 0 < bills[0]["with_cache_usd"] < bills[0]["bill_usd"]
+    assert (bills[0]["hits_judged"], bills[0]["hits_same"]) == (bills[0]["hits"], bills[0]["hits"])
+    assert bills[0]["cheaper_model"] == SMALL
+
+
+def test_one_array_an_apis_answer_gzip_csv_and_parquet_are_read_alike(tmp_path: Path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    records = [AS["langfuse"](call) for call in RECORDS]
+    plain = read(written(tmp_path / "a.jsonl", records))
+    (tmp_path / "array.json").write_bytes(orjson.dumps(records, option=orjson.OPT_INDENT_2))
+    (tmp_path / "page.json").write_bytes(orjson.dumps({"meta": 1, "data": records}))
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines(records)))
+    (tmp_path / "marked.jsonl").write_bytes(b"\xef\xbb\xbf" + lines(records).replace(b"\n", b"\r\n"))
+    texts = [
+        {name: json.dumps(value) if isinstance(value, dict) else value for name, value in record.items()}
+        for record in records
+    ]
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(texts[0]))
+        table.writeheader()
+        table.writerows(texts)
+    parquet.write_table(pyarrow.Table.from_pylist(texts), tmp_path / "a.parquet")
+    for name in ("array.json", "page.json", "a.jsonl.gz", "marked.jsonl", "a.csv", "a.parquet"):
+        found = read(tmp_path / name)
+        assert [(call.id, call.usage, call.messages) for call in found] == [
+            (call.id, call.usage, call.messages) for call in plain
+        ], name
+
+
+def test_an_array_larger_than_a_piece_is_read_to_its_end(tmp_path: Path):
+    records = [as_openai({**call, "answer": "word " * 20_000}) for call in calls(60)]
+    path = tmp_path / "large.json"
+    path.write_bytes(orjson.dumps(records))
+    assert path.stat().st_size > 4 << 20
+    assert [call.id for call in read(path)] == [record["id"] for record in records]
+
+
+@pytest.mark.parametrize("order", ["latest first", "shuffled", "a little late"])
+def test_calls_come_in_the_order_of_time_whatever_that_of_the_file(tmp_path: Path, order: str):
+    records = [as_openai(call) for call in calls(3_000, step=1.0)]
+    wanted = [record["id"] for record in records]
+    match order:
+        case "latest first":
+            records.reverse()
+        case "shuffled":
+            records.sort(key=lambda record: hash(record["id"][::-1]))
+        case _:
+            for place in range(0, len(records) - 900, 1_000):
+                records.insert(place + 800, records.pop(place))
+    assert [call.id for call in read(written(tmp_path / "log.jsonl", records))] == wanted
+
+
+def test_what_cannot_be_read_is_counted_and_the_first_is_named(tmp_path: Path):
+    good = [orjson.dumps(as_openai(call)) for call in RECORDS]
+    bad = [b"{", b'"text"', b'{"request": {"model": "m", "messages": []}, "timestamp": 1}', b'{"request": {"model": "m", "messages": [{"role": "x"}]}, "timestamp": 1}',
+           b'{"request": {"model": "m", "messages": "hi"}, "timestamp": "noon"}', b'{"request": {"messages": "hi"}}']  # fmt: skip
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b"\n".join([*good[:3], *bad, *good[3:]]))
+    log = open_log(path)
+    assert len(list(log)) == len(good)
+    assert (log.unread.total(), log.first_unread) == (len(bad), 4)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "the file is empty"),
+        ("hello", "not JSON"),
+        ('{"a": 1, "b": 2}', r"its records have a, b\. Known are: .*LiteLLM"),
+        ('{"request": {"model": "m", "messages": "hi"}}', "no record can be read: None is no time"),
+        ("[", "breaks off"),
+    ],
+)
+def test_what_is_no_log_is_refused_in_a_sentence(tmp_path: Path, text: str, problem: str):
+    path = tmp_path / "log.jsonl"
+    path.write_text(text)
+    with pytest.raises(TraceError, match=problem):
+        list(open_log(path))
+
+
+def test_a_file_that_is_not_there_and_a_format_that_is_none(tmp_path: Path):
+    with pytest.raises(TraceError, match="no such file"):
+        open_log(tmp_path / "gone.jsonl")
+    with pytest.raises(ConfigError, match="there are ledger, litellm"):
+        open_log(written(tmp_path / "log.jsonl", [as_openai(RECORDS[0])]), "excel")
+
+
+def test_a_log_without_prompts_is_a_bill_and_says_what_it_cannot_tell(tmp_path: Path):
+    records = [{**AS["litellm"](call), "proxy_server_request": {}, "response": {}} for call in RECORDS]
+    found = studied(written(tmp_path / "log.jsonl", records), tmp_path)
+    assert (found.wordless, found.total.outcomes["hit"]) == (38, 0)
+    assert found.total.baseline == found.total.actual > 0
+    assert found.paid == pytest.approx(38 * 0.004)
+    assert any("whose prompt or answer is not in the log" in line for line in unknowns(found, Config()))
+
+
+def test_hits_across_users_are_said_to_be_so_until_a_tenant_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stranger(monkeypatch, tmp_path)
+    written(tmp_path / "log.jsonl", [as_openai(call) for call in RECORDS])
+    shared = " ".join(command("replay", "log.jsonl", "--json", "shared.json").output.split())
+    assert "the log names no tenant" in shared
+    apart = " ".join(command("replay", "log.jsonl", "--tenant", "metadata.user", "--json", "apart.json").output.split())
+    assert "the log names no tenant" not in apart
+    hits = [json.loads((tmp_path / f"{name}.json").read_text())["hits"] for name in ("shared", "apart")]
+    assert hits[0] > hits[1]
+
+
+def test_what_was_cached_already_and_what_is_no_call_is_in_no_sum(tmp_path: Path):
+    records = [AS["litellm"](call) for call in RECORDS]
+    records[0]["cache_hit"] = "True"
+    records[1]["call_type"] = "aembedding"
+    log = open_log(written(tmp_path / "log.jsonl", records))
+    folder = tmp_path / "store"
+    folder.mkdir()
+    found = study(log, Config(), folder)
+    assert (found.cached, log.other, found.total.requests) == (1, 1, 36)
+
+
+@SDK_LEAKS
+def test_a_sample_is_asked_within_its_budget_and_set_beside_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stranger(monkeypatch, tmp_path)
+    written(tmp_path / "log.jsonl", [as_openai({**call, "tool": False}) for call in calls(80)])
+
+    def script(request: Any) -> Answer:
+        number = len(request.last_user)
+        return Answer(text=f"About: {request.last_user}" if number % 2 else "No idea.")
+
+    with LoopbackProvider() as provider:
+        provider.script(script)
+        with_a_key(monkeypatch, provider)
+        words = ("replay", "log.jsonl", "--ask", SMALL, "--sample", "12", "--usd", "0.5", "--json", "told.json")
+        shown = " ".join(command(*words).output.split())
+        asked = len(provider.billed)
+        told = json.loads((tmp_path / "told.json").read_text())
+        assert (asked, told["asked"], told["asked_judged"]) == (12, 12, 12)
+        assert told["asked_drop"][0] < told["asked_drop"][1] < told["asked_drop"][2]
+        assert 0 < told["asked_cost_share"][1] < 0.2
+        assert f"Asked {SMALL}: 12 calls" in shown
+        provider.reset()
+        few = command("replay", "log.jsonl", "--ask", SMALL, "--sample", "12", "--usd", "0.00015", "--json", "few.json")
+        assert "The budget had no room for more." in few.output
+        spent = json.loads((tmp_path / "few.json").read_text())["asked_usd"]
+        assert 0 < spent <= 0.00015
+
+
+def test_usage_is_counted_as_each_provider_does():
+    assert usage_of(
+        {"input_tokens": 10, "output_tokens": 5, "cache_read_input_tokens": 20, "cache_creation_input_tokens": 3}
+    ) == Usage(33, 5, cache_read=20, cache_write=3, source="provider")
+    responses = {
+        "input_tokens": 30,
+        "output_tokens": 9,
+        "input_tokens_details": {"cached_tokens": 20},
+        "output_tokens_details": {"reasoning_tokens": 4},
+    }
+    assert usage_of(responses) == Usage(30, 9, cache_read=20, reasoning=4, source="provider")
+    assert usage_of({"tokens": 5}).source == "none"
+    assert langfuse_usage({"input": 10, "output": 5, "total": 15, "input_cached_tokens": 4}).input_tokens == 10
+    assert langfuse_usage({"input": 10, "output": 5, "output_reasoning_tokens": 7, "total": 22}) == Usage(
+        10, 12, reasoning=7, source="provider"
+    )
+
+
+def test_a_model_without_a_price_is_shown_and_in_no_sum(tmp_path: Path):
+    found = studied(
+        written(tmp_path / "log.jsonl", [as_openai({**call, "model": "house-7b"}) for call in RECORDS[:5]]), tmp_path
+    )
+    assert found.total.unpriced["house-7b"] == 5
+    assert found.cheaper == ""
+    assert (
+        studied(written(tmp_path / "b.jsonl", [as_openai(call) for call in RECORDS]), tmp_path, cheaper=BIG).could.calls
+        == 0
+    )
