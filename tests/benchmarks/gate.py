@@ -1,16 +1,19 @@
 """The quality gate under continuous peeking: false verdicts, and how soon a drop is seen that hides in one feature.
 
 Simulated comparisons, as a judge would tell them: better, same or worse. Every verdict is looked at after every comparison.
-Run: `python -m tests.benchmarks.gate --json FILE`; `THRIFT_TEST_SCALE` below 1 for fewer simulations.
+Run: `python -m tests.benchmarks.gate --data DIR --json FILE`; `THRIFT_TEST_SCALE` below 1 for fewer simulations.
 """
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import median
+from pathlib import Path
+from statistics import mean, median
 from time import perf_counter
 
 from tests.benchmarks.harness import arguments, report
@@ -82,6 +85,22 @@ def hidden(seed: int, harmed: World, others: World) -> tuple[int, int]:
     raise AssertionError("never caught")
 
 
+def recorded(path: Path) -> dict[str, float]:
+    """The same with answers of two real models to exam questions, the weaker on as many of them as make 10 points."""
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    gaps = [float(row["strong_ok"]) - float(row["weak_ok"]) for row in rows]
+    share = 0.10 / mean(gaps)
+    caught: list[int] = []
+    for seed in range(max(20, RUNS // 10)):
+        chance, trial, count = random.Random(seed), Trial(Limits(MARGIN, MARGIN)), 0
+        while trial.verdict != "broken":
+            trial.judged(chance.choice(gaps) if chance.random() < share else 0.0)
+            count += 1
+        caught.append(count)
+    return {"recorded_pairs": len(rows), "recorded_drop_of_10_points_caught_after_median": float(median(caught))}
+
+
 WORDS: dict[float, Judgement] = {1.0: "worse", 0.0: "same", -1.0: "better"}
 
 
@@ -109,6 +128,7 @@ def main() -> None:
         "drop_of_10_points_caught_after_median": float(median(own for own, _ in caught)),
         "drop_of_10_points_caught_after_median_all_features": float(median(every for _, every in caught)),
         "drop_of_10_points_one_sided_caught_after_median": float(median(own for own, _ in one_sided)),
+        **(recorded(exams) if (exams := told.data / "routing" / "mmlu.jsonl.gz").is_file() else {}),
         "seconds": perf_counter() - started,
     }
     report("Quality gate", figures, TARGETS, told.json)

@@ -234,6 +234,21 @@ def test_answers_of_a_tactic_that_was_rolled_back_are_not_given_again_by_the_cac
     runtime.close()
 
 
+@FRAMEWORKS
+def test_no_prompt_and_no_answer_is_left_in_any_file(provider: LoopbackProvider, tmp_path: Path, framework: str):
+    provider.script(lambda request: Answer(text=f"canary-answer {request.model}"))
+    runtime = runtime_of(store=str(tmp_path / "answers.db"))
+    ask = model_of(framework, provider, runtime)
+    with scope(feature="faq"):
+        for number in range(5):
+            ask(f"Is it canary-prompt {number}?")
+        until(lambda: compared(runtime) == 5)
+    runtime.close()
+    files = [path.read_bytes() for path in tmp_path.iterdir()]
+    assert any(b"judged" in held for held in files)
+    assert not any(b"canary" in held for held in files)
+
+
 def test_a_judge_without_a_gate_is_refused():
     with pytest.raises(ConfigError, match="a judge has nothing to judge"):
         Runtime(Config(store="memory:"), judge=AutoJudge())
