@@ -16,7 +16,7 @@ def _installed() -> str | None:
     return os.environ.get("THRIFT_TEST_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # no longer: while it is open its event loop runs in this thread, and asynchronous tests have theirs
 def browser() -> Iterator[Browser]:
     path = _installed()
     if path is None:
