@@ -36,9 +36,14 @@ def replies(row: Row) -> Mapping[str, Reply]:
     marked: dict[str, Reply] = {}
     for model, arm in row.arms.items():
         mark: Mapping[str, Json] = {"recorded": {"model": model, "topic": row.check.topic}}
-        words = f"(the words of {row.id} were not recorded)" if arm.text is None else arm.text
+        words = _unrecorded(row) if arm.text is None else arm.text
         marked[model] = replace(_reply(row, model, arm, words), extra={"additional_kwargs": mark})
     return marked
+
+
+def _unrecorded(row: Row) -> str:
+    """What stands for words that were not recorded: alike where the answers are, for who compares them."""
+    return f"(what was said about {row.check.topic or row.id} was not recorded)"
 
 
 def recorded_replies(row: Row) -> Mapping[str, Reply]:

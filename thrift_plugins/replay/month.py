@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -93,6 +93,7 @@ def replay(
     config: Config,
     folder: Path,
     *,
+    parts: Mapping[str, Any] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run every row of a trace through the real adapter over recorded models. None is left alone: each is its own holdout.
@@ -104,6 +105,7 @@ def replay(
         framework: whose adapter.
         config: what is on. The store and the ledger that it names are the app's own and are left alone.
         folder: an empty folder for those of the replay.
+        parts: further arguments of the `Runtime`, such as `router`.
         progress: called after each row.
 
     Raises:
@@ -119,6 +121,7 @@ def replay(
         event_log=open_event_log(ledger_beside(file)),
         prices=prices,
         clock=clock,
+        **(parts or {}),
     )
     try:
         return _run(trace, framework, runtime, clock, progress)
