@@ -17,9 +17,7 @@ if TYPE_CHECKING:
     from thrift_plugins.config import Config
     from thrift_plugins.replay import Outcome, Setup, Trace
 
-_CONFIG_HELP = (
-    "'all', 'none', tactics like 'cache,routing', or a thrift.toml, whose store and ledger are not touched: a replay has its own."
-)
+_CONFIG_HELP = "'all', 'none', tactics like 'cache,routing', or a thrift.toml, whose store and ledger are not touched: a replay has its own."
 
 _FORMAT_HELP = "Of a log: openai, langsmith, langfuse, litellm or ledger; by default found out."
 

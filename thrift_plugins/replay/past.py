@@ -88,7 +88,9 @@ def remembered(folder: Path, asking: Asking) -> dict[str, list[Remembered]]:
         for each in _of_file(path, asking):
             found[each.request.scope.feature].append(each)
     if not found:
-        raise ConfigError(f"--warm {folder}: no file in it has answers about what is asked here; its forms: scores or answers by model")
+        raise ConfigError(
+            f"--warm {folder}: no file in it has answers about what is asked here; its forms: scores or answers by model"
+        )
     return dict(found)
 
 
@@ -175,12 +177,14 @@ def _scores(record: Record, models: Sequence[str]) -> dict[str, float]:
             for name, result in record["models"].items()
             if isinstance(result, Mapping) and name.startswith(model)
         }
-    return {model: float(score) for model, score in told.items() if model in models and isinstance(score, int | float)}
+    return {model: float(told[model]) for model in models if isinstance(told.get(model), int | float)}
 
 
 def _answers(record: Record, models: Sequence[str], labels: Mapping[str, str]) -> dict[str, str]:
     if isinstance(record.get("answers"), Mapping):
-        return {model: words for model, words in record["answers"].items() if model in models and isinstance(words, str)}
+        return {
+            model: words for model, words in record["answers"].items() if model in models and isinstance(words, str)
+        }
     if "text" not in record:
         return {}
     found: dict[str, str] = {}

@@ -61,7 +61,12 @@ Switch: TypeAlias = Callable[[Setup, Past], Setup]
 
 
 def prepared(
-    names: Iterable[str], trace: Trace, warm: Path | None, folder: Path, *, prices: Mapping[str, Mapping[str, float]] | None = None
+    names: Iterable[str],
+    trace: Trace,
+    warm: Path | None,
+    folder: Path,
+    *,
+    prices: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Setup:
     """The set-up of a replay with some tactics on, after they have learnt from the month before.
 
@@ -117,11 +122,8 @@ def _semantic(setup: Setup, past: Past) -> Setup:  # noqa: ARG001
 def _routing(setup: Setup, past: Past) -> Setup:
     setup = replace(setup, config=replace(setup.config, routing=RoutingConfig()))
     routers, learnt = _learned(past)
-    if not routers:
-        return setup
-    return replace(
-        setup, parts={**setup.parts, "router": Routers(tuple(routers))}, learnt=(*setup.learnt, *learnt)
-    )
+    parts = {**setup.parts, "router": Routers(tuple(routers))} if routers else setup.parts
+    return replace(setup, parts=parts, learnt=(*setup.learnt, *learnt))
 
 
 SWITCHES: Final[Mapping[str, Switch]] = {
