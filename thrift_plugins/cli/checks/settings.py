@@ -49,6 +49,12 @@ def tactics(config: Config) -> Iterator[Finding]:
         yield Finding("on", "ledger", "off: nothing can be proved", State.note)
 
 
+def acting(config: Config) -> frozenset[str]:
+    """The tactics that are on, by their names in the ledger."""
+    on = {"cache": config.cache.enabled, "routing": config.routing.enabled, "budget": bool(_shorter(config.output))}
+    return frozenset(name for name, enabled in on.items() if enabled)
+
+
 def _by(routing: RoutingConfig) -> str:
     return (
         f"on: by {routing.router}, which was trained"
