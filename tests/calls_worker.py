@@ -30,6 +30,8 @@ MODEL = "gpt-4o-mini"
 INPUT, OUTPUT = 150, 600  # nano-dollars for a token
 PROMPT, MOST = 12, 60  # tokens; the prompt's true length is within every bound of it
 QUESTION = "How is the weather today, and what shall I take with me when I go out in the evening?"
+LEAST = 64 * OUTPUT + 60 * INPUT
+"""Nano-dollars without which no call is made: an answer worth having, and the bound of the prompt."""
 LEASE = 3.0
 BURST = 2.0
 """Seconds of the rolling budget: its window goes on all the time, and is crossed by most calls that wait."""
