@@ -158,3 +158,16 @@ def test_one_router_for_each_set_of_models(tmp_path: Path) -> None:
     routers = prepared(["routing"], trace, month_before(tmp_path / "before"), tmp_path).parts["router"]
     assert [type(each) for each in routers.learned] == [LearnedRouter]
     assert routers.learned[0].tiers == ("small-1", "large-1")
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_prompt_that_is_not_the_recorded_one_is_billed_as_it_was_sent(tmp_path: Path, framework: Framework) -> None:
+    write(tmp_path / "week.jsonl", [header(), row(0, "Where is the lid?")])
+    (tmp_path / "thrift.toml").write_text(
+        "[cache]\nenabled = false\n[routing]\nenabled = false\n[output.features.faq]\nwords = 20\nmode = 'soft'\n"
+    )
+    out = tmp_path / "figures.json"
+    options = ("--framework", framework, "--config", str(tmp_path / "thrift.toml"), "--json", str(out))
+    assert run(tmp_path / "week", *options).exit_code == 0
+    told = json.loads(out.read_text())
+    assert told["actual_usd"] > (30 * 2_500 + 12 * 10_000) / 1e9, "a sentence more was sent than was recorded"

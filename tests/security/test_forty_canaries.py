@@ -32,7 +32,17 @@ from rich.console import Console
 from tests import report_kit
 from tests.cli_kit import SDK_LEAKS, command, stranger
 from thrift_plugins import (
-    Budget, CacheConfig, Config, OutputConfig, QualityConfig, RoutingConfig, Runtime, SemanticConfig, Target, feedback, scope,
+    Budget,
+    CacheConfig,
+    Config,
+    OutputConfig,
+    QualityConfig,
+    RoutingConfig,
+    Runtime,
+    SemanticConfig,
+    Target,
+    feedback,
+    scope,
 )  # fmt: skip
 from thrift_plugins.errors import BudgetExceeded, ThriftError
 from thrift_plugins.langchain import ResponseCache, ThriftChatModel
@@ -337,16 +347,8 @@ def test_report_page_and_doctor_tell_none(round_: Round, monkeypatch: pytest.Mon
     monkeypatch.setenv("OPENAI_API_KEY", C["langchain-key"])
     monkeypatch.setenv("THRIFT_SECRET", C["secret"])
     (round_.folder / "thrift.toml").write_text(f'store = "{round_.folder / "thrift.db"}"\n')
-    for words in (
-        ["doctor"],
-        ["doctor", "--json"],
-        ["report"],
-        ["cache", "stats"],
-        ["gate"],
-        ["simulate"],
-        ["export", "out.json"],
-    ):
-        told.append(command(*words).output)
+    commands = "doctor|doctor --json|report|cache stats|gate|simulate|export out.json".split("|")
+    told += [command(*words.split()).output for words in commands]
     (round_.folder / "thrift.toml").unlink()
     for text in told:
         assert not found(text), text[:300]

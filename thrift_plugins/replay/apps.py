@@ -13,7 +13,8 @@ from thrift_plugins.prices import Prices
 from thrift_plugins.replay.check import Answer
 from thrift_plugins.replay.row import Arm, Row
 from thrift_plugins.runtime import Runtime
-from thrift_plugins.tape import Tape
+from thrift_plugins.tape import Heard, Tape
+from thrift_plugins.tokens import count
 from thrift_plugins.types import Json, Reply, ToolCall
 
 Order: TypeAlias = Callable[[str], float]
@@ -39,6 +40,21 @@ def replies(row: Row) -> Mapping[str, Reply]:
         words = _unrecorded(row) if arm.text is None else arm.text
         marked[model] = replace(_reply(row, model, arm, words), extra={"additional_kwargs": mark})
     return marked
+
+
+def heard(row: Row) -> Heard:
+    """What a recorded answer used, where the prompt that is sent is not the recorded one: as many tokens less, or more."""
+    recorded = "\n".join(message["content"] for message in row.messages)
+
+    def of(reply: Reply, sent: str) -> Reply:
+        if sent == recorded:
+            return reply
+        used = reply.usage
+        change = count(sent, reply.model) - count(recorded, reply.model)
+        tokens = max(1, used.input_tokens + change)
+        return replace(reply, usage=replace(used, input_tokens=tokens, cache_read=min(used.cache_read, tokens)))
+
+    return of
 
 
 def _unrecorded(row: Row) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from thrift_plugins.config import Config, QualityConfig
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.ledger import Line, Summary, summarise
-from thrift_plugins.replay.apps import RecordedApp, app_of, cheapness, replies
+from thrift_plugins.replay.apps import RecordedApp, app_of, cheapness, heard, replies
 from thrift_plugins.replay.check import score
 from thrift_plugins.replay.row import Row
 from thrift_plugins.replay.trace import Trace
@@ -150,7 +150,7 @@ def _run(trace: Trace, framework: Framework, runtime: Runtime, clock: _Clock, pr
         clock.now = clock.start + row.t
         if ledger.waiting >= runtime.config.ledger.capacity:
             ledger.flush()  # an app must not wait for its log; a replay can
-        tape.load(replies(row))
+        tape.load(replies(row), heard(row))
         before, after = row.arms[row.baseline].score, _ask(app, row)
         quality.add(before, after)
         by_feature.setdefault(row.feature, Quality()).add(before, after)
