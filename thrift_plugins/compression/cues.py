@@ -11,19 +11,30 @@ _YEAR: Final = re.compile(r"\b1\d\d\d\b|\b20\d\d\b|\d年|\d月|\d日")
 _MONTH: Final = re.compile(
     r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December|century|centuries|BC|AD|CE)\b"
 )
-_NAME: Final = re.compile(r"\b[A-Z][\w'\u2019.-]*(?:\s(?:of|the|de|van|von|and|&)\s[A-Z][\w'\u2019-]*|\s[A-Z][\w'\u2019.-]*)*")
+_NAME: Final = re.compile(
+    r"\b[A-Z][\w'\u2019.-]*(?:\s(?:of|the|de|van|von|and|&)\s[A-Z][\w'\u2019-]*|\s[A-Z][\w'\u2019.-]*)*"
+)
 _TWO_NAMES: Final = re.compile(r"\b[A-Z][a-z]+\s(?:[A-Z]\.?\s)?[A-Z][a-z]+")
 _AMOUNT: Final = re.compile(
     r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|hundred|thousand|million|billion|percent|half)\b"
     r"|\d|[一二三四五六七八九十百千万亿两]"
 )
 _PLACE: Final = re.compile(r"\b(?:in|at|near|from|of|on|between|to)\s+(?:the\s+)?[A-Z]|位于|在|地")
-_ACTED: Final = re.compile(r"\b(?:by|played|portrayed|sung|sang|wrote|written|voiced|performed|starring|directed|invented|founded)\b")
+_ACTED: Final = re.compile(
+    r"\b(?:by|played|portrayed|sung|sang|wrote|written|voiced|performed|starring|directed|invented|founded)\b"
+)
 
 _WHO: Final = re.compile(r"\bwho(?:se|m)?\b|谁|哪位|何人", re.IGNORECASE)
-_WHEN: Final = re.compile(r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|time)\b|何时|什么时候|哪年|哪一年|几月|时间|日期", re.IGNORECASE)
-_MANY: Final = re.compile(r"\bhow (?:many|much|long|old|far|tall|big|often|high|large|deep)\b|\bwhat (?:number|percentage)\b|多少|几|人数|金额|数量", re.IGNORECASE)
-_WHERE: Final = re.compile(r"\bwhere\b|\b(?:what|which) (?:city|country|state|place|county|town)\b|哪里|哪个国家|何处|地点|在哪", re.IGNORECASE)
+_WHEN: Final = re.compile(
+    r"\bwhen\b|\b(?:what|which) (?:year|date|day|month|time)\b|何时|什么时候|哪年|哪一年|几月|时间|日期", re.IGNORECASE
+)
+_MANY: Final = re.compile(
+    r"\bhow (?:many|much|long|old|far|tall|big|often|high|large|deep)\b|\bwhat (?:number|percentage)\b|多少|几|人数|金额|数量",
+    re.IGNORECASE,
+)
+_WHERE: Final = re.compile(
+    r"\bwhere\b|\b(?:what|which) (?:city|country|state|place|county|town)\b|哪里|哪个国家|何处|地点|在哪", re.IGNORECASE
+)
 
 
 def asked_kinds(query: str) -> dict[str, float]:

@@ -6,6 +6,7 @@ Every figure is brought to the same scale within one context, so that weights th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from thrift_plugins.compression.cues import PAIRS, SIGNS, asked_kinds, names_in
 from thrift_plugins.compression.reading import Reading, bm25, counts, weights
 from thrift_plugins.compression.terms import says_little, terms_of, tokens
-from thrift_plugins.compression.vectors import Floats
+from thrift_plugins.compression.vectors import Floats, Indices
 from thrift_plugins.text.words import unspaced
 
 FIRST: Final = (
@@ -115,15 +116,14 @@ def _cover(have: Floats, weight: Floats) -> Floats:
 def _pairs(reading: Reading) -> Floats:
     """Neighbouring words of the question that are neighbours in a sentence too, by their number."""
     asked = [term for term in reading.terms if not says_little(term)]
-    wanted = set(zip(asked, asked[1:], strict=False))
+    wanted = set(pairwise(asked))
     if not wanted:
         return np.zeros(len(reading), np.float32)
     found = np.zeros(len(reading), np.float32)
     terms = set(asked)
     for at, own in enumerate(reading.sentence_terms):
-        own = [term for term in own if term in terms]
-        found[at] = len(wanted.intersection(zip(own, own[1:], strict=False)))
-    return found / len(wanted)
+        found[at] = len(wanted.intersection(pairwise([term for term in own if term in terms])))
+    return np.asarray(found / len(wanted), np.float32)
 
 
 def _soft(reading: Reading) -> tuple[Floats, Floats]:
@@ -160,7 +160,7 @@ def _words_of_terms(reading: Reading) -> list[str]:
 
 def _unit(rows: Floats) -> Floats:
     lengths = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
-    return rows / np.where(lengths == 0, 1, lengths)
+    return np.asarray(rows / np.where(lengths == 0, 1, lengths), np.float32)
 
 
 def _cosines(reading: Reading) -> list[Floats]:
@@ -244,14 +244,13 @@ def _bridge(reading: Reading, score: Floats) -> list[Floats]:
     own = bm25(heard, reading.lengths, weight)
     with_title = bm25(heard + titled[at], reading.lengths + reading.title_lengths[at], weight)
     inside = np.isin(at, at[top])  # what is in the same passage needs no bridge
-    named, naming = _links(reading, top)
-    return [_scaled(np.where(inside, 0, own)), _scaled(np.where(inside, 0, with_title)), named, naming]
+    return [_scaled(np.where(inside, 0, own)), _scaled(np.where(inside, 0, with_title)), *_links(reading, top)]
 
 
 _MOST_TERMS: Final = 24
 
 
-def _links(reading: Reading, top: Floats) -> tuple[Floats, Floats]:
+def _links(reading: Reading, top: Indices) -> tuple[Floats, Floats]:
     """Whether a sentence's title is named by one of the best in another passage, and whether it names the title of one."""
     at = reading.passage
     titles = [{term for term in own if not says_little(term)} for own in reading.title_terms]

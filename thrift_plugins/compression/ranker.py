@@ -39,7 +39,9 @@ class Weights:
         """By name, with four digits behind the point."""
         names = (("bias", *FIRST), ("bias", *FIRST, *SECOND))
         return {
-            look: {name: round(float(value), 4) for name, value in zip(own, values, strict=True) if round(float(value), 4)}
+            look: {
+                name: round(float(value), 4) for name, value in zip(own, values, strict=True) if round(float(value), 4)
+            }
             for look, own, values in zip(("first", "second"), names, (self.first, self.second), strict=True)
         }
 
@@ -108,10 +110,12 @@ class Ranker:
         try:
             found = json.loads(text)
             if found["format"] != FORMAT:
-                raise ValueError(f"its format is {found['format']!r}")
+                raise ConfigError(f"it is a ranker of the format {found['format']!r}, not {FORMAT!r}")
             return cls(Weights.load(found["prose"]), Weights.load(found["dialogue"]), str(found.get("note", "")))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConfigError(f"no ranker of the format {FORMAT!r}: {error}; make one with 'thrift-plugins compress train'") from error
+            raise ConfigError(
+                f"no ranker of the format {FORMAT!r}: {error}; make one with 'thrift-plugins compress train'"
+            ) from error
 
     @classmethod
     def load(cls, path: str | Path) -> Ranker:

@@ -163,12 +163,12 @@ def weights(heard: Floats, terms: Sequence[str]) -> Floats:
     have = (heard > 0).sum(axis=0)
     rarity = np.log1p((len(heard) - have + 0.5) / (have + 0.5))
     little = np.array([_LITTLE if says_little(term) else 1.0 for term in terms] or [0.0])
-    return (rarity * little).astype(np.float32)
+    found: Floats = (rarity * little).astype(np.float32)
+    return found
 
 
 def bm25(heard: Floats, lengths: Floats, weight: Floats, *, k: float = 1.2, b: float = 0.5) -> Floats:
     """(rows,) the weight of the terms that a row has, more of each counting ever less, and less in a long row."""
     mean = float(lengths.mean()) if len(lengths) else 1.0
     norm = k * (1 - b + b * lengths / max(mean, 1.0))
-    found: Floats = (heard * (k + 1) / (heard + norm[:, None])) @ weight
-    return found
+    return np.asarray((heard * (k + 1) / (heard + norm[:, None])) @ weight, np.float32)

@@ -21,9 +21,7 @@ def chances(scores: Floats) -> Floats:
     return found
 
 
-def within(
-    scores: Floats, sizes: Sequence[int], passage: Indices, heads: Sequence[int], tokens: int
-) -> Mask:
+def within(scores: Floats, sizes: Sequence[int], passage: Indices, heads: Sequence[int], tokens: int) -> Mask:
     """The best sentences that `tokens` have room for, each that fits in turn. At least one.
 
     Args:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 from thrift_plugins.text.words import FUNCTION_WORDS, unspaced, words
@@ -26,7 +27,9 @@ def stem(word: str) -> str:
     for suffix, instead, least in _SUFFIXES:
         if word.endswith(suffix) and len(word) >= least:
             cut = word[: -len(suffix)] + instead
-            return cut[:-1] if len(cut) > 3 and not instead and cut[-1] == cut[-2] and cut[-1] not in "ls" else _bare(cut)
+            return (
+                cut[:-1] if len(cut) > 3 and not instead and cut[-1] == cut[-2] and cut[-1] not in "ls" else _bare(cut)
+            )
     if word.endswith(_HISSING):
         return word[:-2]
     if word.endswith("s") and not word.endswith(("ss", "us", "is")):
@@ -47,9 +50,7 @@ def terms_of(found: list[str]) -> list[str]:
     """What of these words is compared: stems, and for neighbouring characters of such scripts their pairs."""
     made = [stem(word) for word in found]
     if any(map(unspaced, found)):
-        pairs = [
-            first + second for first, second in zip(found, found[1:], strict=False) if unspaced(first) and unspaced(second)
-        ]
+        pairs = [first + second for first, second in pairwise(found) if unspaced(first) and unspaced(second)]
         made = [word for word, plain in zip(made, found, strict=True) if not unspaced(plain)] + (pairs or made)
     return made
 
@@ -57,7 +58,11 @@ def terms_of(found: list[str]) -> list[str]:
 @lru_cache(maxsize=65_536)
 def says_little(term: str) -> bool:
     """Whether it is a function word, or a pair of characters that has one."""
-    return term in FUNCTION_WORDS or term in _STEMMED or (len(term) == 2 and unspaced(term[0]) and not FUNCTION_WORDS.isdisjoint(term))
+    return (
+        term in FUNCTION_WORDS
+        or term in _STEMMED
+        or (len(term) == 2 and unspaced(term[0]) and not FUNCTION_WORDS.isdisjoint(term))
+    )
 
 
 _STEMMED: Final = frozenset(map(stem, FUNCTION_WORDS))

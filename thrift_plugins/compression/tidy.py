@@ -6,11 +6,13 @@ import re
 from html.parser import HTMLParser
 from typing import Final
 
-_FENCE: Final = re.compile(r"^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_FENCE: Final = re.compile(
+    r"^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
+)
 _TRAILING: Final = re.compile(r"(?<=\S)[ \t]+(?=\n)")
 _BLANK: Final = re.compile(r"\n(?:[ \t]*\n){2,}")
 _INNER: Final = re.compile(r"(?<=[\w,.;:!?)]) {2,}(?=[\w(])")
-_EXACT: Final = re.compile(r"[|\t`\"'“”‘’{}<>=\\]|^\s")
+_EXACT: Final = re.compile(r"[|\t`\"'\u201c\u201d\u2018\u2019{}<>=\\]|^\s")
 """A line with one of these may be a table, code, a quotation or a template: its inner white space stays."""
 
 
@@ -37,7 +39,23 @@ _MARKUP: Final = re.compile(r"<(?:html|body|div|p|span|table|ul|ol|section|artic
 _LEAST_TAGS: Final = 4
 _SILENT: Final = frozenset({"script", "style", "noscript", "template", "svg", "head"})
 _BREAKS: Final = frozenset(
-    {"p", "div", "br", "li", "tr", "table", "ul", "ol", "section", "article", "header", "footer", "blockquote", "pre", "hr"}
+    {
+        "p",
+        "div",
+        "br",
+        "li",
+        "tr",
+        "table",
+        "ul",
+        "ol",
+        "section",
+        "article",
+        "header",
+        "footer",
+        "blockquote",
+        "pre",
+        "hr",
+    }
     | {f"h{level}" for level in range(1, 7)}
 )
 

@@ -29,7 +29,9 @@ _ABBREVIATION: Final = re.compile(
     r"|\b[A-Z]|(?:\b[A-Z]\.)+[A-Z])\.\Z"
 )
 _LOOK_BACK: Final = 12
-_FENCE: Final = re.compile(r"^(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^(?P=fence)[`~]*[ \t]*$\n?|\Z)", re.MULTILINE | re.DOTALL)
+_FENCE: Final = re.compile(
+    r"^(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^(?P=fence)[`~]*[ \t]*$\n?|\Z)", re.MULTILINE | re.DOTALL
+)
 _TURN: Final = re.compile(r"^[^\W\d_][\w .'\-()&/]{0,40}:\s\S", re.MULTILINE)
 _TURNS: Final = 6
 _SHARE_OF_TURNS: Final = 0.6

@@ -11,7 +11,9 @@ from thrift_plugins.compression.json_forms.values import NUMBER, Number, Value, 
 MISSING: Final = object()
 """In the place of a value where an object lacks a key; written as nothing at all."""
 
-_BARE: Final = re.compile(r"[^\W\d_\"'\[\]{}(),:|\\\s#-](?:[^\",\[\]{}:|\\\n\r\t\u0085\u2028\u2029\x00-\x1f\x7f]*[^\",\[\]{}:|\\\s\x00-\x1f\x7f])?|[\w./@+#*%$&~^!?;<=>-]*[^\W\d][\w./@+#*%$&~^!?;<=>-]*|\d[\d.:/-]*[:/-][\d.:/TZ-]*")
+_BARE: Final = re.compile(
+    r"[^\W\d_\"'\[\]{}(),:|\\\s#-](?:[^\",\[\]{}:|\\\n\r\t\u0085\u2028\u2029\x00-\x1f\x7f]*[^\",\[\]{}:|\\\s\x00-\x1f\x7f])?|[\w./@+#*%$&~^!?;<=>-]*[^\W\d][\w./@+#*%$&~^!?;<=>-]*|\d[\d.:/-]*[:/-][\d.:/TZ-]*"
+)
 _WORDS: Final = frozenset({"true", "false", "null"})
 _DECODER: Final = json.JSONDecoder()
 
@@ -27,7 +29,7 @@ def cell(value: object) -> str:
 
 def bare(text: str) -> bool:
     """Whether a string needs no quotes."""
-    if not text or text in _WORDS or text[0] in " -" or text[-1] in " ":
+    if not text or text in _WORDS or text[0] in " -" or text[-1] == " ":
         return False
     if NUMBER.fullmatch(text) or _BARE.fullmatch(text) is None:
         return False

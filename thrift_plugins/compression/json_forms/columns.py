@@ -70,7 +70,7 @@ def unpacked(value: Value, shape: Shape) -> Value:
     if kind == "map" and isinstance(value, dict):
         return {key: unpacked(item, ("object", columns)) for key, item in value.items()}
     if not isinstance(value, list):
-        raise ValueError("a row must be a list")
+        raise ValueError("a row must be a list")  # noqa: TRY004  of the text, not of a type
     if kind == "list":
         return [unpacked(item, ("object", columns)) for item in value]
     if len(value) != len(columns):
@@ -93,7 +93,7 @@ def header(columns: tuple[tuple[str, Shape], ...]) -> Value:
 def columns_of(told: Value) -> tuple[tuple[str, Shape], ...]:
     """The opposite of `header`. Raises ValueError where it is none."""
     if not isinstance(told, list):
-        raise ValueError("columns must be a list")
+        raise ValueError("columns must be a list")  # noqa: TRY004  of the text, not of a type
     found: list[tuple[str, Shape]] = []
     for one in told:
         if isinstance(one, dict):
@@ -138,5 +138,5 @@ def read(told: Value) -> Value:
     if isinstance(rows, dict):
         return {key: unpacked(item, shape) for key, item in rows.items()}
     if not isinstance(rows, list):
-        raise ValueError("rows must be a list or an object")
+        raise ValueError("rows must be a list or an object")  # noqa: TRY004  of the text, not of a type
     return [unpacked(item, shape) for item in rows]

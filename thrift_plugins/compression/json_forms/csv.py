@@ -8,6 +8,7 @@ from __future__ import annotations
 from thrift_plugins.compression.json_forms.cells import MISSING, bare, cell, read_cell, split
 from thrift_plugins.compression.json_forms.values import Number, Value, parse, quoted
 
+
 def written(value: Value) -> str | None:
     """Names, then a line for each object; None where it is no list of objects, or their keys have no one order."""
     if not isinstance(value, list) or len(value) < 2 or not all(isinstance(row, dict) and row for row in value):
@@ -34,7 +35,9 @@ def read(text: str) -> Value:
         cells = split(line)
         if len(cells) != len(names):
             raise ValueError("a line has a cell for each name")
-        found = {name: value for name, told in zip(names, cells, strict=True) if (value := read_cell(told)) is not MISSING}
+        found = {
+            name: value for name, told in zip(names, cells, strict=True) if (value := read_cell(told)) is not MISSING
+        }
         rows.append(found)  # type: ignore[arg-type]  # values of cells are Values
     return rows
 

@@ -75,7 +75,9 @@ def _flat_names(items: list[Value]) -> list[str]:
         return []
     names = list(first)
     alike = all(
-        isinstance(item, dict) and list(item) == names and not any(isinstance(one, dict | list) for one in item.values())
+        isinstance(item, dict)
+        and list(item) == names
+        and not any(isinstance(one, dict | list) for one in item.values())
         for item in items
     )
     return names if alike else []
