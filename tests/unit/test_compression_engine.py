@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.compression_kit import NEEDED, QUESTION, passages
 from tests.unit.test_engine import REQUEST, TIERS, play
 from thrift_plugins.budgeting import OutputPolicy, Target
 from thrift_plugins.compression import Compressor, Limit
@@ -17,19 +18,7 @@ from thrift_plugins.prices import Prices
 from thrift_plugins.tokens import count_messages
 from thrift_plugins.types import Message, Reply, Scope, Usage
 
-FACTS = {
-    "Paris": "Paris is the capital of France. It lies on the Seine. Its mayor opened a new park there last spring.",
-    "Rome": "Rome is the capital of Italy. It lies on the Tiber. Tourists throw coins into a fountain there.",
-    "Oslo": "Oslo is the capital of Norway. It lies at the head of a fjord. Its opera has a roof to walk on.",
-    "Bread": "Bread is made of flour and water. It is baked in an oven. Some people bake it at home on Sundays.",
-    "Rain": "Rain falls from clouds. It fills rivers and lakes. Farmers wait for it in a dry summer.",
-}
-PROMPT = (
-    "Passages:\n"
-    + "\n\n".join(f"[{number}] {title}\n{text}" for number, (title, text) in enumerate(FACTS.items(), 1))
-    + "\n\nQuestion: What is the capital of Norway?"
-)
-ASKED = replace(REQUEST, messages=(Message("system", "Answer from the passages."), Message("user", PROMPT)))
+ASKED = replace(REQUEST, messages=(Message("system", "Answer from the passages."), Message("user", passages())))
 POLICY = CompressionPolicy(Compressor(Limit(ratio=3)))
 
 
@@ -44,8 +33,8 @@ def test_the_contexts_shrink_and_the_books_add_up():
     played = play(Engine(compression=POLICY), ASKED, calls=[lambda call: sent.append(call) or counted(call)])
     (call,) = sent
     text = call.request.messages[1].content
-    assert "Oslo is the capital of Norway." in text
-    assert text.endswith("Question: What is the capital of Norway?")
+    assert NEEDED in text
+    assert text.endswith(f"Question: {QUESTION}")
     assert call.request.messages[0] is ASKED.messages[0]
     event = played.event
     (patch,) = event.patches

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from thrift_plugins.errors import ConfigError
-from thrift_plugins.learning.risk import at_most
 
 FORMAT: Final = "thrift-calibration/1"
 _CONFIDENCE: Final = 0.95
@@ -123,6 +122,8 @@ def _interval(lost: int, kept: int) -> tuple[float, float]:
 
 
 def _quantile(lost: int, kept: int, share: float) -> float:
+    from thrift_plugins.learning.risk import at_most  # noqa: PLC0415  numpy, which settings must not load
+
     low, high = 0.0, 1.0
     for _ in range(_STEPS):
         middle = (low + high) / 2

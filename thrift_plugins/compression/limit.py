@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from thrift_plugins.compression.calibration import Calibration
 from thrift_plugins.errors import ConfigError
-
-if TYPE_CHECKING:
-    from thrift_plugins.compression.calibration import Calibration
 
 
 @dataclass(frozen=True, slots=True)
