@@ -6,13 +6,16 @@ import re
 from collections import Counter
 from typing import Final
 
+from thrift_plugins.text.sentences import FENCE
+
 _KINDS: Final[dict[str, re.Pattern[str]]] = {
     "placeholder": re.compile(
         r"\{\{[^{}\n]{1,80}\}\}|\$\{[^{}\n]{1,80}\}|(?<![{\w])\{[A-Za-z_][\w.\[\]]{0,60}(?:![rsa])?(?::[^{}\n]{0,20})?\}(?!\})|<\|[^|\n]{1,40}\|>"
     ),
     "tag": re.compile(r"</?[A-Za-z][\w:.-]{0,40}(?:\s[^<>\n]{0,200})?/?>"),
     "address": re.compile(r"\b(?:https?|ftp)://[^\s<>\"')\]]+|\b[\w.+-]+@[\w-]+\.[\w.]+"),
-    "code": re.compile(r"(?:^|(?<=\n))[ \t]*(`{3,}|~{3,})[^\n]*\n.*?(?:\n[ \t]*\1|\Z)|`[^`\n]+`", re.DOTALL),
+    "fence": FENCE,
+    "code": re.compile(r"(?<!`)`[^`\n]+`(?!`)"),
     "quote": re.compile(r"\"[^\"\n]{1,200}\"|\u201c[^\u201d\n]{1,200}\u201d|\u300c[^\u300d\n]{1,200}\u300d"),
     "id": re.compile(r"\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{4,}\b|\[\d{1,3}\]"),
     "number": re.compile(
@@ -26,8 +29,6 @@ _KINDS: Final[dict[str, re.Pattern[str]]] = {
 }
 """Each with what it looks like."""
 
-SHAPES: Final = ("placeholder", "tag", "address", "code")
-"""What must stay in a text even where sentences may go: a template, its markup, where to look, and what is run."""
 
 
 def marks(text: str, kinds: tuple[str, ...] = tuple(_KINDS)) -> Counter[tuple[str, str]]:
@@ -36,7 +37,7 @@ def marks(text: str, kinds: tuple[str, ...] = tuple(_KINDS)) -> Counter[tuple[st
     for kind in kinds:
         for match in _KINDS[kind].finditer(text):
             told = match.group()
-            found[kind, told if kind == "code" else " ".join(told.split())] += 1
+            found[kind, told if kind in {"code", "fence"} else " ".join(told.split())] += 1
     return found
 
 

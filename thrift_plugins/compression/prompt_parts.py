@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 from thrift_plugins.text.sentences import is_dialogue
 
-Kind: TypeAlias = Literal["context", "head", "query", "other"]
+Kind: TypeAlias = Literal["context", "head", "frame", "query", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Part:
 
     Attributes:
         kind: "context" may lose sentences, "head" stands before the context after it and goes with it, "query" is asked,
-            "other" is instructions and whatever else: both stay.
+            "other" is instructions and whatever else, "frame" what encloses contexts: these stay.
         title: of a context, what it is about.
         score: of a context, its retriever's.
     """
@@ -90,9 +90,9 @@ def _tagged(text: str) -> list[Part] | None:
     at = 0
     for match in _TAGGED.finditer(text):
         found += _beside(text[at : match.start()])
-        found.append(Part("other", text[match.start() : match.start("inner")]))
+        found.append(Part("frame", text[match.start() : match.start("inner")]))
         found += _passages(match.group("inner"))
-        found.append(Part("other", match.group("end")))
+        found.append(Part("frame", match.group("end")))
         at = match.end()
     return [*found, *_beside(text[at:])] if found else None
 
@@ -102,9 +102,11 @@ def _ruled(text: str) -> list[Part] | None:
     if match is None or match.group("before") is None:
         return None
     return [
-        Part("other", text[: match.start("inner")]),
+        *_beside(text[: match.start()]),
+        Part("frame", text[match.start() : match.start("inner")]),
         *_passages(match.group("inner")),
-        *_beside(text[match.end("inner") :]),
+        Part("frame", text[match.end("inner") : match.end()]),
+        *_beside(text[match.end() :]),
     ]
 
 
@@ -114,7 +116,7 @@ def _headed(text: str) -> list[Part] | None:
         return None
     end = _end_of_context(text, match.end())
     before = _beside(text[: match.start()])
-    return [*before, Part("other", match.group()), *_passages(text[match.end() : end]), *_beside(text[end:], asks=True)]
+    return [*before, Part("frame", match.group()), *_passages(text[match.end() : end]), *_beside(text[end:], asks=True)]
 
 
 def _listed(text: str) -> list[Part] | None:
@@ -136,7 +138,7 @@ def _transcript(text: str) -> list[Part] | None:
     body, gap, asked = text.rpartition("\n\n")
     if not gap or not is_dialogue(body) or len(asked) > _LONGEST_QUESTION:
         return None
-    return [Part("context", body), Part("other", gap), Part("query", asked)]
+    return [Part("context", body), Part("frame", gap), Part("query", asked)]
 
 
 _LONGEST_QUESTION: Final = 1_500

@@ -84,11 +84,11 @@ class Ranker:
         if not len(reading):
             return np.zeros(0, np.float32)
         own = self.dialogue if reading.dialogue else self.prose
-        first = first_look(reading, similarity)
-        score = own.first[0] + first @ own.first[1:]
-        both = np.concatenate((first, second_look(reading, score)), axis=1)
-        found: Floats = own.second[0] + both @ own.second[1:]
-        return found
+        with np.errstate(all="ignore"):  # some builds of numpy warn of finite products
+            first = first_look(reading, similarity)
+            score = own.first[0] + first @ own.first[1:]
+            both = np.concatenate((first, second_look(reading, score)), axis=1)
+            return np.nan_to_num(own.second[0] + both @ own.second[1:]).astype(np.float32)
 
     @property
     def digest(self) -> str:

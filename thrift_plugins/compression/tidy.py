@@ -6,9 +6,8 @@ import re
 from html.parser import HTMLParser
 from typing import Final
 
-_FENCE: Final = re.compile(
-    r"^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
-)
+from thrift_plugins.text.sentences import FENCE
+
 _TRAILING: Final = re.compile(r"(?<=\S)[ \t]+(?=\n)")
 _BLANK: Final = re.compile(r"\n(?:[ \t]*\n){2,}")
 _INNER: Final = re.compile(r"(?<=[\w,.;:!?)]) {2,}(?=[\w(])")
@@ -22,7 +21,7 @@ def tidied(text: str) -> str:
         return _prose(text)
     parts: list[str] = []
     at = 0
-    for fence in _FENCE.finditer(text):
+    for fence in FENCE.finditer(text):
         parts += [_prose(text[at : fence.start()]), fence.group()]
         at = fence.end()
     return "".join([*parts, _prose(text[at:])])

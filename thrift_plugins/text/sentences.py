@@ -29,9 +29,11 @@ _ABBREVIATION: Final = re.compile(
     r"|\b[A-Z]|(?:\b[A-Z]\.)+[A-Z])\.\Z"
 )
 _LOOK_BACK: Final = 12
-_FENCE: Final = re.compile(
-    r"^(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^(?P=fence)[`~]*[ \t]*$\n?|\Z)", re.MULTILINE | re.DOTALL
+FENCE: Final = re.compile(
+    r"^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
 )
+"""A fenced block, up to its own end or that of the text; a longer fence may hold a shorter one."""
+
 _TURN: Final = re.compile(r"^[^\W\d_][\w .'\-()&/]{0,40}:\s\S", re.MULTILINE)
 _TURNS: Final = 6
 _SHARE_OF_TURNS: Final = 0.6
@@ -41,10 +43,10 @@ def sentences(text: str) -> list[Span]:
     """The sentences of a text; a line break ends one too, and a fenced block is one. Empty for an empty text."""
     found: list[Span] = []
     at = 0
-    for fence in _FENCE.finditer(text) if "```" in text or "~~~" in text else ():
+    for fence in FENCE.finditer(text) if "```" in text or "~~~" in text else ():
         found += _plain(text, at, fence.start())
-        found.append(Span(fence.start(), fence.end()))
-        at = fence.end()
+        at = fence.end() + (text[fence.end() : fence.end() + 1] == "\n")
+        found.append(Span(fence.start(), at))
     return found + _plain(text, at, len(text))
 
 
