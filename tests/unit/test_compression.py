@@ -136,7 +136,7 @@ def test_citations_keep_their_numbers():
 
 def test_gaps_are_marked_and_what_is_left_out_can_be_fetched():
     long = Passage("Oslo is old. Cows eat grass. Oslo is the capital of Norway. Hens lay eggs. Norway's capital has a fjord. Pigs dig.", "Oslo")
-    compressor = Compressor(Limit(ratio=1.6))
+    compressor = Compressor(Limit(ratio=2.6))
     made = compress_contexts(compressor, QUESTION, [long, Passage(FACTS["Rain"])], MODEL)
     assert GAP in made.texts[0]
     assert {compressor.fetch(one.id) for one in made.dropped} == {one.text for one in made.dropped}

@@ -18,7 +18,8 @@ from thrift_plugins.compression.extraction import Extractor
 from thrift_plugins.compression.limit import Limit
 from thrift_plugins.compression.prompt_parts import Part, parts_of, query_in
 from thrift_plugins.compression.result import Compressed, Dropped, Edit
-from thrift_plugins.tokens import Measure, count, count_messages
+from thrift_plugins.tokens import Measure, count_messages
+from thrift_plugins.tokens.vocabulary import measure_for
 from thrift_plugins.types import Json, Message
 
 _LEAST: Final = 64
@@ -104,23 +105,21 @@ class Compressor:
         """
         messages = tuple(messages)
         limit = limit or self.limit
-        measure: Measure = lambda text: count(text, model)  # noqa: E731
+        measure = measure_for(model)
         works = [
             (place, work)
             for place in _open_places(messages)
             if (work := self._work(messages, place, measure, model, query, limit)) is not None
         ]
-        before = count_messages(messages, model)
-        told = tuple(stage for _, work in works for stage in work.stages)
         edits = tuple(Edit(place.at, place.block, work.text) for place, work in works if work.text != place.text)
-        if not edits:
-            return Compressed(messages, (), before, before, told)
-        made = edited(messages, edits)
-        after = count_messages(made, model)
-        if after >= before:
+        saved = sum(work.before - work.tokens for _, work in works)
+        emptied = edited(messages, [Edit(place.at, place.block, "") for place, _ in works])  # counted already
+        before = count_messages(emptied, model) + sum(work.before for _, work in works)
+        told = tuple(stage for _, work in works for stage in work.stages)
+        if not edits or saved <= 0:
             return Compressed(messages, (), before, before, told)
         goes = tuple(one for _, work in works for one in work.dropped)
-        return Compressed(made, edits, before, after, told, goes)
+        return Compressed(edited(messages, edits), edits, before, before - saved, told, goes)
 
     def _work(
         self, messages: Sequence[Message], place: _Place, measure: Measure, model: str, query: str, limit: Limit

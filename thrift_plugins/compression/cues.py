@@ -14,6 +14,9 @@ _MONTH: Final = re.compile(
 _NAME: Final = re.compile(
     r"\b[A-Z][\w'\u2019.-]*(?:\s(?:of|the|de|van|von|and|&)\s[A-Z][\w'\u2019-]*|\s[A-Z][\w'\u2019.-]*)*"
 )
+NAME: Final = re.compile(r"(?<=[\s(])[A-Z][\w'\u2019-]+")
+"""A capitalised word that begins no sentence."""
+
 _TWO_NAMES: Final = re.compile(r"\b[A-Z][a-z]+\s(?:[A-Z]\.?\s)?[A-Z][a-z]+")
 _AMOUNT: Final = re.compile(
     r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|hundred|thousand|million|billion|percent|half)\b"

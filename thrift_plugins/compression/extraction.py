@@ -49,8 +49,8 @@ class Extraction:
 
     Attributes:
         excerpts: one for each passage.
-        tokens_before: of all passages with what stands before each.
-        tokens_after: of those of which something stays.
+        tokens_before: of all passages with what stands before each, on lines of their own.
+        tokens_after: of what stays of them, likewise.
     """
 
     excerpts: tuple[Excerpt, ...]
@@ -91,7 +91,14 @@ class Extractor:
         return reading, self.ranker.scores(reading, similarity)
 
     def extract(
-        self, query: str, passages: Sequence[Passage], limit: Limit, measure: Measure, heads: Sequence[str] = ()
+        self,
+        query: str,
+        passages: Sequence[Passage],
+        limit: Limit,
+        measure: Measure,
+        heads: Sequence[str] = (),
+        *,
+        whole: int | None = None,
     ) -> Extraction:
         """What of the passages stays within a limit. A context within it already stays as it is.
 
@@ -99,49 +106,65 @@ class Extractor:
             query: the question; nothing is left out where it has no words.
             measure: tokens of a text.
             heads: what stands before each passage, and goes with it where nothing of it stays.
+            whole: tokens of all of them, where that is known.
         """
-        fronts = [measure(head) if head else 0 for head in heads] or [0] * len(passages)
-        before = sum(measure(passage.text) for passage in passages) + sum(fronts)
-        threshold, tokens = limit.threshold(), limit.tokens(before)
-        if not limit.extracts or not query.strip() or (threshold is None and before <= tokens):
-            return Extraction(tuple(_whole(passage) for passage in passages), before, before)
+        if whole is None:
+            whole = measure("\n".join([*heads, *(passage.text for passage in passages)]))
+        threshold, tokens = limit.threshold(), limit.tokens(whole)
+        same = Extraction(tuple(_whole(passage) for passage in passages), whole, whole)
+        if not limit.extracts or not query.strip() or (threshold is None and whole <= tokens):
+            return same
         reading, scores = self.read(query, passages)
         if not len(reading):
-            return Extraction(tuple(_whole(passage) for passage in passages), before, before)
+            return same
+        heads = heads or [""] * len(passages)
         if threshold is None:
-            sizes = [measure(text) for text in reading.texts]
-            kept = _fitting(reading, scores, sizes, fronts, tokens, measure)
+            kept, after = _Fitting(reading, scores, heads, measure, whole).within(tokens)
         else:
             kept = likely(scores, threshold)
-        excerpts = _excerpts(reading, kept)
-        after = sum(
-            measure(excerpt.text) + front for excerpt, front in zip(excerpts, fronts, strict=True) if excerpt.text
-        )
-        if after >= before:
-            return Extraction(tuple(_whole(passage) for passage in passages), before, before)
-        return Extraction(excerpts, before, after)
+            after = _tokens(_excerpts(reading, kept), heads, measure)
+        return Extraction(_excerpts(reading, kept), whole, after) if after < whole else same
 
 
-def _fitting(
-    reading: Reading, scores: Floats, sizes: Sequence[int], heads: Sequence[int], tokens: int, measure: Measure
-) -> Mask:
-    """The best that fit; what gaps add is taken off until it does."""
-    room = tokens
-    kept = within(scores, sizes, reading.passage, heads, room)
-    for _ in range(_TRIES):
-        used = sum(
-            measure(excerpt.text) + head
-            for excerpt, head in zip(_excerpts(reading, kept), heads, strict=True)
-            if excerpt.text
-        )
-        if used <= tokens or kept.sum() <= 1:
-            break
-        room -= used - tokens
-        kept = within(scores, sizes, reading.passage, heads, room)
-    return kept
+def _tokens(excerpts: Sequence[Excerpt], heads: Sequence[str], measure: Measure) -> int:
+    kept = [head + excerpt.text for excerpt, head in zip(excerpts, heads, strict=True) if excerpt.text]
+    return measure("\n".join(kept))
 
 
-_TRIES: Final = 4
+class _Fitting:
+    """Finds the best sentences that fit. Sizes are estimates, by letters; what they come to is counted, and put right."""
+
+    def __init__(self, reading: Reading, scores: Floats, heads: Sequence[str], measure: Measure, whole: int) -> None:
+        self._reading, self._scores, self._heads, self._measure = reading, scores, heads, measure
+        letters = np.array([len(text) for text in reading.texts], np.float64)
+        fronts = np.array([len(head) for head in heads], np.float64)
+        rate = whole / max(1.0, letters.sum() + fronts.sum())
+        self._sizes, self._fronts = letters * rate, fronts * rate
+
+    def within(self, tokens: int) -> tuple[Mask, int]:
+        """Which sentences, and how many tokens they have with what stands before and between them."""
+        room = float(tokens)
+        best_kept, best_used = self._try(room)
+        for _ in range(_TRIES):
+            if tokens * _FULL <= best_used <= tokens:
+                break
+            room += tokens - best_used if best_used > tokens else (tokens - best_used) * _HALF
+            kept, used = self._try(room)
+            if used > tokens and best_used <= tokens:
+                break
+            best_kept, best_used = kept, used
+            if kept.sum() <= 1:
+                break
+        return best_kept, best_used
+
+    def _try(self, room: float) -> tuple[Mask, int]:
+        kept = within(self._scores, self._sizes, self._reading.passage, self._fronts, room)
+        return kept, _tokens(_excerpts(self._reading, kept), self._heads, self._measure)
+
+
+_FULL: Final = 0.96
+_HALF: Final = 0.8
+_TRIES: Final = 3
 
 
 def _whole(passage: Passage) -> Excerpt:

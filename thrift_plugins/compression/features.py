@@ -5,15 +5,13 @@ Every figure is brought to the same scale within one context, so that weights th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
-from thrift_plugins.compression.cues import PAIRS, SIGNS, asked_kinds, names_in
-from thrift_plugins.compression.reading import Reading, bm25, counts, weights
-from thrift_plugins.compression.terms import says_little, terms_of, tokens
+from thrift_plugins.compression.cues import NAME, PAIRS, SIGNS, asked_kinds, names_in
+from thrift_plugins.compression.reading import Reading, bm25, weights
+from thrift_plugins.compression.terms import says_little, stem, terms_of, tokens
 from thrift_plugins.compression.vectors import Floats, Indices
 from thrift_plugins.text.words import unspaced
 
@@ -46,7 +44,7 @@ def first_look(reading: Reading, similarity: Floats | None = None) -> Floats:
     at, heard, weight = reading.passage, reading.heard, reading.weights
     titled = heard + reading.titled[at]
     passages = reading.sums(heard) + reading.titled
-    lengths, title_lengths = reading.lengths, reading.title_lengths
+    lengths, title_lengths = reading.sentences.lengths, reading.titles.lengths
     whole = reading.sums(lengths) + title_lengths
     soft, soft_title = _soft(reading)
     lexical = [
@@ -83,12 +81,13 @@ def second_look(reading: Reading, score: Floats) -> Floats:
     best = reading.by_passage(score)
     before, after, around = _neighbours(reading, score)
     ranks = np.unique(-best, return_inverse=True)[1].astype(np.float32)
+    top = score.max()
     columns = [
         score,
-        score - score.max(),
-        best - score.max(),
-        before - score.max(),
-        after - score.max(),
+        score - top,
+        best - top,
+        before - top,
+        after - top,
         around,
         1 / (1 + ranks),
         *_bridge(reading, score),
@@ -114,36 +113,28 @@ def _cover(have: Floats, weight: Floats) -> Floats:
 
 
 def _pairs(reading: Reading) -> Floats:
-    """Neighbouring words of the question that are neighbours in a sentence too, by their number."""
+    """Neighbouring words of the question that are neighbours in a sentence too, as a share."""
     asked = [term for term in reading.terms if not says_little(term)]
-    wanted = set(pairwise(asked))
-    if not wanted:
+    if len(asked) < 2:
         return np.zeros(len(reading), np.float32)
-    found = np.zeros(len(reading), np.float32)
-    terms = set(asked)
-    for at, own in enumerate(reading.sentence_terms):
-        found[at] = len(wanted.intersection(pairwise([term for term in own if term in terms])))
-    return np.asarray(found / len(wanted), np.float32)
+    rows, width = reading.sentences, len(asked)
+    place = rows.places([reading.numbers.get(term, -1) for term in asked], len(reading.numbers))
+    known = place >= 0
+    where, which = rows.rows[known], place[known]
+    beside = (where[1:] == where[:-1]) & (which[1:] == which[:-1] + 1)
+    seen = np.zeros((len(reading), width), bool)
+    seen[where[1:][beside], which[1:][beside]] = True
+    return np.asarray(seen.sum(axis=1) / (width - 1), np.float32)
 
 
 def _soft(reading: Reading) -> tuple[Floats, Floats]:
     """(S, Q) and (D, Q): how near the nearest word of a sentence, or title, is to each term of the question."""
+    exact = np.minimum(reading.heard, 1), np.minimum(reading.titled, 1)
     asked = _words_of_terms(reading)
-    space = reading.table
-    goal = _unit(space.rows(asked)) if asked else np.zeros((1, 1), np.float32)
-    rows = [*reading.words, *reading.title_words]
-    vocabulary = {word: place for place, word in enumerate(dict.fromkeys(word for row in rows for word in row))}
-    if not vocabulary or not asked:  # pairs of characters have no vector of their own
-        return np.minimum(reading.heard, 1), np.minimum(reading.titled, 1)
-    near = np.maximum(_unit(space.rows([*vocabulary])) @ goal.T, 0) ** _SHARP
-    flat = near[[vocabulary[word] for row in rows for word in row]]
-    sizes = np.array([len(row) for row in rows])
-    found = np.zeros((len(rows), near.shape[1]), np.float32)
-    full = np.flatnonzero(sizes)
-    starts = np.concatenate(([0], np.cumsum(sizes)))[:-1][full]
-    found[full] = np.maximum.reduceat(flat, starts, axis=0)
-    sentences = len(reading)
-    return np.maximum(found[:sentences], reading.heard > 0), np.maximum(found[sentences:], reading.titled > 0)
+    if not asked or not reading.vocabulary:  # pairs of characters have no vector of their own
+        return exact
+    near = np.maximum(_unit(reading.vectors) @ _unit(reading.table.rows(asked)).T, 0) ** _SHARP
+    return np.maximum(reading.sentences.most(near), exact[0]), np.maximum(reading.titles.most(near), exact[1])
 
 
 _SHARP: Final = 2
@@ -152,38 +143,24 @@ _SHARP: Final = 2
 def _words_of_terms(reading: Reading) -> list[str]:
     """A word of the question for each of its terms, empty where they are no words."""
     found: dict[str, str] = {}
-    for word in tokens(reading.query):
-        for term in terms_of([word]):
-            found.setdefault(term, word)
+    for word in reading.asked:
+        found.setdefault(stem(word), word)
     return [found[term] for term in reading.terms] if all(term in found for term in reading.terms) else []
 
 
 def _unit(rows: Floats) -> Floats:
-    lengths = np.sqrt(np.square(rows).sum(axis=1, keepdims=True))
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
     return np.asarray(rows / np.where(lengths == 0, 1, lengths), np.float32)
 
 
 def _cosines(reading: Reading) -> list[Floats]:
     """Of the question with the sentence, with title and sentence, with the title, with the passage: (S,) each."""
-    table, at = reading.table, reading.passage
-    goal = _unit(_summed(table.rows(tokens(reading.query)), [len(tokens(reading.query))]))[0]
-    flat = [word for row in reading.words for word in row]
-    own = _summed(table.rows(flat), [len(row) for row in reading.words])
-    title = _summed(
-        table.rows([word for row in reading.title_words for word in row]), [len(row) for row in reading.title_words]
-    )
+    at = reading.passage
+    goal = reading.table.rows(reading.asked).sum(axis=0, keepdims=True)
+    goal = _unit(goal)[0]
+    own, title = reading.sentences.sums(reading.vectors), reading.titles.sums(reading.vectors)
     whole = reading.sums(own) + title
     return [_unit(own) @ goal, _unit(own + title[at]) @ goal, (_unit(title) @ goal)[at], (_unit(whole) @ goal)[at]]
-
-
-def _summed(rows: Floats, sizes: Sequence[int]) -> Floats:
-    """The sum of each run of rows."""
-    ends = np.cumsum([0, *sizes])
-    found = np.zeros((len(sizes), rows.shape[1]), np.float32)
-    full = np.flatnonzero(np.diff(ends))
-    if len(full):
-        found[full] = np.add.reduceat(rows, ends[:-1][full], axis=0)
-    return found
 
 
 def _given(reading: Reading) -> Floats:
@@ -195,17 +172,19 @@ def _given(reading: Reading) -> Floats:
 
 
 def _named(reading: Reading) -> list[Floats]:
-    """Names that the question does not have, which an answer may be; and whether the question names the title."""
-    asked = set(reading.terms)
-    names = np.zeros(len(reading), np.float32)
-    for at, text in enumerate(reading.texts):
-        found = {term for name in names_in(text)[:12] for term in terms_of(tokens(name))}
-        names[at] = min(4, len(found - asked)) / 4
+    """Names that the question does not have, which an answer may be; and how much of the title it has."""
+    asked = set(reading.asked)
+    names = [len({name.lower() for name in NAME.findall(text)} - asked) for text in reading.texts]
+    terms = set(reading.terms)
     share = [
-        sum(term in asked for term in told) / len(told) if (told := [t for t in own if not says_little(t)]) else 0.0
-        for own in reading.title_terms
+        sum(term in terms for term in told) / len(told) if (told := _telling(passage.title)) else 0.0
+        for passage in reading.passages
     ]
-    return [names, np.array(share, np.float32)[reading.passage]]
+    return [np.minimum(np.array(names, np.float32), 4) / 4, np.array(share, np.float32)[reading.passage]]
+
+
+def _telling(title: str) -> list[str]:
+    return [term for term in terms_of(tokens(title)) if not says_little(term)]
 
 
 def _asked(reading: Reading) -> list[Floats]:
@@ -239,10 +218,11 @@ def _bridge(reading: Reading, score: Floats) -> list[Floats]:
         named = [*names_in(reading.texts[place]), reading.passages[reading.passage[place]].title]
         found.update(dict.fromkeys(term for name in named for term in terms_of(tokens(name)) if term not in asked))
     terms = [term for term in found if not says_little(term)][:_MOST_TERMS]
-    heard, titled = counts(reading.sentence_terms, terms), counts(reading.title_terms, terms)
+    heard, titled = reading.counts(terms)
     weight, at = weights(heard, terms), reading.passage
-    own = bm25(heard, reading.lengths, weight)
-    with_title = bm25(heard + titled[at], reading.lengths + reading.title_lengths[at], weight)
+    lengths, title_lengths = reading.sentences.lengths, reading.titles.lengths
+    own = bm25(heard, lengths, weight)
+    with_title = bm25(heard + titled[at], lengths + title_lengths[at], weight)
     inside = np.isin(at, at[top])  # what is in the same passage needs no bridge
     return [_scaled(np.where(inside, 0, own)), _scaled(np.where(inside, 0, with_title)), *_links(reading, top)]
 
@@ -253,8 +233,8 @@ _MOST_TERMS: Final = 24
 def _links(reading: Reading, top: Indices) -> tuple[Floats, Floats]:
     """Whether a sentence's title is named by one of the best in another passage, and whether it names the title of one."""
     at = reading.passage
-    titles = [{term for term in own if not says_little(term)} for own in reading.title_terms]
-    said = {int(place): set(reading.sentence_terms[place]) for place in top}
+    titles = [set(_telling(passage.title)) for passage in reading.passages]
+    said = {int(place): set(terms_of(tokens(reading.texts[place]))) for place in top}
     named = np.array(
         [
             float(any(own <= terms and at[place] != number for place, terms in said.items())) if own else 0.0
@@ -262,12 +242,9 @@ def _links(reading: Reading, top: Indices) -> tuple[Floats, Floats]:
         ],
         np.float32,
     )
-    goals = {int(at[place]): titles[at[place]] for place in top if titles[at[place]]}
-    naming = np.array(
-        [
-            float(any(own <= terms and number != at[place] for number, own in goals.items()))
-            for place, terms in enumerate(map(set, reading.sentence_terms))
-        ],
-        np.float32,
-    )
-    return named[at], naming
+    naming = np.zeros(len(reading), bool)
+    for number in {int(at[place]) for place in top}:
+        if titles[number]:
+            heard, _ = reading.counts(sorted(titles[number]))
+            naming |= (heard > 0).all(axis=1) & (at != number)
+    return named[at], naming.astype(np.float32)

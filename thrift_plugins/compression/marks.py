@@ -30,7 +30,6 @@ _KINDS: Final[dict[str, re.Pattern[str]]] = {
 """Each with what it looks like."""
 
 
-
 def marks(text: str, kinds: tuple[str, ...] = tuple(_KINDS)) -> Counter[tuple[str, str]]:
     """Every mark of a text, with its kind, and how often it is there. White space inside a tag or unit counts as one."""
     found: Counter[tuple[str, str]] = Counter()

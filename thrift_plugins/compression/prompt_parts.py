@@ -36,10 +36,8 @@ _TAGS: Final = "context|contexts|document|documents|passage|passages|search_resu
 _TAGGED: Final = re.compile(
     rf"<(?P<tag>{_TAGS})(?:\s[^<>\n]*)?>\n?(?P<inner>.*?)(?P<end>\s*</(?P=tag)>)", re.DOTALL | re.IGNORECASE
 )
-_RULED: Final = re.compile(
-    r"(?P<before>[^\n]*\b(?:context|passages?|documents?|sources?)\b[^\n]*\n)?(?P<rule>-{5,}|={5,}|#{5,})\n(?P<inner>.*?)\n(?P=rule)(?=\n|\Z)",
-    re.DOTALL | re.IGNORECASE,
-)
+_RULE: Final = re.compile(r"^(?:-{5,}|={5,}|#{5,})$", re.MULTILINE)
+_NAMES_CONTEXT: Final = re.compile(r"\b(?:context|passages?|documents?|sources?)\b", re.IGNORECASE)
 _HEADED: Final = re.compile(
     r"^(?:#+ *|\*\*)?(?:Retrieved |Relevant |Background |Supporting |Search |Reference )?"
     r"(?:Context|Contexts|Passages|Documents|Docs|Sources|Search results|Results|Excerpts|Transcript|References|Knowledge|参考资料|资料|上下文|文档|背景)"
@@ -98,16 +96,21 @@ def _tagged(text: str) -> list[Part] | None:
 
 
 def _ruled(text: str) -> list[Part] | None:
-    match = _RULED.search(text)
-    if match is None or match.group("before") is None:
-        return None
-    return [
-        *_beside(text[: match.start()]),
-        Part("frame", text[match.start() : match.start("inner")]),
-        *_passages(match.group("inner")),
-        Part("frame", text[match.end("inner") : match.end()]),
-        *_beside(text[match.end() :]),
-    ]
+    """Between two rules that are alike, under a line that says what is there."""
+    rules = list(_RULE.finditer(text))
+    for at, opens in enumerate(rules):
+        closes = next((rule for rule in rules[at + 1 :] if rule.group() == opens.group()), None)
+        before = text.rfind("\n", 0, max(0, opens.start() - 1)) + 1
+        if closes is not None and _NAMES_CONTEXT.search(text, before, opens.start()):
+            start, end = opens.end() + 1, max(opens.end() + 1, closes.start() - 1)
+            return [
+                *_beside(text[:before]),
+                Part("frame", text[before:start]),
+                *_passages(text[start:end]),
+                Part("frame", text[end : closes.end()]),
+                *_beside(text[closes.end() :]),
+            ]
+    return None
 
 
 def _headed(text: str) -> list[Part] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -10,9 +10,10 @@ from typing import Final
 
 import numpy as np
 
-from thrift_plugins.compression.terms import says_little, terms_of, tokens
+from thrift_plugins.compression.terms import says_little, stem, terms_of, tokens
 from thrift_plugins.compression.vectors import Floats, Indices, WordTable
 from thrift_plugins.text.sentences import Span, is_dialogue, lines, pieces
+from thrift_plugins.text.words import unspaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,44 +34,108 @@ class Passage:
 
     def pieces(self) -> list[Span]:
         """Where it may be cut."""
-        if self.dialogue is None:
-            return pieces(self.text)
-        return lines(self.text) if self.dialogue else [*pieces(self.text)]
+        return lines(self.text) if self.dialogue else pieces(self.text)
 
 
 _LITTLE: Final = 0.15
 """Weight of a function word in a question, against 1."""
 
 
+class Rows:
+    """Texts as rows of terms, numbered through all of them.
+
+    Attributes:
+        words: (T,) of each word in all rows, its number in the vocabulary.
+        starts: (R + 1,) where the words of each row begin, and the end of the last.
+        terms: (U,) of each term in all rows, its number.
+        rows: (U,) the row of each of these.
+        lengths: (R,) how many terms each row has.
+    """
+
+    def __init__(self, texts: Iterable[Sequence[str]], vocabulary: dict[str, int], numbers: dict[str, int]) -> None:
+        rows = list(texts)
+        self.starts = np.cumsum([0, *map(len, rows)])
+        flat = [vocabulary.setdefault(word, len(vocabulary)) for row in rows for word in row]
+        self.words: Indices = np.array(flat, np.intp)
+        if any(unspaced(word) for word in vocabulary):
+            told = [terms_of([*row]) for row in rows]
+            self.terms: Indices = np.array(
+                [numbers.setdefault(term, len(numbers)) for row in told for term in row], np.intp
+            )
+            self.lengths: Floats = np.array([len(row) for row in told], np.float32)
+        else:
+            of_word = np.array([numbers.setdefault(stem(word), len(numbers)) for word in vocabulary] or [0], np.intp)
+            self.terms = of_word[self.words]
+            self.lengths = np.diff(self.starts).astype(np.float32)
+        self.rows = np.repeat(np.arange(len(rows)), self.lengths.astype(np.intp))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def places(self, asked: Sequence[int], numbers: int) -> Indices:
+        """(U,) of each term, which of these it is; -1 for none."""
+        of_term = np.full(numbers + 1, -1, np.intp)
+        of_term[list(asked)] = np.arange(len(asked))
+        of_term[-1] = -1
+        return of_term[self.terms]
+
+    def counts(self, asked: Sequence[int], numbers: int) -> Floats:
+        """(R, asked) how often each row has each of these terms; a number below 0 is of a term that no row has."""
+        width = max(1, len(asked))
+        if not len(asked):
+            return np.zeros((len(self), 1), np.float32)
+        place = self.places(asked, numbers)
+        known = place >= 0
+        flat = np.bincount(self.rows[known] * width + place[known], minlength=len(self) * width)
+        return flat.reshape(len(self), width).astype(np.float32)
+
+    def sums(self, vectors: Floats) -> Floats:
+        """(R, width) the sum of the vectors of each row's words."""
+        found = np.zeros((len(self), vectors.shape[1]), np.float32)
+        full = np.flatnonzero(np.diff(self.starts))
+        if len(full):
+            found[full] = np.add.reduceat(vectors[self.words], self.starts[:-1][full], axis=0)
+        return found
+
+    def most(self, values: Floats) -> Floats:
+        """(R, width) the largest value of each row's words, 0 where it has none."""
+        found = np.zeros((len(self), values.shape[1]), np.float32)
+        full = np.flatnonzero(np.diff(self.starts))
+        if len(full):
+            found[full] = np.maximum.reduceat(values[self.words], self.starts[:-1][full], axis=0)
+        return found
+
+
 @dataclass(frozen=True)
 class Reading:
-    """Sentences are numbered through all passages. S sentences, D passages, Q terms of the question, T words.
+    """Sentences are numbered through all passages. S sentences, D passages, Q terms of the question, V words.
 
     Attributes:
         query: the question.
-        terms: its terms, each once.
         texts: the sentences.
         passage: (S,) the passage of each.
         place: (S,) its number there.
-        spans: (S,) where it is in its passage.
+        spans: where each is in its passage.
         dialogue: whether most of the passages are dialogues.
-        heard: (S, Q) how often each term is in a sentence.
-        titled: (D, Q) in a title.
-        lengths: (S,) terms of a sentence.
-        words: the words of each sentence, in small letters.
-        title_words: the words of each title.
+        asked: the words of the question, in small letters.
+        terms: its terms, each once.
+        sentences: the sentences as rows of terms.
+        titles: the titles likewise.
     """
 
     query: str
-    terms: tuple[str, ...]
     passages: Sequence[Passage]
     texts: Sequence[str]
     passage: Indices
     place: Indices
     spans: Sequence[Span]
     dialogue: bool
-    words: Sequence[list[str]]
-    title_words: Sequence[list[str]]
+    asked: Sequence[str]
+    terms: tuple[str, ...]
+    sentences: Rows
+    titles: Rows
+    vocabulary: dict[str, int]
+    numbers: dict[str, int]
     table: WordTable
 
     @classmethod
@@ -79,53 +144,55 @@ class Reading:
         spans = [passage.pieces() for passage in passages]
         texts = [passage.text[a:b] for passage, own in zip(passages, spans, strict=True) for a, b in own]
         sizes = [len(own) for own in spans]
-        talks = sum(len(own) for passage, own in zip(passages, spans, strict=True) if own and is_dialogue(passage.text))
+        talks = sum(size for passage, size in zip(passages, sizes, strict=True) if size and is_dialogue(passage.text))
+        asked = tokens(query)
+        vocabulary: dict[str, int] = {}
+        numbers: dict[str, int] = {}
+        titles = Rows((tokens(passage.title) for passage in passages), vocabulary, numbers)
         return cls(
             query,
-            tuple(dict.fromkeys(terms_of(tokens(query)))),
             passages,
             texts,
             np.repeat(np.arange(len(passages)), sizes),
             np.array([at for size in sizes for at in range(size)], np.intp),
             [*chain.from_iterable(spans)],
             2 * talks > len(texts),
-            [tokens(text) for text in texts],
-            [tokens(passage.title) for passage in passages],
+            asked,
+            tuple(dict.fromkeys(terms_of(asked))),
+            Rows(map(tokens, texts), vocabulary, numbers),
+            titles,
+            vocabulary,
+            numbers,
             table,
         )
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    @cached_property
-    def sentence_terms(self) -> list[list[str]]:
-        """The terms of each sentence."""
-        return [terms_of(found) for found in self.words]
+    def counts(self, terms: Sequence[str]) -> tuple[Floats, Floats]:
+        """(S, terms) and (D, terms): how often each sentence, and each title, has each term."""
+        size = len(self.numbers)
+        asked = [self.numbers.get(term, -1) for term in terms]
+        return self.sentences.counts(asked, size), self.titles.counts(asked, size)
 
     @cached_property
-    def title_terms(self) -> list[list[str]]:
-        """The terms of each title."""
-        return [terms_of(found) for found in self.title_words]
+    def vectors(self) -> Floats:
+        """(V, width) of each word of the vocabulary."""
+        return self.table.rows([*self.vocabulary])
 
     @cached_property
-    def lengths(self) -> Floats:
-        """(S,) terms of each sentence."""
-        return np.array([len(found) for found in self.sentence_terms], np.float32)
+    def _heard(self) -> tuple[Floats, Floats]:
+        return self.counts(self.terms)
 
-    @cached_property
-    def title_lengths(self) -> Floats:
-        """(D,) terms of each title."""
-        return np.array([len(found) for found in self.title_terms], np.float32)
-
-    @cached_property
+    @property
     def heard(self) -> Floats:
-        """(S, Q) how often a sentence has each term."""
-        return counts(self.sentence_terms, self.terms)
+        """(S, Q) how often a sentence has each term of the question."""
+        return self._heard[0]
 
-    @cached_property
+    @property
     def titled(self) -> Floats:
-        """(D, Q) how often a title has each term."""
-        return counts(self.title_terms, self.terms)
+        """(D, Q) how often a title has each term of the question."""
+        return self._heard[1]
 
     @cached_property
     def weights(self) -> Floats:
@@ -133,8 +200,8 @@ class Reading:
         return weights(self.heard, self.terms)
 
     def by_passage(self, values: Floats) -> Floats:
-        """The largest value in each passage, in the row or at the place of each of its sentences."""
-        most = np.full((len(self.passages), *values.shape[1:]), -np.inf, np.float32)
+        """(S,) the largest value in each sentence's passage."""
+        most = np.full(len(self.passages), -np.inf, np.float32)
         np.maximum.at(most, self.passage, values)
         found: Floats = most[self.passage]
         return found
@@ -142,20 +209,9 @@ class Reading:
     def sums(self, values: Floats) -> Floats:
         """(D, ...) the sum in each passage."""
         total = np.zeros((len(self.passages), *values.shape[1:]), np.float32)
-        np.add.at(total, self.passage, values)
+        starts = np.flatnonzero(self.place == 0)
+        total[self.passage[starts]] = np.add.reduceat(values, starts, axis=0)
         return total
-
-
-def counts(rows: Sequence[Sequence[str]], terms: Sequence[str]) -> Floats:
-    """(rows, terms) how often each row has each term."""
-    index = {term: at for at, term in enumerate(terms)}
-    found = np.zeros((len(rows), max(1, len(terms))), np.float32)
-    for at, row in enumerate(rows):
-        for term in row:
-            place = index.get(term)
-            if place is not None:
-                found[at, place] += 1
-    return found
 
 
 def weights(heard: Floats, terms: Sequence[str]) -> Floats:

@@ -21,7 +21,13 @@ def chances(scores: Floats) -> Floats:
     return found
 
 
-def within(scores: Floats, sizes: Sequence[int], passage: Indices, heads: Sequence[int], tokens: int) -> Mask:
+def within(
+    scores: Floats,
+    sizes: Sequence[float] | NDArray[np.float64],
+    passage: Indices,
+    heads: Sequence[float] | NDArray[np.float64],
+    tokens: float,
+) -> Mask:
     """The best sentences that `tokens` have room for, each that fits in turn. At least one.
 
     Args:
@@ -31,14 +37,19 @@ def within(scores: Floats, sizes: Sequence[int], passage: Indices, heads: Sequen
         heads: (D,) tokens that a passage costs once where any of it stays: its title, its number.
     """
     kept = np.zeros(len(scores), bool)
-    opened = np.zeros(len(heads), bool)
-    left = tokens
-    for place in np.argsort(-scores, kind="stable"):
-        own = passage[place]
-        cost = sizes[place] + (0 if opened[own] else heads[own])
+    opened: set[int] = set()
+    left = float(tokens)
+    costs, owners, fronts = [*map(float, sizes)], passage.tolist(), [*map(float, heads)]
+    least = min(costs, default=0.0)
+    for place in np.argsort(-scores, kind="stable").tolist():
+        own = owners[place]
+        cost = costs[place] + (0.0 if own in opened else fronts[own])
         if cost <= left:
             left -= cost
-            kept[place] = opened[own] = True
+            kept[place] = True
+            opened.add(own)
+            if left < least:
+                break
     return kept if kept.any() or not len(scores) else best(scores)
 
 

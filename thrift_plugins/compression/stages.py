@@ -31,6 +31,7 @@ class Work:
         parts: as they are now.
         message: index of its message.
         tokens: of all parts as they are now.
+        before: of all parts as they were.
         stages: what was done.
         dropped: what was left out.
     """
@@ -41,6 +42,10 @@ class Work:
     tokens: int
     stages: list[Stage] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
+    before: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.before = self.tokens
 
     @property
     def text(self) -> str:
@@ -95,7 +100,17 @@ def spelling(work: Work) -> None:
             part = work.parts[at]  # noqa: PLW2901  as the page has become
         made = tidied(part.text)
         if made != part.text:
-            work.changed("tidy", at, made, wrong=broken(part.text, made))
+            work.changed("tidy", at, made, wrong=_lost_of_prose(part.text, made))
+
+
+def _lost_of_prose(text: str, made: str) -> str:
+    """What is missing where only white space should be."""
+    if text.split() != made.split():
+        return broken(text, made) or "a word would be lost"
+    return broken(text, made, ("fence", "code", "quote")) if _QUOTED.search(text) else ""
+
+
+_QUOTED: Final = re.compile('[`~"\u201c\u300c]')
 
 
 def duplicates(work: Work) -> None:
@@ -140,7 +155,9 @@ def extraction(work: Work, query: str, limit: Limit, extractor: Extractor) -> No
         return
     passages = [Passage(work.parts[at].text, work.parts[at].title, work.parts[at].score) for at in places]
     heads = [_head(work.parts, at) for at in places]
-    made = extractor.extract(query, passages, limit, work.measure, heads)
+    letters = sum(len(part.text) for part in work.parts)
+    share = (sum(len(passage.text) for passage in passages) + sum(map(len, heads))) / max(1, letters)
+    made = extractor.extract(query, passages, limit, work.measure, heads, whole=round(work.tokens * share))
     if all(excerpt.whole for excerpt in made.excerpts):
         return
     parts = list(work.parts)

@@ -53,13 +53,14 @@ def sentences(text: str) -> list[Span]:
 def _plain(text: str, start: int, end: int) -> list[Span]:
     found: list[Span] = []
     for mark in _END.finditer(text, start, end):
-        if "\n" not in mark.group() and _ABBREVIATION.search(text, max(start, mark.start() - _LOOK_BACK), mark.start()):
+        at = mark.start()
+        if text[at - 1] == "." and "\n" not in mark.group() and _ABBREVIATION.search(text, max(start, at - _LOOK_BACK), at):
             continue
-        if mark.end() > start and text[start : mark.end()].strip():
+        if mark.end() > start and not text[start : mark.end()].isspace():
             found.append(Span(start, mark.end()))
             start = mark.end()
     if start < end:
-        if found and not text[start:end].strip():
+        if found and text[start:end].isspace():
             found[-1] = Span(found[-1].start, end)
         else:
             found.append(Span(start, end))
