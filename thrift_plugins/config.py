@@ -222,6 +222,8 @@ class CompressionConfig:
         ranker: file that `thrift-plugins compress train` has made; "" for the shipped one.
         spelling: whether JSON, pages and white space of contexts and tool results are spelt more cheaply.
         duplicates: whether what contexts say twice is sent once.
+        turns: calls of a conversation, on average: with 2 or more, nothing is made so short that a provider's prompt cache,
+            which has a minimum, would save more on the calls to come.
         features: feature to its own `enabled`, `max_tokens`, `ratio`, `risk` and `calibration`, over these.
     """
 
@@ -233,10 +235,13 @@ class CompressionConfig:
     ranker: str = ""
     spelling: bool = True
     duplicates: bool = True
+    turns: int = 1
     features: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _settle(self, "compression.")
+        if self.turns < 1:
+            raise ConfigError(f"compression.turns must be 1 or more, not {self.turns}")
         for name, own in self.features.items():
             if not isinstance(own, Mapping):
                 raise ConfigError(f"compression.features.{name} must be a table, not {type(own).__name__}")

@@ -100,7 +100,7 @@ class Runtime:
             semantic=self.semantic is not None,
             purse=self.purse,
             output=output,
-            compression=_compression(settings.compression),
+            compression=_compression(settings.compression, self.prices),
             holdout=_holdout(settings),
             conversations=Conversations(self.prices) if settings.routing.enabled and settings.routing.pin else None,
             audits=audits,
@@ -284,7 +284,7 @@ def _output_policy(settings: OutputConfig) -> OutputPolicy | None:
     return OutputPolicy(settings.features, settings.default())
 
 
-def _compression(settings: CompressionConfig) -> CompressionPolicy | None:
+def _compression(settings: CompressionConfig, prices: Prices) -> CompressionPolicy | None:
     known = {name: settings.of(name) for name in ("", *settings.features)}
     if not any(own.enabled for own in known.values()):
         return None
@@ -292,9 +292,11 @@ def _compression(settings: CompressionConfig) -> CompressionPolicy | None:
 
     return opened(
         {name: (own.max_tokens, own.ratio, own.risk, own.calibration) if own.enabled else None for name, own in known.items()},
+        prices,
         ranker=settings.ranker,
         spelling=settings.spelling,
         duplicates=settings.duplicates,
+        turns=settings.turns,
     )
 
 

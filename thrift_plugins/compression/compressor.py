@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Final
+from typing import Final, TypeAlias
 
 from thrift_plugins.compression import stages
 from thrift_plugins.compression.extraction import Extractor
@@ -21,6 +21,9 @@ from thrift_plugins.compression.result import Compressed, Dropped, Edit
 from thrift_plugins.tokens import Measure, count_messages
 from thrift_plugins.tokens.vocabulary import measure_for
 from thrift_plugins.types import Json, Message
+
+Pays: TypeAlias = Callable[[int, int], bool]
+"""Whether a prompt of so many tokens is better sent with so many."""
 
 _LEAST: Final = 64
 """Tokens; of a shorter text there is nothing to save."""
@@ -93,7 +96,13 @@ class Compressor:
             return self._fetchable[id]
 
     def compress(
-        self, messages: Sequence[Message], model: str, *, query: str = "", limit: Limit | None = None
+        self,
+        messages: Sequence[Message],
+        model: str,
+        *,
+        query: str = "",
+        limit: Limit | None = None,
+        plan: Pays | None = None,
     ) -> Compressed:
         """A prompt with fewer tokens, or as it was.
 
@@ -102,6 +111,7 @@ class Compressor:
             query: the question that contexts without one of their own were found for; by default the user's last before, or
                 right behind, them.
             limit: over that of the compressor.
+            plan: says whether it pays to send a message shorter, by the tokens of the prompt up to it before and after.
         """
         messages = tuple(messages)
         limit = limit or self.limit
@@ -111,6 +121,7 @@ class Compressor:
             for place in _open_places(messages)
             if (work := self._work(messages, place, measure, model, query, limit)) is not None
         ]
+        works = _paying(messages, works, model, plan) if plan else works
         edits = tuple(Edit(place.at, place.block, work.text) for place, work in works if work.text != place.text)
         saved = sum(work.before - work.tokens for _, work in works)
         emptied = edited(messages, [Edit(place.at, place.block, "") for place, _ in works])  # counted already
@@ -181,6 +192,25 @@ class Compressor:
                 self._fetchable.move_to_end(one.id)
             while len(self._fetchable) > _KEPT:
                 self._fetchable.popitem(last=False)
+
+
+def _paying(
+    messages: Sequence[Message], works: Sequence[tuple[_Place, stages.Work]], model: str, plan: Pays
+) -> list[tuple[_Place, stages.Work]]:
+    """Those that pay beside a provider's prompt cache; the others stay as they are, and say so."""
+    found: list[tuple[_Place, stages.Work]] = []
+    for place, work in works:
+        before = count_messages(messages[: place.at + 1], model)
+        if work.tokens < work.before and not plan(before, before - (work.before - work.tokens)):
+            kept = stages.Work([Part("other", place.text)], place.at, work.measure, work.before)
+            last = work.stages[-1]
+            kept.stages = [
+                last._replace(before=work.before, after=work.before, undone="the prompt cache is worth more")
+            ]
+            found.append((place, kept))
+        else:
+            found.append((place, work))
+    return found
 
 
 def edited(messages: Sequence[Message], edits: Sequence[Edit]) -> tuple[Message, ...]:

@@ -180,7 +180,7 @@ def _named(reading: Reading) -> list[Floats]:
         sum(term in terms for term in told) / len(told) if (told := _telling(passage.title)) else 0.0
         for passage in reading.passages
     ]
-    return [np.minimum(np.array(names, np.float32), 4) / 4, np.array(share, np.float32)[reading.passage]]
+    return [np.array([min(4, count) / 4 for count in names], np.float32), np.array(share, np.float32)[reading.passage]]
 
 
 def _telling(title: str) -> list[str]:

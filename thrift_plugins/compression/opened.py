@@ -12,13 +12,20 @@ from thrift_plugins.compression.limit import Limit
 from thrift_plugins.compression.policy import CompressionPolicy
 from thrift_plugins.compression.ranker import Ranker
 from thrift_plugins.errors import ConfigError
+from thrift_plugins.prices import Prices
 
 Settings: TypeAlias = tuple[int | None, float | None, float | None, str]
 """max_tokens, ratio, risk, and the file of a calibration."""
 
 
 def opened(
-    features: Mapping[str, Settings | None], *, ranker: str = "", spelling: bool = True, duplicates: bool = True
+    features: Mapping[str, Settings | None],
+    prices: Prices,
+    *,
+    ranker: str = "",
+    spelling: bool = True,
+    duplicates: bool = True,
+    turns: int = 1,
 ) -> CompressionPolicy:
     """The policy for these features; "" is for all others, and None leaves one alone.
 
@@ -32,7 +39,7 @@ def opened(
         else None
         for name, own in features.items()
     }
-    return CompressionPolicy(made.pop("", None), made)
+    return CompressionPolicy(made.pop("", None), made, prices, turns)
 
 
 def limit_of(settings: Settings, extractor: Extractor) -> Limit:

@@ -88,7 +88,7 @@ class Ranker:
             first = first_look(reading, similarity)
             score = own.first[0] + first @ own.first[1:]
             both = np.concatenate((first, second_look(reading, score)), axis=1)
-            return np.nan_to_num(own.second[0] + both @ own.second[1:]).astype(np.float32)
+            return np.asarray(np.nan_to_num(own.second[0] + both @ own.second[1:]), np.float32)
 
     @property
     def digest(self) -> str:

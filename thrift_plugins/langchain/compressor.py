@@ -16,10 +16,13 @@ from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, PrivateAttr
 
 from thrift_plugins.compression import Compressed, Compressor, Limit
+from thrift_plugins.compression.cache_plan import CacheRules, breakpoints, marked
 from thrift_plugins.compression.contexts import CompressedContexts, compress_contexts
 from thrift_plugins.compression.history import trimmed
 from thrift_plugins.compression.reading import Passage
 from thrift_plugins.langchain.convert import message_in, with_edits
+from thrift_plugins.prices import Prices
+from thrift_plugins.tokens import count_messages
 
 Prompt: TypeAlias = PromptValue | str | Sequence[Any]
 
@@ -106,6 +109,8 @@ class PromptCompressor(Runnable[Any, Any]):
     Args:
         limit: what of the contexts may be left out. None: nothing; only their spelling changes.
         model: whose tokens are counted.
+        cache_control: whether to mark, for Anthropic's models, what their prompt cache is to keep: the instructions, and the
+            whole prompt, which the next turn begins with; where they are long enough.
         max_history: tokens of the whole prompt from which the oldest turns are left out, whole, tool calls with results.
         compressor: one to share, with an extractor of the app's own.
     """
@@ -116,11 +121,13 @@ class PromptCompressor(Runnable[Any, Any]):
         *,
         model: str = "gpt-4o",
         max_history: int | None = None,
+        cache_control: bool = False,
         compressor: Compressor | None = None,
     ) -> None:
         self._compressor = compressor or Compressor(limit)
         self._limit = limit or self._compressor.limit
         self._model, self._max_history = model, max_history
+        self._rules = CacheRules.of(model, Prices()) if cache_control else None
 
     def invoke(self, input: Prompt, config: RunnableConfig | None = None, **kwargs: Any) -> Any:  # noqa: A002, ARG002
         """The prompt, compressed, in the form in which it came."""
@@ -143,6 +150,7 @@ class PromptCompressor(Runnable[Any, Any]):
         if self._max_history is not None:
             kept = trimmed(result.messages, self._model, self._max_history).kept
             made = [made[at] for at in kept] if kept is not None else made
+        made = self._marked(made)
         if made == given:
             return prompt
         if isinstance(prompt, str):
@@ -150,6 +158,16 @@ class PromptCompressor(Runnable[Any, Any]):
         if isinstance(prompt, StringPromptValue):
             return StringPromptValue(text=str(made[0].content))
         return ChatPromptValue(messages=made) if isinstance(prompt, PromptValue) else made
+
+    def _marked(self, messages: list[BaseMessage]) -> list[BaseMessage]:
+        """The messages with breakpoints, where the model wants them and the app has set none."""
+        told = [message_in(message) for message in messages]
+        if self._rules is None or any("cache_control" in str(message.content) for message in told):
+            return messages
+        made = list(messages)
+        for at in breakpoints(told, [count_messages((message,), self._model) for message in told], self._rules):
+            made[at] = made[at].model_copy(update={"content": marked(told[at].content)})
+        return made
 
 
 def _messages(prompt: Prompt) -> list[BaseMessage]:
