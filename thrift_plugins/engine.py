@@ -463,7 +463,7 @@ class _Attempts:
                     return _Attempt(tier, NO_USAGE, None, refused, None)
             except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
                 usage = _used(call, error, tier, self.booking)
-                yield from self._settle(tier, usage)
+                yield from self._settle(tier, usage, lost=call.partial is None and input_billed(error))
                 self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
                 return _Attempt(tier, usage, None, error, None)
         tier = _as_worked(tier, answer)
@@ -556,9 +556,9 @@ class _Attempts:
         if self.spending is not None:
             yield from self.spending.reserve(call, tier)
 
-    def _settle(self, tier: Tier, usage: Usage) -> Flow:
+    def _settle(self, tier: Tier, usage: Usage, *, lost: bool = False) -> Flow:
         if self.spending is not None:
-            yield from self.spending.settle(tier, usage)
+            yield from self.spending.settle(tier, usage, lost=lost)
 
     def _lost(self, error: BaseException, tier: Tier, usage: Usage) -> Flow:
         """The call ended without a whole answer."""
