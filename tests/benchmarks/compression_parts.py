@@ -100,7 +100,7 @@ _FRAMES = (
     "Passages:\n{passages}\n\nQuestion: {question}", "<context>\n{plain}\n</context>\n\n{question}", "Context:\n{plain}\n\nQuestion: {question}",
     "Context information is below.\n---------------------\n{plain}\n---------------------\nGiven the context, answer the query.\nQuery: {question}\nAnswer: ",
     "{passages}\n\n{question}", "<documents>\n<document>\n{plain}\n</document>\n</documents>\n{question}",
-    "Rewrite this: {plain}", "Sources:\n```\n{plain}\n```\n{plain}\n\nQuestion: {question}", "{question}\n\n<transcript>\n{talk}\n</transcript>", "{talk}\n\n{question}",
+    "Rewrite this: {plain}\n\n{question}", "Sources:\n```\n{plain}\n```\n{plain}\n\nQuestion: {question}", "{question}\n\n<transcript>\n{talk}\n</transcript>", "{talk}\n\n{question}",
 )  # fmt: skip
 
 
@@ -170,7 +170,7 @@ def condensing(data: Path) -> dict[str, Any]:
             text, touched = prompt, []
             for rule in dice.sample(known, 6):
                 made = _spoil(rule.text, dice)
-                if made != rule.text and text.count(rule.text) == 1 and sum(rule.text in one.text for one in known) == 1:
+                if re.findall(r"\w+", made) != re.findall(r"\w+", rule.text) and text.count(rule.text) == 1 and sum(rule.text in one.text for one in known) == 1:
                     text, touched = text.replace(rule.text, made), [*touched, rule.number]
             named = coverage(prompt, text).named
             spoilt += len(touched)

@@ -102,7 +102,11 @@ def test_tool_results_are_spelt_more_cheaply_and_stay_with_their_calls(provider:
     runtime = _runtime(ratio=None)
     call = {"id": "c1", "name": "towns", "args": {"open": True}}
     _langchain(provider, runtime).invoke(
-        [HumanMessage("Which towns are open?"), AIMessage("", tool_calls=[call]), ToolMessage(json.dumps(ROWS, indent=2), tool_call_id="c1")]
+        [
+            HumanMessage("Which towns are open?"),
+            AIMessage("", tool_calls=[call]),
+            ToolMessage(json.dumps(ROWS, indent=2), tool_call_id="c1"),
+        ]
     )
     _, asked, told = provider.requests[-1].body["messages"]
     assert asked["tool_calls"][0]["id"] == told["tool_call_id"] == "c1"
@@ -174,7 +178,9 @@ def test_a_document_compressor():
     documents = _documents()
     made = compressor.compress_documents(documents, QUESTION)
     assert NEEDED in "".join(document.page_content for document in made)
-    assert [document.id for document in made] == [title for title in FACTS if title in {document.id for document in made}]
+    assert [document.id for document in made] == [
+        title for title in FACTS if title in {document.id for document in made}
+    ]
     assert all(document.metadata == {"title": document.id, "page": 3} for document in made)
     assert all(type(document) is Document for document in made)
     assert documents == _documents()
@@ -198,14 +204,17 @@ def _less(whole: str, kept: str) -> str:
 
 def test_a_node_postprocessor():
     nodes: list[Any] = [
-        NodeWithScore(node=TextNode(text=text, id_=title, metadata={"title": title}), score=0.5) for title, text in FACTS.items()
+        NodeWithScore(node=TextNode(text=text, id_=title, metadata={"title": title}), score=0.5)
+        for title, text in FACTS.items()
     ]
     picture = NodeWithScore(node=ImageNode(image_url="http://localhost/x.png", id_="picture"), score=0.1)
     compressor = NodeCompressor(Limit(ratio=4.0))
     made = compressor.postprocess_nodes([*nodes, picture], query_str=QUESTION)
     assert NEEDED in "".join(found.node.get_content() for found in made[:-1])
     assert all(found.score == 0.5 for found in made[:-1])
-    assert [found.node.node_id for found in made[:-1]] == [t for t in FACTS if t in {found.node.node_id for found in made}]
+    assert [found.node.node_id for found in made[:-1]] == [
+        t for t in FACTS if t in {found.node.node_id for found in made}
+    ]
     assert made[-1].node.node_id == "picture"
     assert nodes[0].node.text == FACTS["Paris"]
     assert compressor.postprocess_nodes(nodes, query_bundle=None) == nodes

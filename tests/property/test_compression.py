@@ -24,11 +24,37 @@ from thrift_plugins.types import Message
 
 SCALE = int(os.environ.get("THRIFT_TEST_SCALE", "1"))
 
-_TRAPS = ["", "1", "null", "true", "-", "- a", "a,b", " a", "a ", "[x]", "{", "1e5", "007", "-5", "1.", "a:b", "\n", "\ud800", "“q”", "2024-01-01", "é è", "中文", '"']
+_TRAPS = [
+    "",
+    "1",
+    "null",
+    "true",
+    "-",
+    "- a",
+    "a,b",
+    " a",
+    "a ",
+    "[x]",
+    "{",
+    "1e5",
+    "007",
+    "-5",
+    "1.",
+    "a:b",
+    "\n",
+    "\ud800",
+    "“q”",
+    "2024-01-01",
+    "é è",
+    "中文",
+    '"',
+]
 _TEXT = st.one_of(st.text(max_size=8), st.sampled_from(_TRAPS))
 _LEAF = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), _TEXT)
 _VALUE = st.recursive(
-    _LEAF, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_TEXT, inner, max_size=4)), max_leaves=12
+    _LEAF,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(_TEXT, inner, max_size=4)),
+    max_leaves=12,
 )
 _TABLE = st.lists(_TEXT, min_size=1, max_size=4, unique=True).flatmap(
     lambda names: st.lists(st.fixed_dictionaries(dict.fromkeys(names, _VALUE)), min_size=2, max_size=5)
@@ -96,7 +122,20 @@ def test_tidying_breaks_nothing_twice_is_once_and_never_longer(text: str):
 
 
 @settings(max_examples=200 * SCALE, deadline=None)
-@given(st.lists(st.sampled_from(["a" * 70, "b" * 70, "c", "d" * 70 + "\n\n" + "a" * 70, "The end of one chunk is the start of the next. " * 2]), max_size=6))
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "a" * 70,
+                "b" * 70,
+                "c",
+                "d" * 70 + "\n\n" + "a" * 70,
+                "The end of one chunk is the start of the next. " * 2,
+            ]
+        ),
+        max_size=6,
+    )
+)
 def test_repeats_that_go_are_still_there(texts: list[str]):
     made = without_repeats(texts)
     assert len(made) == len(texts)
@@ -107,7 +146,16 @@ def test_repeats_that_go_are_still_there(texts: list[str]):
 
 
 _QUESTIONS = st.sampled_from(
-    ["What is the capital of Norway?", "Where is bread baked?", "谁修了公园？", "", "?!", "\x00\ud800", "a" * 300, "Ποια είναι η πρωτεύουσα;"]
+    [
+        "What is the capital of Norway?",
+        "Where is bread baked?",
+        "谁修了公园？",
+        "",
+        "?!",
+        "\x00\ud800",
+        "a" * 300,
+        "Ποια είναι η πρωτεύουσα;",
+    ]
 )
 
 

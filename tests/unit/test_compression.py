@@ -50,11 +50,15 @@ def test_broken_json_is_text():
 
 def test_nested_fences_stay_byte_for_byte():
     code = "````md\n```py\nx  =  1   \n```\n\n\n\n````\n"
-    made = compress_contexts(Compressor(Limit(ratio=1.0)), QUESTION, [Passage(f"Some  text.   \n\n\n\n{code}\nMore  text.")], MODEL)
+    made = compress_contexts(
+        Compressor(Limit(ratio=1.0)), QUESTION, [Passage(f"Some  text.   \n\n\n\n{code}\nMore  text.")], MODEL
+    )
     assert code in made.texts[0]
 
 
-@pytest.mark.parametrize("question", ["挪威的首都是什么？", "Wie heißt die Hauptstadt von Norwegen?", "ノルウェーの首都は？"])
+@pytest.mark.parametrize(
+    "question", ["挪威的首都是什么？", "Wie heißt die Hauptstadt von Norwegen?", "ノルウェーの首都は？"]
+)
 def test_a_question_in_another_language_than_the_context(question: str):
     made = compressed(passages(question))
     assert made.messages[0].text.endswith(f"Question: {question}")
@@ -75,7 +79,9 @@ def test_a_context_under_the_budget_comes_back_untouched():
     assert made.messages[0].content == text
     assert made.edits == ()
     messy = [Passage("Two  spaces   \n\n\n\nand lines.  "), Passage(FACTS["Oslo"])]
-    assert compress_contexts(Compressor(Limit(max_tokens=500)), QUESTION, messy, MODEL).texts == tuple(one.text for one in messy)
+    assert compress_contexts(Compressor(Limit(max_tokens=500)), QUESTION, messy, MODEL).texts == tuple(
+        one.text for one in messy
+    )
 
 
 def test_images_and_tool_blocks_stay():
@@ -135,7 +141,10 @@ def test_citations_keep_their_numbers():
 
 
 def test_gaps_are_marked_and_what_is_left_out_can_be_fetched():
-    long = Passage("Oslo is old. Cows eat grass. Oslo is the capital of Norway. Hens lay eggs. Norway's capital has a fjord. Pigs dig.", "Oslo")
+    long = Passage(
+        "Oslo is old. Cows eat grass. Oslo is the capital of Norway. Hens lay eggs. Norway's capital has a fjord. Pigs dig.",
+        "Oslo",
+    )
     compressor = Compressor(Limit(ratio=2.6))
     made = compress_contexts(compressor, QUESTION, [long, Passage(FACTS["Rain"])], MODEL)
     assert GAP in made.texts[0]
@@ -160,7 +169,12 @@ def test_a_page_becomes_its_words_and_keeps_its_addresses():
 def test_the_overlap_of_chunks_is_sent_once():
     chunk = "The first part of the report says many things about ships. It was written in 1920 by a captain who never slept."
     shared = "And here is a long enough piece that both of the chunks have in common, word for word."
-    made = compress_contexts(Compressor(), QUESTION, [Passage(f"{chunk} {shared}"), Passage(f"{shared} The second part is about sails and ropes.")], MODEL)
+    made = compress_contexts(
+        Compressor(),
+        QUESTION,
+        [Passage(f"{chunk} {shared}"), Passage(f"{shared} The second part is about sails and ropes.")],
+        MODEL,
+    )
     assert made.texts[1].strip() == "The second part is about sails and ropes."
     assert made.dropped[0].text == shared
 
@@ -178,7 +192,10 @@ def test_a_half_tag_is_never_left():
 def test_without_learnt_vectors_it_finds_the_sentence_too():
     plain = Extractor(table=WordTable(StaticEmbedder(learnt=False)))
     made = compress_contexts(
-        Compressor(Limit(ratio=5), extractor=plain), QUESTION, [Passage(text, title) for title, text in FACTS.items()], MODEL
+        Compressor(Limit(ratio=5), extractor=plain),
+        QUESTION,
+        [Passage(text, title) for title, text in FACTS.items()],
+        MODEL,
     )
     assert NEEDED in made.texts[2]
     assert plain.name != Extractor().name
@@ -193,14 +210,22 @@ def test_an_embedder_of_the_apps_own():
 
             return np.array([[1.0, 0.0] if "Norway" in text else [0.0, 1.0] for text in texts], np.float32)
 
-    made = Extractor(embedder=Backwards()).extract(QUESTION, [Passage(text) for text in FACTS.values()], Limit(ratio=5), len)
+    made = Extractor(embedder=Backwards()).extract(
+        QUESTION, [Passage(text) for text in FACTS.values()], Limit(ratio=5), len
+    )
     assert NEEDED in made.excerpts[2].text
 
 
 def test_a_ranker_reads_back_and_a_spoilt_one_says_so(tmp_path: Path):
     ranker = shipped()
     assert Ranker.parse(ranker.dump()).dump() == ranker.dump()
-    for spoilt in ("", "[]", "{}", ranker.dump().replace("thrift-ranker/1", "x"), ranker.dump().replace('"bm25"', '"bm26"')):
+    for spoilt in (
+        "",
+        "[]",
+        "{}",
+        ranker.dump().replace("thrift-ranker/1", "x"),
+        ranker.dump().replace('"bm25"', '"bm26"'),
+    ):
         with pytest.raises(ConfigError):
             Ranker.parse(spoilt)
     with pytest.raises(ConfigError, match="cannot read"):

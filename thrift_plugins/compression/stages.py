@@ -125,7 +125,7 @@ def duplicates(work: Work) -> None:
     for place, before, after in zip(places, texts, made, strict=True):
         if before == after:
             continue
-        parts[place] = replace(parts[place], text=after or "")
+        parts[place] = replace(parts[place], text=after if after.strip() else "")
         goes += [dropped(work.message, parts[place].title, text, "duplicates") for text in _missing(before, after)]
         if not after.strip():
             _close(parts, place)

@@ -79,8 +79,22 @@ def rules(prompt: str) -> list[Rule]:
 
 def coverage(prompt: str, shorter: str) -> Coverage:
     """What became of the rules of a prompt in a shorter one."""
-    said = [_said(_BULLET.sub("", shorter[a:b]).strip()) for a, b in pieces(shorter)]
-    return Coverage(tuple(_covered(rule, said) for rule in rules(prompt)))
+    known = rules(prompt)
+    there = Counter(_bare(rule.text) for rule in rules(shorter))
+    kept: set[int] = set()
+    for rule in known:  # what stands there as it was is that rule, and no other wording of another one
+        if there[_bare(rule.text)] > 0:
+            there[_bare(rule.text)] -= 1
+            kept.add(rule.number)
+    own = {_bare(rule.text) for rule in known}
+    said = [_said(rule.text) for rule in rules(shorter) if _bare(rule.text) not in own]
+    return Coverage(
+        tuple(Covered(rule, "kept", rule.text) if rule.number in kept else _covered(rule, said) for rule in known)
+    )
+
+
+def _bare(text: str) -> str:
+    return " ".join(text.split()).rstrip(".;,:")
 
 
 def _said(text: str) -> _Said:
@@ -97,7 +111,8 @@ def _covered(rule: Rule, said: Sequence[_Said]) -> Covered:
     missing = [told for (_, told), count in gone.items() for _ in range(count)]
     missing += [f"added {told!r}" for _, told in added]
     have = Counter(best.words)
-    missing += [word for word, count in Counter(own.words).items() if have[word] < count and word not in missing]
+    told = {one.casefold() for one in missing}
+    missing += [word for word, count in Counter(own.words).items() if have[word] < count and word not in told]
     if not missing and not _follows(own.words, best.words):
         missing.append("the order of its words")
     return Covered(rule, "changed" if missing else "kept", best.text, tuple(missing))
@@ -115,6 +130,14 @@ def _most_alike(own: _Said, said: Sequence[_Said]) -> tuple[_Said | None, float]
 
 
 def _follows(words: Sequence[str], there: Sequence[str]) -> bool:
-    """Whether these words are there in this order, others between them or not."""
-    left = iter(there)
-    return all(word in left for word in words)
+    """Whether these words are there in this order, with few others between them."""
+    most = len(words) + max(_BETWEEN, len(words) // 5)
+    for start, first in enumerate(there):
+        if words and first == words[0]:
+            left = iter(there[start : start + most])
+            if all(word in left for word in words):
+                return True
+    return not words
+
+
+_BETWEEN: Final = 2
