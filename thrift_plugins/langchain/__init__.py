@@ -9,19 +9,27 @@ from thrift_plugins.langchain.chat_model import ThriftChatModel
 from thrift_plugins.langchain.judge_model import JudgeModel
 
 if TYPE_CHECKING:
+    from thrift_plugins.langchain.compressor import ContextCompressor, PromptCompressor
     from thrift_plugins.langchain.embedder import LangChainEmbedder
     from thrift_plugins.langchain.middleware import ThriftMiddleware
 
 __all__ = [
+    "ContextCompressor",
     "JudgeModel",
     "LangChainEmbedder",
+    "PromptCompressor",
     "ResponseCache",
     "ThriftChatModel",
     "ThriftMiddleware",
     "TokenBudgetHandler",
 ]
 
-_LATER = {"LangChainEmbedder": "embedder", "ThriftMiddleware": "middleware"}
+_LATER = {
+    "ContextCompressor": "compressor",
+    "LangChainEmbedder": "embedder",
+    "PromptCompressor": "compressor",
+    "ThriftMiddleware": "middleware",
+}
 """What needs more than LangChain's core: numpy, and the package with the agents."""
 
 
