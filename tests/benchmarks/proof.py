@@ -44,7 +44,7 @@ def ours(trace: Trace, warm: Path, names: Sequence[str], framework: Framework) -
     """The month with some tactics on."""
     with tempfile.TemporaryDirectory() as made, tempfile.TemporaryDirectory() as folder:
         setup = prepared(names, trace, warm, Path(made))
-        return replay(trace, framework, setup.config, Path(folder), parts=setup.parts)
+        return replay(trace, framework, setup, Path(folder))
 
 
 def told(name: str, outcome: Outcome) -> Figures:

@@ -118,4 +118,4 @@ def _run(trace: Trace, framework: Framework, config: str, warm: Path | None) -> 
         bar.remove_task(reading)
         task = bar.add_task(f"replaying through {framework.value}", total=rows)
         step = lambda: bar.advance(task)  # noqa: E731  one line
-        return setup, run(trace, framework.value, setup.config, Path(folder), parts=setup.parts, progress=step)
+        return setup, run(trace, framework.value, setup, Path(folder), progress=step)

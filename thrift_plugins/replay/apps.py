@@ -108,7 +108,9 @@ class RecordedApp:
         """Ask the app's model for a row."""
         raise NotImplementedError
 
-    def _answer(self, row: Row, text: str, mark: Mapping[str, str]) -> Answer:
+    def _answer(self, row: Row, text: str, mark: Mapping[str, str] | None) -> Answer:
+        if mark is None:  # no recorded model said it: a student did
+            return Answer(text, "")
         hit = self._tape.sent is None
         sent = self._tape.sent() if self._tape.sent and row.check.kind in ("evidence", "spans") else None
         return Answer(text, mark["model"], mark["topic"] if hit else "", sent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -13,6 +13,7 @@ from thrift_plugins.ledger import Line, Summary, summarise
 from thrift_plugins.replay.apps import RecordedApp, app_of, cheapness, heard, replies
 from thrift_plugins.replay.check import score
 from thrift_plugins.replay.row import Row
+from thrift_plugins.replay.switches import Setup
 from thrift_plugins.replay.trace import Trace
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.scope import Recording, replaying, scope
@@ -90,10 +91,9 @@ def _figures(line: Line, quality: Quality) -> dict[str, Any]:
 def replay(
     trace: Trace,
     framework: Framework,
-    config: Config,
+    config: Config | Setup,
     folder: Path,
     *,
-    parts: Mapping[str, Any] | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run every row of a trace through the real adapter over recorded models. None is left alone: each is its own holdout.
@@ -103,16 +103,17 @@ def replay(
     Args:
         trace: the recorded month.
         framework: whose adapter.
-        config: what is on. The store and the ledger that it names are the app's own and are left alone.
+        config: what is on, or that with what was learnt before. The store and the ledger that it names are the app's own and
+            are left alone.
         folder: an empty folder for those of the replay.
-        parts: further arguments of the `Runtime`, such as `router`.
         progress: called after each row.
 
     Raises:
         TraceError: a row cannot be replayed; says which.
         StoreError: the ledger did not keep every call, so that there is no bill.
     """
-    clock = _Clock(trace.start)
+    setup = config if isinstance(config, Setup) else Setup(config)
+    clock, config = _Clock(trace.start), setup.config
     prices = {**trace.prices, **config.prices}
     file = str(folder / "replay.db")
     runtime = Runtime(
@@ -121,9 +122,11 @@ def replay(
         event_log=open_event_log(ledger_beside(file)),
         prices=prices,
         clock=clock,
-        **(parts or {}),
+        **setup.parts,
     )
     try:
+        for begin in setup.begins:
+            begin(runtime)
         return _run(trace, framework, runtime, clock, progress)
     finally:
         runtime.close()
@@ -139,7 +142,13 @@ class _Clock:
         return self.now
 
 
-def _run(trace: Trace, framework: Framework, runtime: Runtime, clock: _Clock, progress: Callable[[], None]) -> Outcome:
+def _run(
+    trace: Trace,
+    framework: Framework,
+    runtime: Runtime,
+    clock: _Clock,
+    progress: Callable[[], None],
+) -> Outcome:
     ledger = runtime.ledger
     if ledger is None:
         raise ConfigError("a replay is a bill, and a bill needs the ledger: leave ledger.enabled on")

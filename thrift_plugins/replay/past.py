@@ -53,10 +53,12 @@ class Feature:
     Attributes:
         system: the messages before its first question.
         models: those that were recorded, the cheapest first, up to the app's own.
+        question: its first one.
     """
 
     system: tuple[Message, ...]
     models: tuple[str, ...]
+    question: str = ""
 
 
 @dataclass(slots=True)
@@ -72,7 +74,7 @@ class Asking:
         if row.feature not in self.features:
             system = tuple(Message("system", each["content"]) for each in row.messages if each["role"] == "system")
             cheaper = [name for name in sorted(row.arms, key=price) if name != row.baseline]
-            self.features[row.feature] = Feature(system, (*cheaper, row.baseline))
+            self.features[row.feature] = Feature(system, (*cheaper, row.baseline), _last(row.messages))
 
 
 def remembered(folder: Path, asking: Asking) -> dict[str, list[Remembered]]:

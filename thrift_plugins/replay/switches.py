@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from thrift_plugins.config import CacheConfig, Config, RoutingConfig, SemanticConfig
+from thrift_plugins.config import CacheConfig, CompressionConfig, Config, RoutingConfig, SemanticConfig
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices import Prices
 from thrift_plugins.replay.apps import cheapness
@@ -21,9 +21,13 @@ from thrift_plugins.types import Decision, Request, Tier
 
 if TYPE_CHECKING:
     from thrift_plugins.routing.training import Example
+    from thrift_plugins.runtime import Runtime
 
 MONTH: Final = 30 * 86_400.0
 """Seconds that an answer lives in a replay with everything on. What depends on the time of asking lives shorter."""
+
+RATIO: Final = 4.0
+"""How many times fewer tokens retrieved passages have in a replay with compression."""
 
 QUALITY: Final = 0.99
 """What a learned router promises in a replay: this share of the baseline's quality, in each feature."""
@@ -36,11 +40,13 @@ class Setup:
     Attributes:
         config: its settings.
         parts: further arguments of `Runtime`: policies that no setting names.
+        begins: what is done with the runtime before the first request.
         learnt: what was learnt from the month before, in words.
     """
 
     config: Config
     parts: Mapping[str, Any] = field(default_factory=dict)
+    begins: Sequence[Callable[[Runtime], None]] = ()
     learnt: Sequence[str] = ()
 
 
@@ -50,10 +56,12 @@ class Past:
 
     Attributes:
         remembered: feature to what is known of it from the month before.
+        asking: how each feature asks.
         folder: an empty one, for what is made of that.
     """
 
     remembered: Mapping[str, Sequence[Remembered]]
+    asking: Asking
     folder: Path
 
 
@@ -80,14 +88,13 @@ def prepared(
         ConfigError: there is no such tactic, or nothing in the folder is about this app.
         TraceError: a line of the trace that cannot be replayed.
     """
-    if warm is None:
-        return switched(names, Past({}, folder))
     known = Prices({**trace.prices, **(prices or {})})
     known.load()
     asking, price = Asking(), cheapness(known)
     for row in trace:
         asking.add(row, price)
-    return switched(names, Past(remembered(warm, asking), folder))
+    past = Past(remembered(warm, asking) if warm else {}, asking, folder)
+    return switched(names, past)
 
 
 def switched(names: Iterable[str], past: Past) -> Setup:
@@ -126,10 +133,20 @@ def _routing(setup: Setup, past: Past) -> Setup:
     return replace(setup, parts=parts, learnt=(*setup.learnt, *learnt))
 
 
+def _compression(setup: Setup, past: Past) -> Setup:
+    """Passages that were retrieved for a question are shortened; of a conversation nothing is left out."""
+    from thrift_plugins.compression.prompt_parts import passages  # noqa: PLC0415  numpy is for those who use it
+
+    own = {name: {"ratio": RATIO} for name, feature in past.asking.features.items() if passages(feature.question) > 1}
+    compression = CompressionConfig(enabled=True, features=own)
+    return replace(setup, config=replace(setup.config, compression=compression))
+
+
 SWITCHES: Final[Mapping[str, Switch]] = {
     "cache": _cache,
     "semantic": _semantic,
     "routing": _routing,
+    "compression": _compression,
 }
 """Tactic to what puts it on. The order is that in which they are put on."""
 
