@@ -306,6 +306,8 @@ class Spending:
 
     def _warn(self, grant: Grant) -> None:
         for budget, standing in zip(self._budgets, grant.standings, strict=True):
+            if not standing.limit:  # the accounts are down, and this one was never seen: nobody knows how it stands
+                continue
             share = self._purse.warned.due(budget, standing)
             if share is not None:
                 logger.warning("budget %r: %d %% of an account's limit is spent or reserved", budget.name, share * 100)

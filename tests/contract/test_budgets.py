@@ -209,6 +209,16 @@ def test_what_was_spent_alone_is_paid_back(provider: LoopbackProvider) -> None:
     assert app.runtime.budgets()[0].used == sum(row.input_tokens + row.output_tokens for row in provider.billed)
 
 
+def test_accounts_that_were_never_seen_stop_no_soft_budget(provider: LoopbackProvider) -> None:
+    accounts = Down()
+    accounts.off = True
+    app = App(provider, Budget.tokens("b", 10_000, mode="soft", on_outage="local"), accounts=accounts)
+    app.ask()
+    [event] = app.events()
+    assert any("a local share is spent" in line for line in event["fallbacks"])
+    assert not any("budget: b" in line for line in event["reasons"]), "nobody knows how it stands"
+
+
 def test_accounts_that_die_before_the_end(provider: LoopbackProvider) -> None:
     accounts = Down()
     app = App(provider, Budget.tokens("b", 10_000), accounts=accounts)
