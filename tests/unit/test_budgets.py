@@ -46,6 +46,8 @@ def test_a_limit_in_tokens_that_cannot_work(limit: Any) -> None:
         {"per": ("team",)},
         {"rolling": "1h"},
         {"rolling": True},
+        {"rolling": 0.5},
+        {"rolling": 1e300},
         {"per": "tenant"},
         {"per": ("tenant", 5)},
         {"match": {"team": "x"}},
