@@ -439,7 +439,7 @@ class _Attempts:
                     return _Attempt(tier, NO_USAGE, None, refused, None)
             except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
                 usage = _used(call, error, tier, self.booking)
-                yield from self._settle(tier, usage, lost=call.partial is None and input_billed(error))
+                yield from self._settle(tier, usage, lost=call.partial is None and _may_be_billed(call, error))
                 self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
                 return _Attempt(tier, usage, None, error, None)
         tier = _as_worked(tier, answer)
@@ -555,4 +555,9 @@ def _used(call: Call, error: BaseException, tier: Tier, booking: Booking) -> Usa
     """What a call that did not end well has cost, as far as anybody on this side can know."""
     if call.partial is not None:
         return booking.measured(call.partial, tier, call.as_sent)
-    return booking.sent(tier, call.as_sent) if input_billed(error) else NO_USAGE
+    return booking.sent(tier, call.as_sent) if _may_be_billed(call, error) else NO_USAGE
+
+
+def _may_be_billed(call: Call, error: BaseException) -> bool:
+    """Whether a call of which nothing came may have cost something all the same: a callback of the app's may have raised."""
+    return input_billed(error) or call.tries.answered

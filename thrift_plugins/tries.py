@@ -47,6 +47,11 @@ class Tries:
         self._content: object = None
         self._status: int | None = None
 
+    @property
+    def answered(self) -> bool:
+        """Whether the provider took the last request and began to answer it, so that it bills it, whatever raises here."""
+        return self._status is not None and self._status < _REFUSED
+
     def request(self, content: object) -> None:
         """A request is about to be sent.
 
