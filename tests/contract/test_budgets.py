@@ -270,6 +270,26 @@ def test_an_answer_that_a_callback_has_thrown_away_is_charged(
     assert (left.used > 0) == (event["bill"]["actual"] > 0) == paid
 
 
+@pytest.mark.parametrize(("model", "learns"), [("o3-mini", False), (STRONG, True)])
+def test_reasoning_that_a_stream_did_not_show_is_charged_when_it_is_left(
+    provider: LoopbackProvider, model: str, *, learns: bool
+) -> None:
+    """By its name, or since it was seen to reason in hiding."""
+    app = App(provider, Budget.tokens("b", 10_000), models=[model])
+    provider.script(lambda _: Answer("Fine. " * 40, reasoning_tokens=50))
+    if learns:
+        app.ask()
+    pieces = app.model.stream("How are you?")
+    for _ in range(3):
+        next(pieces)
+    pieces.close()
+    assert provider.wait_idle()
+    [left] = app.runtime.budgets()
+    assert left.held == 0
+    assert left.used >= sum(row.input_tokens + row.output_tokens for row in provider.billed)
+    assert any("reasoning that nobody saw" in line for line in app.events()[-1]["fallbacks"])
+
+
 def test_an_answer_that_cannot_be_read_is_charged(provider: LoopbackProvider) -> None:
     app = App(provider, Budget.tokens("b", 10_000))
     provider.faults.append(Fault.garbage())

@@ -57,7 +57,8 @@ class Budget:
             goes on with its share of what was left.
         orphans: what a call is charged whose process died: all that was reserved ("charge"), its input ("estimate"), or
             nothing ("release"). A hard budget with "charge" also charges a call in full whose answer was lost on its way,
-            or that was cancelled while it waited for one: the provider may have made it all the same.
+            or that was cancelled while it waited for one: the provider may have made it all the same. So it does a
+            stream that broke off, or was left, of a model that reasons in hiding.
     """
 
     name: str
