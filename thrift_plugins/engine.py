@@ -463,12 +463,13 @@ class _Attempts:
                     return _Attempt(tier, NO_USAGE, None, refused, None)
             except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
                 usage = _used(call, error, tier, self.booking)
-                yield from self._settle(tier, usage, lost=call.partial is None and input_billed(error))
+                lost = call.partial is None and _may_be_billed(call, error)
+                yield from self._settle(tier, usage, lost=lost, broken=call.partial is not None)
                 self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
                 return _Attempt(tier, usage, None, error, None)
         tier = _as_worked(tier, answer)
         reply = answer.given_by(tier.name, self.booking.measured(answer, tier, call.as_sent))
-        yield from self._settle(tier, reply.usage)
+        yield from self._settle(tier, reply.usage, broken=not reply.complete)
         self.booking.tried(tier, call.tries, lambda: reply.usage)
         return _Attempt(tier, reply.usage, reply, None, None)
 
@@ -556,9 +557,9 @@ class _Attempts:
         if self.spending is not None:
             yield from self.spending.reserve(call, tier)
 
-    def _settle(self, tier: Tier, usage: Usage, *, lost: bool = False) -> Flow:
+    def _settle(self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False) -> Flow:
         if self.spending is not None:
-            yield from self.spending.settle(tier, usage, lost=lost)
+            yield from self.spending.settle(tier, usage, lost=lost, broken=broken)
 
     def _lost(self, error: BaseException, tier: Tier, usage: Usage) -> Flow:
         """The call ended without a whole answer."""
@@ -579,4 +580,9 @@ def _used(call: Call, error: BaseException, tier: Tier, booking: Booking) -> Usa
     """What a call that did not end well has cost, as far as anybody on this side can know."""
     if call.partial is not None:
         return booking.measured(call.partial, tier, call.as_sent)
-    return booking.sent(tier, call.as_sent) if input_billed(error) else NO_USAGE
+    return booking.sent(tier, call.as_sent) if _may_be_billed(call, error) else NO_USAGE
+
+
+def _may_be_billed(call: Call, error: BaseException) -> bool:
+    """Whether a call of which nothing came may have cost something all the same: a callback of the app's may have raised."""
+    return input_billed(error) or call.tries.answered
