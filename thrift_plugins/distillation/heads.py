@@ -15,14 +15,13 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from thrift_plugins.distillation.forms import Class
 from thrift_plugins.distillation.reading import Floats, Mix, Reader, spelt_among
 from thrift_plugins.learning.kernel import Indices, coded, fit, margins
 from thrift_plugins.learning.minimise import minimise
 from thrift_plugins.text.embed import Embedder
 
 Bools: TypeAlias = NDArray[np.bool_]
-Class: TypeAlias = str | int | bool | None
-"""What one part of an answer may be."""
 
 MOST = 6_000
 """Examples that are learnt from; more take minutes, and make every answer slower."""
