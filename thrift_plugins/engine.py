@@ -5,6 +5,7 @@ sent their results; it does no I/O, reads no clock, and knows no framework. `dri
 asynchronously, whole or streamed. Whatever ends a call, the generator books it before it lets the exception through.
 
     cache: find an answer             hit: replay it, pay nothing; stale: and renew it in the background
+    student: answer                   sure: a local model; not sure: a cheap one that agrees with it; else the teacher
     route: a tier, with the reason    constraints before score
     output: ask for a shorter answer  by the feature's target; what it is worth is modelled
     budget: reserve                   refuse here, before anything is paid
@@ -26,12 +27,13 @@ from thrift_plugins.audited import NO_ROOM, PAYS, Audit, Audits, Comparison, NoR
 from thrift_plugins.budgeting import OutputPolicy, is_cut
 from thrift_plugins.cached import Cached, Hit
 from thrift_plugins.caching import CachePolicy
+from thrift_plugins.distilled import Distilled, Given, Pupils, Recording
 from thrift_plugins.effects import Append, Call, Effect, Flow, Renew, Replay
 from thrift_plugins.errors import BudgetExceeded, ThriftError, UnknownModelPrice
 from thrift_plugins.ledger.booking import RENEWAL, Booking, Unasked
 from thrift_plugins.quality import ALL
 from thrift_plugins.quality.judge import LOSS
-from thrift_plugins.routing import Conversations, Router, forced, input_billed, recoverable, rejects, turn_of
+from thrift_plugins.routing import Conversations, Router, eligible, forced, input_billed, recoverable, rejects, turn_of
 from thrift_plugins.spending import Purse, Spending
 from thrift_plugins.tries import Lost, Tries
 from thrift_plugins.types import NO_USAGE, Decision, Patch, Reply, Request, Tier, Usage
@@ -52,6 +54,8 @@ class Engine:
         holdout: whether a call is left alone by every tactic, so that it can be seen what they are worth.
         conversations: keeps each where it costs least.
         audits: the quality gate.
+        pupils: the students, each for a task.
+        recorder: writes down answers of the baseline, to learn from.
         off: the tactics that were taken out of it.
     """
 
@@ -65,6 +69,8 @@ class Engine:
     holdout: Callable[[Request], bool] | None = None
     conversations: Conversations | None = None
     audits: Audits | None = None
+    pupils: Pupils | None = None
+    recorder: Recording | None = None
     off: frozenset[str] = frozenset()
 
     def without(self, tactics: frozenset[str]) -> Engine:
@@ -114,19 +120,29 @@ class Engine:
         try:
             insisted = _insisted(request, tiers, booking)
             hit = (yield from cached.find()) if cached else None
-            if held:
+            distilled = self._distilled(request, tiers, baseline, booking, held=held or insisted is not None)
+            attempts = self._attempts(request, tiers, cached, booking, held=held)
+            taught = (yield from self._taught(attempts, distilled, tiers, baseline)) if hit is None and distilled else None
+            if taught is not None:
+                decision = taught.decision
+            elif held:
                 decision = insisted or Decision(baseline, tiers[baseline].name, "holdout")
             elif hit is None:
-                decision = insisted or self._route(request, tiers, baseline, booking)
+                asked_for = insisted or (distilled.teacher if distilled else None)
+                decision = asked_for or self._route(request, tiers, baseline, booking)
             else:
                 decision = _stood_for(hit, tiers, baseline)
         except BaseException as error:
             yield from _refused(error, cached, booking)
             raise
         booking.routed(decision)
-        if hit is None:
-            attempts = self._attempts(request, tiers, cached, booking, held=held)
-            attempts.talk, attempts.audit = self.conversations, audit
+        if taught is not None:
+            if audit:
+                audit.look(taught.reply)
+            yield from taught.shown()
+            reply, touched = taught.reply, frozenset({"distillation"})
+        elif hit is None:
+            attempts.talk, attempts.audit, attempts.distilled = self.conversations, audit, distilled
             reply, touched = yield from attempts.make(decision, tiers[baseline])
             decision = attempts.decision or decision
         else:
@@ -137,12 +153,39 @@ class Engine:
             yield from _replay(hit, decision, booking)
             reply, touched = hit.reply, _HITS.get(hit.kind, frozenset())
         if audit:
-            asked = None if hit else decision
+            asked = None if hit or taught else decision
             yield from audit.answered(
                 reply,
                 touched & OFF.keys(),
                 lambda aim: self._shadow(request, tiers, baseline, booking.dialect, aim, reply, asked),
             )
+
+    def _distilled(
+        self, request: Request, tiers: Sequence[Tier], baseline: int, booking: Booking, *, held: bool
+    ) -> Distilled | None:
+        """The student's steps, where there is one, or where one is to learn.
+
+        Args:
+            held: whether the baseline, or whom the app insists on, answers; that is learnt from all the same.
+        """
+        pupils = None if held else self.pupils
+        if pupils is None and self.recorder is None:
+            return None
+        return Distilled(pupils, self.recorder, request, booking, tiers, baseline)
+
+    @staticmethod
+    def _taught(
+        attempts: _Attempts, distilled: Distilled, tiers: Sequence[Tier], baseline: int
+    ) -> Generator[Effect, Any, Given | None]:
+        """What a student answers."""
+
+        def cheaper() -> int | None:
+            return next((index for index in eligible(attempts.request, tiers) if index < baseline), None)
+
+        taught = yield from distilled.answer(attempts, cheaper)
+        if taught is not None and attempts.cached:
+            yield from attempts.cached.passed()
+        return taught
 
     def _shadow(
         self,
@@ -245,6 +288,7 @@ OFF: Final[Mapping[str, Mapping[str, Any]]] = {
     "semantic": {"semantic": False},
     "routing": {"router": None, "conversations": None},
     "budget": {"output": None},
+    "distillation": {"pupils": None},
 }
 """What each tactic that changes answers is without. The quality gate compares these, and may take them off."""
 
@@ -319,6 +363,7 @@ class _Attempts:
     held: bool
     talk: Conversations | None = None
     audit: Audit | None = None
+    distilled: Distilled | None = None
     decision: Decision | None = None
     planned: bool = False
 
@@ -327,6 +372,8 @@ class _Attempts:
         reply, tier = yield from self._answer(decision)
         if self.audit:
             self.audit.look(reply)
+        if self.distilled:
+            self.distilled.taught(reply, tier.name)
         if self.talk is not None and len(self.tiers) > 1:
             self.talk.learn(self.request, tier, baseline, reply.usage)
         try:
@@ -353,6 +400,15 @@ class _Attempts:
             if not isinstance(error, Exception):
                 raise error
         return attempt.reply
+
+    def unshown(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply | None, Usage]]:
+        """Ask one tier for an answer that the app does not see, or not yet. Gives None where there is none, and what it used."""
+        call, tier = Call(decision.tier, self.request, decision, unshown=True), self.tiers[decision.tier]
+        yield from self._reserve(call, tier)
+        attempt = yield from self._performed(call, tier)
+        if attempt.error is not None and not isinstance(attempt.error, Exception):
+            raise attempt.error
+        return attempt.reply, attempt.usage
 
     def _answer(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply, Tier]]:
         """Ask the tier chosen, and those above it while one fails or its answer cannot stand."""

@@ -6,6 +6,7 @@ as an exact binomial test refutes that too many of them differ. The first step t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 
@@ -67,6 +68,12 @@ def certify(judged: Judged, agreement: float, *, confidence: float = 0.95) -> Ce
     return Certificate(
         agreement, confidence, threshold, count, float(served.mean()), wrong / count, bound, agrees
     )
+
+
+def certified(compared: Sequence[tuple[float, bool]], agreement: float, *, confidence: float = 0.95) -> Certificate:
+    """`certify` for pairs of a chance and whether the teacher agreed."""
+    chance = np.array([chance for chance, _ in compared], np.float64)
+    return certify(Judged(chance, np.array([right for _, right in compared], np.bool_)), agreement, confidence=confidence)
 
 
 def certifiable(agrees: float, agreement: float) -> float:

@@ -62,7 +62,7 @@ class Trust:
         record = _odds((good + _PRIOR * mean) / (seen + _PRIOR))
         others = _odds((good[best] - right + _PRIOR * mean) / (seen[best] - 1 + _PRIOR))
         rows = np.stack([np.ones(len(best)), margin, top, others], axis=1)
-        weights = minimise(_Logistic(rows, right.astype(float)), np.zeros(4))
+        weights = minimise(_Logistic(rows, right.astype(float)).at, np.zeros(4))
         made = cls((float(weights[0]), float(weights[1]), float(weights[2]), float(weights[3])), tuple(record.tolist()))
         return made, made.chance(best, top, margin, others)
 
@@ -73,7 +73,7 @@ class _Logistic(NamedTuple):
     rows: Floats
     right: Floats
 
-    def __call__(self, weights: Floats) -> tuple[float, Floats]:
+    def at(self, weights: Floats) -> tuple[float, Floats]:
         scores = self.rows @ weights
         loss = float(np.logaddexp(0.0, scores).sum() - scores @ self.right)
         slope = self.rows.T @ (1 / (1 + np.exp(-scores)) - self.right)

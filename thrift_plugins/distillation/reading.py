@@ -153,11 +153,13 @@ class Reader:
         if embedder is None or not self.vectors.shape[1]:
             return None
         vector = _unit(np.asarray(embedder.embed([text]), np.float32) - self.centre)[0]
-        return (self.vectors @ vector).astype(np.float64)
+        return np.asarray(self.vectors @ vector, np.float64)
 
     def meant_among(self) -> Floats | None:
         """(n, n) how alike the examples are by meaning."""
-        return (self.vectors @ self.vectors.T).astype(np.float64) if self.vectors.shape[1] else None
+        if not self.vectors.shape[1]:
+            return None
+        return np.asarray(self.vectors @ self.vectors.T, np.float64)
 
 
 def spelt_among(reader: Reader, texts: Sequence[str]) -> Floats:

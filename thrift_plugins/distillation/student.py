@@ -183,10 +183,10 @@ def _made(about: Mapping[str, Any], arrays: artifact.Arrays) -> Student:
 
 
 def _mind(about: Mapping[str, Any], arrays: artifact.Arrays) -> Mind:
-    postings = [_postings(name, arrays) for name in _KEYS]
-    count = len(postings[0].lengths)
+    by_word, by_letter = (_postings(name, arrays) for name in _KEYS)
+    count = len(by_word.lengths)
     vectors = arrays["vectors"].astype(np.float32)
-    if len(postings[1].lengths) != count or vectors.shape[:1] != (count,) or arrays["centre"].shape != vectors.shape[1:]:
+    if len(by_letter.lengths) != count or vectors.shape[:1] != (count,) or arrays["centre"].shape != vectors.shape[1:]:
         raise ValueError("its parts are of different sizes")
     heads: list[Head] = []
     for at, told in enumerate(about["heads"]):
@@ -197,7 +197,8 @@ def _mind(about: Mapping[str, Any], arrays: artifact.Arrays) -> Mind:
         heads.append(Head(str(told["name"]), classes, weights, Trust(trust, record)))
     if not heads:
         raise ValueError("it has no head")
-    return Mind(Reader(*postings, arrays["centre"], vectors), Mix(**about["mix"]), float(about["ridge"]), tuple(heads))
+    reader = Reader(by_word, by_letter, arrays["centre"], vectors)
+    return Mind(reader, Mix(**about["mix"]), float(about["ridge"]), tuple(heads))
 
 
 def _postings(name: str, arrays: artifact.Arrays) -> Postings:

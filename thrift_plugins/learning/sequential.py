@@ -55,6 +55,20 @@ class Alarm:
         while self._exposure >= self._starts:
             self._start()
 
+    def state(self) -> list[float]:
+        """What it has come to, so that it can go on elsewhere with `resumed`."""
+        return [float(self.raised), self._exposure, float(self._starts), *self._won]
+
+    @classmethod
+    def resumed(cls, allowed: float, state: Sequence[float], *, false_alarms: float = 0.01) -> Alarm:
+        """One that goes on where another of the same terms was. Raises `ValueError` where the state is none."""
+        made = cls(allowed, false_alarms=false_alarms)
+        raised, exposure, starts, *won = map(float, state)
+        if len(won) != len(_FACTORS) or min(exposure, starts, *won) < 0:
+            raise ValueError("no state of an alarm")
+        made.raised, made._exposure, made._starts, made._won = bool(raised), exposure, int(starts), won
+        return made
+
     def _start(self) -> None:
         self._starts += 1
         stake = 1 / (self._starts * (self._starts + 1))  # which sum up to 1 over all starts there may ever be
