@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -22,9 +23,11 @@ from thrift_plugins.distillation.life import Life, Terms
 from thrift_plugins.distillation.recorder import Recorder
 from thrift_plugins.distillation.serving import Manner, Students
 from thrift_plugins.distillation.student import Student
-from thrift_plugins.errors import ConfigError, StoreError
+from thrift_plugins.distillation.training import Material, held_back, train
+from thrift_plugins.errors import ConfigError, NotDistillable, StoreError
 from thrift_plugins.stores.base import Clock, Store
 from thrift_plugins.stores.open import students_beside
+from thrift_plugins.text.embed import word_embedder
 
 if TYPE_CHECKING:
     from thrift_plugins.text.embed import Embedder
@@ -104,6 +107,41 @@ def versions(folder: Path, task: str) -> list[str]:
 def make_current(folder: Path, task: str, version: str) -> None:
     """Let a version serve: new processes load it."""
     write_private(Dataset(folder, task).folder / _CURRENT, f"{version}\n".encode())
+
+
+def trained(
+    settings: Config,
+    task: str,
+    *,
+    teacher: str = "",
+    agreement: float | None = None,
+    embedder: Embedder | None = None,
+    clock: Clock = time.time,
+) -> Student:
+    """Train a student on what was recorded, save it as a version of its own, and let it serve: it begins in the shadow.
+
+    Raises:
+        NotDistillable: nothing can be promised; says why.
+        ConfigError: nothing is recorded.
+    """
+    folder = folder_of(settings)
+    dataset = Dataset(folder, task)
+    examples = list(dataset.examples())
+    material = Material.of(examples, teacher=teacher)
+    found = embedder if embedder is not None else word_embedder()
+    promised = settings.distillation.agreement if agreement is None else agreement
+    student = train(task, material, found, agreement=promised)
+    if not student.certificate.holds:
+        raise NotDistillable(
+            f"{promised:.0%} agreement cannot be promised for any answer: see `thrift-plugins distill plan {task}`"
+        )
+    manifest = dataset.write_manifest(material.examples)
+    about = {**student.about, "trained": clock(), "dataset": manifest["sha256"], "held_back": held_back(material, found)}
+    draft = dataset.folder / "draft"
+    version = replace(student, about=about).save(draft)
+    draft.replace(student_path(folder, task, version))
+    make_current(folder, task, version)
+    return replace(student, about=about, version=version)
 
 
 class School:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
@@ -221,6 +220,32 @@ def _refusal(judged: Judged, own: Certificate) -> str:
     return ""
 
 
-def classes_of(column: Sequence[Class]) -> list[tuple[Class, int]]:
-    """The classes of a part, most frequent first."""
-    return Counter(column).most_common()
+def held_back(material: Material, embedder: Embedder | None) -> dict[str, float]:
+    """How a student that has learnt from the training split only does on the test split: nothing of that chose anything.
+
+    Returns:
+        examples: how many there were; coverage: answered; differ: answered otherwise than the teacher; agrees: the
+        share on which it agrees, answered or not. Empty where either split is too small.
+    """
+    test = np.array([example.split == "test" for example in material.examples], np.bool_) & material.drawn
+    rest = np.array([example.split == "train" for example in material.examples], np.bool_)
+    if test.sum() < _FEW or (rest & material.drawn).sum() < _FEW:
+        return {}
+    texts = [material.texts[at] for at in np.flatnonzero(rest)]
+    parts = {name: [column[at] for at in np.flatnonzero(rest)] for name, column in material.parts.items()}
+    drawn = material.drawn[rest]
+    mind, judged = learn(texts, parts, embedder, drawn=drawn)
+    own = certify(Judged(judged.chance[drawn], judged.right[drawn]), AGREEMENT)
+    opinions = [mind.answer(material.texts[at], embedder) for at in np.flatnonzero(test)]
+    answers = [{name: column[at] for name, column in material.parts.items()} for at in np.flatnonzero(test)]
+    right = np.array([opinion.values == answer for opinion, answer in zip(opinions, answers, strict=True)])
+    served = np.array([opinion.chance >= own.threshold for opinion in opinions])
+    return {
+        "examples": int(test.sum()),
+        "coverage": round(float(served.mean()), 4),
+        "differ": round(float((served & ~right).mean()), 4),
+        "agrees": round(float(right.mean()), 4),
+    }
+
+
+_FEW: Final = 40
