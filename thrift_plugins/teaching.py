@@ -51,7 +51,7 @@ def open_recorder(settings: Config) -> Recorder | None:
 
 def terms_of(settings: DistillationConfig) -> Terms:
     """By what students go up and down."""
-    return Terms(settings.agreement, 0.95, settings.shadow, settings.canary_for, promotes=settings.promotes)
+    return Terms(settings.agreement, shadow=settings.shadow, canary=settings.canary_for, promotes=settings.promotes)
 
 
 def open_school(settings: Config, store: Store, embedder: Embedder | None, clock: Clock) -> School | None:

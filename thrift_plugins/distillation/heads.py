@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -26,11 +27,14 @@ Bools: TypeAlias = NDArray[np.bool_]
 MOST = 6_000
 """Examples that are learnt from; more take minutes, and make every answer slower."""
 
-_TRIED = 1_200
-"""Of them, those on which mix and ridge are chosen."""
+_TRIED = 1_600
+"""Of them, those on which mix, ridge and balance are chosen."""
 
 _MIXES = (Mix(0.1, narrow_meaning=0.5), Mix(0.3), Mix(0.8), Mix(1.0), Mix(1.0, narrow=1.0))
 _RIDGES = (0.1, 0.2)
+_FOR_BALANCE = 0.005
+"""Share of right answers that balance may cost: it pays where classes become more or less frequent later."""
+
 _PRIOR = 4.0
 """Answers with which a class's record starts."""
 
@@ -108,11 +112,13 @@ class Opinion(NamedTuple):
         values: part to class.
         chance: that the teacher would answer the same.
         others: part to its second choice; None where there is but one class.
+        familiar: how much the request is like what was learnt: the winner's score, of the part where that is lowest.
     """
 
     values: dict[str, Class]
     chance: float
     others: dict[str, Class]
+    familiar: float
 
 
 class Judged(NamedTuple):
@@ -134,6 +140,7 @@ class Mind:
     reader: Reader
     mix: Mix
     ridge: float
+    balanced: bool
     heads: tuple[Head, ...]
 
     def answer(self, text: str, embedder: Embedder | None) -> Opinion:
@@ -142,14 +149,15 @@ class Mind:
         alike = self.mix.joined(self.reader.spelt(text), meant).astype(np.float32)
         values: dict[str, Class] = {}
         others: dict[str, Class] = {}
-        chance = 1.0
+        chance, familiar = 1.0, inf
         for head in self.heads:
             scores = (alike @ head.weights).astype(np.float64)
             best, top, margin = margins(scores[None])
             values[head.name] = head.classes[int(best[0])]
             others[head.name] = head.classes[int(scores.argsort()[-2])] if len(scores) > 1 else None
             chance *= float(head.trust.chance(best, top, margin)[0])
-        return Opinion(values, chance, others)
+            familiar = min(familiar, float(top[0]))
+        return Opinion(values, chance, others, familiar)
 
 
 def learn(
@@ -167,7 +175,7 @@ def learn(
     Args:
         parts: for each part of an answer, what it is for each text.
         drawn: (n,), which examples chance has chosen: only these say how sure to be. None: all.
-        like: an earlier mind, whose mix and ridge are kept.
+        like: an earlier mind, whose mix, ridge and balance are kept.
 
     Returns:
         What was learnt, and what it makes of the texts, each by all others.
@@ -178,10 +186,11 @@ def learn(
     reader = Reader.of(read, embedder)
     spelt, meant = spelt_among(reader, read), reader.meant_among()
     bounds = np.cumsum([0, *(len(classes) for classes, _ in coding.values())])
-    targets = _targets(list(coding.values()), named)
     answers = np.stack([of for _, of in coding.values()], axis=1)
-    mix, ridge = (like.mix, like.ridge) if like else _chosen(spelt, meant, targets, bounds, answers)
-    weights, left_out = fit(mix.joined(spelt, meant), targets, ridge)
+    both = [_targets(list(coding.values()), named, balanced=balanced) for balanced in (False, True)]
+    chosen = (like.mix, like.ridge, like.balanced) if like else _chosen(spelt, meant, both, bounds, answers)
+    mix, ridge, balanced = chosen
+    weights, left_out = fit(mix.joined(spelt, meant), both[balanced], ridge)
     by_chance = np.ones(len(texts), np.bool_) if drawn is None else drawn
     heads: list[Head] = []
     chance, all_right = np.ones(len(texts)), np.ones(len(texts), np.bool_)
@@ -194,7 +203,7 @@ def learn(
         each[by_chance] = own
         chance, all_right = chance * each, all_right & right
         heads.append(Head(name, classes, weights[:, where].astype(np.float32), trust))
-    return Mind(reader, mix, ridge, tuple(heads)), Judged(chance, all_right)
+    return Mind(reader, mix, ridge, balanced, tuple(heads)), Judged(chance, all_right)
 
 
 def _named(classes: tuple[Class, ...]) -> list[tuple[int, str]]:
@@ -206,12 +215,14 @@ def _named(classes: tuple[Class, ...]) -> list[tuple[int, str]]:
 _WORDS = re.compile(r"[^\W\d_]+")
 
 
-def _targets(coding: Sequence[tuple[tuple[Class, ...], Indices]], named: Sequence[tuple[int, int, str]]) -> Floats:
+def _targets(
+    coding: Sequence[tuple[tuple[Class, ...], Indices]], named: Sequence[tuple[int, int, str]], *, balanced: bool
+) -> Floats:
     """Targets of all examples and names; a name says nothing of other parts than its own."""
     blocks: list[Floats] = []
     for at, (classes, of) in enumerate(coding):
         own = np.array([code for part, code, _ in named if part == at], dtype=np.intp)
-        known = coded(np.concatenate((of, own)), len(classes))
+        known = coded(np.concatenate((of, own)), len(classes), balanced=balanced)
         block = np.zeros((len(of) + len(named), len(classes)))
         block[: len(of)] = known[: len(of)]
         block[len(of) + np.flatnonzero([part == at for part, _, _ in named])] = known[len(of) :]
@@ -228,21 +239,28 @@ def _classes(values: Sequence[Class]) -> tuple[tuple[Class, ...], Indices]:
 
 
 def _chosen(
-    spelt: Floats, meant: Floats | None, targets: Floats, bounds: Indices, answers: Indices
-) -> tuple[Mix, float]:
-    """The mix and ridge by which most examples are told right by the others."""
+    spelt: Floats, meant: Floats | None, both: Sequence[Floats], bounds: Indices, answers: Indices
+) -> tuple[Mix, float, bool]:
+    """The mix, ridge and balance by which most examples are told right by the others.
+
+    Args:
+        both: targets without and with balance.
+    """
     picked = np.random.default_rng(0).permutation(len(answers))[:_TRIED]
-    some = np.concatenate((picked, np.arange(len(answers), len(targets))))
+    some = np.concatenate((picked, np.arange(len(answers), len(both[0]))))
     block = np.ix_(some, some)
-    best = (-1.0, _MIXES[-1], _RIDGES[0])
+    targets, width = np.concatenate([each[some] for each in both], axis=1), both[0].shape[1]
+    best = (-1.0, _MIXES[-1], _RIDGES[0], False)
     for mix in _MIXES:
         if meant is None and mix.spelt < 1:
             continue
         gram = mix.joined(spelt[block], None if meant is None else meant[block])
         for ridge in _RIDGES:
-            left_out = fit(gram, targets[some], ridge).left_out[: len(picked)]
-            told = [left_out[:, bounds[at] : bounds[at + 1]].argmax(axis=1) for at in range(len(bounds) - 1)]
-            right = float((np.stack(told, axis=1) == answers[picked]).all(axis=1).mean())
-            if right > best[0]:
-                best = (right, mix, ridge)
-    return best[1], best[2]
+            left_out = fit(gram, targets, ridge).left_out[: len(picked)]
+            for balanced in (False, True):
+                own = left_out[:, width * balanced : width * (1 + balanced)]
+                told = [own[:, bounds[at] : bounds[at + 1]].argmax(axis=1) for at in range(len(bounds) - 1)]
+                right = float((np.stack(told, axis=1) == answers[picked]).all(axis=1).mean())
+                if right + _FOR_BALANCE * balanced > best[0]:
+                    best = (right + _FOR_BALANCE * balanced, mix, ridge, balanced)
+    return best[1:]

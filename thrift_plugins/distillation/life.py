@@ -12,13 +12,14 @@ the prompt or the teacher is another one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 from thrift_plugins.distillation.certificate import Certificate, certified
-from thrift_plugins.learning.sequential import Alarm
+from thrift_plugins.learning.risk import upper_bound
+from thrift_plugins.learning.sequential import Alarm, Change
 
 State: TypeAlias = Literal["shadow", "canary", "active", "demoted"]
 
@@ -27,13 +28,15 @@ _KEPT: Final = 4_000
 """Comparisons that are remembered; the latest."""
 
 _FALSE_ALARM: Final = 0.01
-_STRANGE: Final = 0.1
-"""Share of known requests that are as unsure as those that count as strange."""
+_STRANGE: Final = 0.05
+"""Share of what came in the shadow that is called strange: the least familiar."""
 
-_STRANGER: Final = 1.6
-"""Times that share, above which there is something new."""
+_SURE: Final = 0.99
+"""That no more than is allowed is strange, as long as nothing changes."""
 
-_FALSE_NEWS: Final = 1e-4
+_PATIENCE: Final = 200_000.0
+"""Requests after which, in the mean, nothing new is taken for something, or later."""
+
 
 class Compared(NamedTuple):
     """The teacher was asked too, by chance.
@@ -41,14 +44,16 @@ class Compared(NamedTuple):
     Attributes:
         chance: how sure the student was.
         right: whether it agrees.
+        familiar: how much the request was like what it knows.
     """
 
     chance: float
     right: bool
+    familiar: float
 
 
 class Seen(NamedTuple):
-    """Requests that came, and how many of them were as unsure as one in ten of those it knows."""
+    """Requests that came, and how many of them were strange."""
 
     requests: int
     strange: int
@@ -77,7 +82,7 @@ class Terms:
     """
 
     agreement: float = 0.96
-    confidence: float = 0.95
+    confidence: float = 0.99
     shadow: int = 400
     canary: int = 200
     worth: float = 0.25
@@ -91,7 +96,8 @@ class Life:
     Attributes:
         version: of the student.
         threshold: chance from which it may answer.
-        compared: chance and agreement of the latest comparisons, since it was last put into shadow.
+        strange: how familiar a request must be, not to be strange.
+        compared: chance, agreement and familiarity of the latest comparisons, since it was last put into shadow.
         audits: comparisons since it may answer, and on how many of them it would have been wrong.
         requests: that were seen since then, and how many were strange.
         since: when it came into this state, in seconds since the epoch.
@@ -103,16 +109,17 @@ class Life:
     why: str = "new"
     since: float = 0.0
     threshold: float = inf
-    unsure: float = 0.0
-    compared: list[tuple[float, bool]] = field(default_factory=list)
+    strange: float = -inf
+    allowed: float = 2 * _STRANGE
+    compared: list[tuple[float, bool, float]] = field(default_factory=list)
     audits: list[int] = field(default_factory=lambda: [0, 0])
     requests: list[int] = field(default_factory=lambda: [0, 0])
     alarm: Alarm = field(init=False)
-    news: Alarm = field(init=False)
+    news: Change = field(init=False)
 
     def __post_init__(self) -> None:
         self.alarm = Alarm(1 - self.terms.agreement, false_alarms=_FALSE_ALARM)
-        self.news = Alarm(_STRANGE * _STRANGER, false_alarms=_FALSE_NEWS)
+        self.news = Change(self.allowed, patience=_PATIENCE)
 
     @property
     def answers(self) -> bool:
@@ -126,8 +133,8 @@ class Life:
         match news:
             case Broken(why):
                 self.demote(why, now)
-            case Compared(chance, right):
-                self._compared(chance, right, now)
+            case Compared():
+                self._compared(news, now)
             case Seen(requests, strange):
                 self._seen(requests, strange, now)
 
@@ -160,16 +167,26 @@ class Life:
                 f"{own.agreement:.0%} agreement can be promised for {own.coverage:.0%} of what came in the shadow;"
                 f" {self.terms.worth:.0%} are worth it"
             )
-        self.threshold, self.unsure = own.threshold, _quantile([chance for chance, _ in self.compared], _STRANGE)
+        self.threshold = own.threshold
+        self._get_used()
         self.state, self.why, self.since = "canary", why, now
         return ""
 
     def certificate(self) -> Certificate:
         """What may be promised after what was seen in production."""
-        return certified(self.compared, self.terms.agreement, confidence=self.terms.confidence)
+        pairs = [(chance, right) for chance, right, _ in self.compared]
+        return certified(pairs, self.terms.agreement, confidence=self.terms.confidence)
 
-    def _compared(self, chance: float, right: bool, now: float) -> None:
-        self.compared = [*self.compared, (round(chance, 4), right)][-_KEPT:]
+    def _get_used(self) -> None:
+        """What is usual is what came until now."""
+        ranked = sorted(familiar for _, _, familiar in self.compared)
+        few = int(_STRANGE * len(ranked))
+        self.strange, self.allowed = ranked[few], upper_bound(few, len(ranked), _SURE)
+        self.news = Change(self.allowed, patience=_PATIENCE)
+
+    def _compared(self, news: Compared, now: float) -> None:
+        chance, right, familiar = news
+        self.compared = [*self.compared, (round(chance, 4), right, round(familiar, 4))][-_KEPT:]
         if not self.answers:
             if self.terms.promotes and len(self.compared) >= self.terms.shadow and not len(self.compared) % 50:
                 self.promote(now, why="certified in the shadow")
@@ -195,8 +212,9 @@ class Life:
         """As JSON."""
         return {
             "format": FORMAT, "version": self.version, "state": self.state, "why": self.why, "since": self.since,
-            "threshold": self.threshold if isfinite(self.threshold) else None, "unsure": self.unsure,
-            "compared": [[chance, int(right)] for chance, right in self.compared], "audits": self.audits,
+            "threshold": self.threshold if isfinite(self.threshold) else None,
+            "strange": self.strange if isfinite(self.strange) else None, "allowed": self.allowed,
+            "compared": [[chance, int(right), familiar] for chance, right, familiar in self.compared], "audits": self.audits,
             "requests": self.requests, "alarm": self.alarm.state(), "news": self.news.state(),
         }  # fmt: skip
 
@@ -207,14 +225,10 @@ class Life:
             raise ValueError("a life of another version")
         made = cls(str(told["version"]), terms, told["state"], str(told["why"]), float(told["since"]))
         made.threshold = inf if told["threshold"] is None else float(told["threshold"])
-        made.unsure = float(told["unsure"])
-        made.compared = [(float(chance), bool(right)) for chance, right in told["compared"]]
+        made.strange = -inf if told["strange"] is None else float(told["strange"])
+        made.allowed = float(told["allowed"])
+        made.compared = [(float(chance), bool(right), float(known)) for chance, right, known in told["compared"]]
         made.audits, made.requests = [int(each) for each in told["audits"]], [int(each) for each in told["requests"]]
         made.alarm = Alarm.resumed(1 - terms.agreement, told["alarm"], false_alarms=_FALSE_ALARM)
-        made.news = Alarm.resumed(_STRANGE * _STRANGER, told["news"], false_alarms=_FALSE_NEWS)
+        made.news = Change.resumed(made.allowed, told["news"], patience=_PATIENCE)
         return made
-
-
-def _quantile(values: Sequence[float], share: float) -> float:
-    ranked = sorted(values)
-    return ranked[int(share * len(ranked))] if ranked else 0.0

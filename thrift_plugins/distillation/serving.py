@@ -118,7 +118,7 @@ class Students:
         with self._lock:
             serving.unlike = 0
             serving.seen[0] += 1
-            serving.seen[1] += opinion.chance < life.unsure
+            serving.seen[1] += opinion.familiar < life.strange
             if serving.seen[0] >= _AT_ONCE:
                 self._flush(serving, request.at)
         told = f"{opinion.chance:.2f} sure, and {life.threshold:.2f} is needed"
@@ -156,7 +156,7 @@ class Students:
             return None
         parts = student.form.parts(Answer.of(reply))
         right = parts is not None and all(_same(parts[name], value) for name, value in opinion.values.items())
-        self._tell(serving, Compared(opinion.chance, right), now)
+        self._tell(serving, Compared(opinion.chance, right, opinion.familiar), now)
         return right
 
     # The lives, which all workers share ---------------------------------------------------------------------------
@@ -221,7 +221,7 @@ class Students:
 
 
 def _for(student: Student, terms: Terms) -> Terms:
-    return replace(terms, agreement=student.certificate.agreement, confidence=student.certificate.confidence)
+    return replace(terms, agreement=student.certificate.agreement)
 
 
 def same_model(known: str, told: str) -> bool:

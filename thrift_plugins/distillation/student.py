@@ -33,7 +33,6 @@ class Student:
         teacher: the model that it follows, as its provider names it.
         prompt: digest of the prompt that the teacher was given.
         certificate: what is promised, and from which chance on.
-        unsure: chance below which one in ten of its examples lies: where many more do, there is something new.
         tokens: mean input and output tokens of the teacher's answers.
         about: how it was trained, for reports.
         version: digest of the file; "" before it is saved.
@@ -46,7 +45,6 @@ class Student:
     frame: Frame
     mind: Mind
     certificate: Certificate
-    unsure: float
     tokens: tuple[float, float] = (0.0, 0.0)
     embedder: Embedder | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
@@ -143,11 +141,11 @@ def _told(student: Student) -> dict[str, Any]:
         "form": student.form.told(),
         "frame": [student.frame.before, student.frame.behind],
         "certificate": certificate,
-        "unsure": student.unsure,
         "tokens": list(student.tokens),
         "embedder": student.embedder.name if student.embedder and mind.reader.vectors.shape[1] else "",
         "mix": asdict(mind.mix),
         "ridge": mind.ridge,
+        "balanced": mind.balanced,
         "heads": [
             {"name": head.name, "classes": list(head.classes), "weights": list(head.trust.weights), "record": list(head.trust.record)}
             for head in mind.heads
@@ -178,7 +176,7 @@ def _made(about: Mapping[str, Any], arrays: artifact.Arrays) -> Student:
     expected, given = map(float, about["tokens"])
     return Student(
         str(about["task"]), str(about["teacher"]), str(about["prompt"]), form, Frame(before, behind), _mind(about, arrays),
-        Certificate(**told), float(about["unsure"]), (expected, given), None, dict(about["about"]),
+        Certificate(**told), (expected, given), None, dict(about["about"]),
     )  # fmt: skip
 
 
@@ -198,7 +196,7 @@ def _mind(about: Mapping[str, Any], arrays: artifact.Arrays) -> Mind:
     if not heads:
         raise ValueError("it has no head")
     reader = Reader(by_word, by_letter, arrays["centre"], vectors)
-    return Mind(reader, Mix(**about["mix"]), float(about["ridge"]), tuple(heads))
+    return Mind(reader, Mix(**about["mix"]), float(about["ridge"]), bool(about["balanced"]), tuple(heads))
 
 
 def _postings(name: str, arrays: artifact.Arrays) -> Postings:

@@ -120,7 +120,6 @@ def train(
         material.frame,
         mind,
         certify(judged, agreement, confidence=confidence),
-        float(np.quantile(judged.chance, 0.1)),
         material.tokens,
         embedder,
         about_of(material, judged),

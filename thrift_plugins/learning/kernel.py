@@ -26,17 +26,20 @@ class Fitted(NamedTuple):
     left_out: Floats
 
 
-def coded(classes: Indices, count: int) -> Floats:
+def coded(classes: Indices, count: int, *, balanced: bool = False) -> Floats:
     """(n, count) targets: 1 for an example's own class, and for the others what makes a row add up to 0.
 
-    Examples of rare classes speak up, and those of frequent ones hold back: how frequent classes are is the first thing
-    to change between the examples and what comes after them.
+    Args:
+        balanced: whether examples of rare classes speak up, and those of frequent ones hold back: how frequent classes are
+            is the first thing to change between the examples and what comes after them.
     """
     others = -1.0 / max(1, count - 1)
     targets = np.full((len(classes), count), others)
-    times = np.bincount(classes, minlength=count)
-    usual = float(np.median(times[times > 0])) if len(classes) else 1.0
-    targets[np.arange(len(classes)), classes] = np.minimum(_LOUDEST, (usual / times[classes]) ** _BALANCE)
+    own = np.ones(len(classes))
+    if balanced and len(classes):
+        times = np.bincount(classes, minlength=count)
+        own = np.minimum(_LOUDEST, (float(np.median(times[times > 0])) / times[classes]) ** _BALANCE)
+    targets[np.arange(len(classes)), classes] = own
     return targets
 
 
