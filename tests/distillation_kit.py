@@ -21,10 +21,37 @@ TOPICS = {
     "card_lost": ("lost my card", "card is gone", "cannot find my card", "card was stolen", "someone took my card"),
     "top_up": ("top up my account", "add money", "load funds", "put cash on my balance", "recharge the account"),
     "exchange_rate": ("exchange rate", "convert currency", "rate for dollars", "swap euros", "foreign money price"),
-    "close_account": ("close my account", "delete my profile", "cancel the account", "leave the bank", "end my contract"),
+    "close_account": (
+        "close my account",
+        "delete my profile",
+        "cancel the account",
+        "leave the bank",
+        "end my contract",
+    ),
 }
-_OPENINGS = ("hello,", "please help,", "hi there,", "quick thing:", "so", "listen,", "sorry,", "good day,", "right,", "ok")
-_CLOSINGS = ("today", "right now", "since friday", "for my wife", "in london", "again", "before noon", "at home", "tomorrow")
+_OPENINGS = (
+    "hello,",
+    "please help,",
+    "hi there,",
+    "quick thing:",
+    "so",
+    "listen,",
+    "sorry,",
+    "good day,",
+    "right,",
+    "ok",
+)
+_CLOSINGS = (
+    "today",
+    "right now",
+    "since friday",
+    "for my wife",
+    "in london",
+    "again",
+    "before noon",
+    "at home",
+    "tomorrow",
+)
 _FILLERS = ("maybe", "really", "just", "actually", "honestly", "probably", "somehow", "finally", "still", "only")
 
 

@@ -121,37 +121,22 @@ class Engine:
             insisted = _insisted(request, tiers, booking)
             hit = (yield from cached.find()) if cached else None
             distilled = self._distilled(request, tiers, baseline, booking, held=held or insisted is not None)
-            attempts = self._attempts(request, tiers, cached, booking, held=held)
-            taught = (yield from self._taught(attempts, distilled, tiers, baseline)) if hit is None and distilled else None
-            if taught is not None:
-                decision = taught.decision
-            elif held:
-                decision = insisted or Decision(baseline, tiers[baseline].name, "holdout")
-            elif hit is None:
-                asked_for = insisted or (distilled.teacher if distilled else None)
-                decision = asked_for or self._route(request, tiers, baseline, booking)
-            else:
-                decision = _stood_for(hit, tiers, baseline)
+            attempts = self._attempts(request, tiers, cached, booking, held=held) if hit is None else None
+            taught = (yield from _taught(attempts, distilled)) if attempts and distilled else None
+            asked_for = insisted or (distilled.teacher if distilled else None)
+            decision = self._decided(request, tiers, baseline, booking, hit or taught, asked_for, held=held)
         except BaseException as error:
             yield from _refused(error, cached, booking)
             raise
         booking.routed(decision)
-        if taught is not None:
-            if audit:
-                audit.look(taught.reply)
-            yield from taught.shown()
-            reply, touched = taught.reply, frozenset({"distillation"})
-        elif hit is None:
+        if attempts is not None and taught is None:
             attempts.talk, attempts.audit, attempts.distilled = self.conversations, audit, distilled
             reply, touched = yield from attempts.make(decision, tiers[baseline])
             decision = attempts.decision or decision
         else:
-            if hit.stale_key is not None:
+            if hit and hit.stale_key is not None:
                 yield Renew(hit.stale_key, self._renewal(request, tiers, baseline, booking.dialect))
-            if audit:
-                audit.look(hit.reply)
-            yield from _replay(hit, decision, booking)
-            reply, touched = hit.reply, _HITS.get(hit.kind, frozenset())
+            reply, touched = yield from _given(hit or taught, decision, booking, audit)
         if audit:
             asked = None if hit or taught else decision
             yield from audit.answered(
@@ -173,19 +158,25 @@ class Engine:
             return None
         return Distilled(pupils, self.recorder, request, booking, tiers, baseline)
 
-    @staticmethod
-    def _taught(
-        attempts: _Attempts, distilled: Distilled, tiers: Sequence[Tier], baseline: int
-    ) -> Generator[Effect, Any, Given | None]:
-        """What a student answers."""
-
-        def cheaper() -> int | None:
-            return next((index for index in eligible(attempts.request, tiers) if index < baseline), None)
-
-        taught = yield from distilled.answer(attempts, cheaper)
-        if taught is not None and attempts.cached:
-            yield from attempts.cached.passed()
-        return taught
+    def _decided(
+        self,
+        request: Request,
+        tiers: Sequence[Tier],
+        baseline: int,
+        booking: Booking,
+        found: Hit | Given | None,
+        asked_for: Decision | None,
+        *,
+        held: bool,
+    ) -> Decision:
+        """Who answers, and why; for an answer that is there already, as whose it is shown."""
+        if isinstance(found, Given):
+            return found.decision
+        if found is not None:
+            return _stood_for(found, tiers, baseline)
+        if held:
+            return asked_for or Decision(baseline, tiers[baseline].name, "holdout")
+        return asked_for or self._route(request, tiers, baseline, booking)
 
     def _shadow(
         self,
@@ -311,6 +302,33 @@ def _stood_for(hit: Hit, tiers: Sequence[Tier], baseline: int) -> Decision:
     """A stored answer is shown as the tier that gave it, whose parsers know its form."""
     index = next((place for place, tier in enumerate(tiers) if tier.name == hit.reply.tier), baseline)
     return Decision(index, tiers[index].name, "cache", (hit.reason,))
+
+
+def _taught(attempts: _Attempts, distilled: Distilled) -> Generator[Effect, Any, Given | None]:
+    """What a student answers."""
+
+    def cheaper() -> int | None:
+        return next((index for index in eligible(attempts.request, attempts.tiers) if index < distilled.baseline), None)
+
+    taught = yield from distilled.answer(attempts, cheaper)
+    if taught is not None and attempts.cached:
+        yield from attempts.cached.passed()
+    return taught
+
+
+def _given(
+    found: Hit | Given | None, decision: Decision, booking: Booking, audit: Audit | None
+) -> Generator[Effect, Any, tuple[Reply, frozenset[str]]]:
+    """Show an answer that is there already. Gives it, and the tactics that have touched it."""
+    if found is None:
+        raise RuntimeError("there is no answer to give")
+    if audit:
+        audit.look(found.reply)
+    if isinstance(found, Given):
+        yield from found.shown()
+        return found.reply, frozenset({"distillation"})
+    yield from _replay(found, decision, booking)
+    return found.reply, _HITS.get(found.kind, frozenset())
 
 
 def _replay(hit: Hit, decision: Decision, booking: Booking) -> Flow:

@@ -35,8 +35,8 @@ from thrift_plugins.tokens import Bounds
 from thrift_plugins.types import Json, Message, Request, Scope
 
 if TYPE_CHECKING:
-    from thrift_plugins.quality import Gate, Judge
     from thrift_plugins.distilled import Recording
+    from thrift_plugins.quality import Gate, Judge
     from thrift_plugins.semantic import SemanticCache
     from thrift_plugins.teaching import School
     from thrift_plugins.text.embed import Embedder

@@ -1,8 +1,7 @@
 """The students of an app: where their files are, and how the processes of a store come to agree on what they may do.
 
-    folder/<task>/examples.jsonl        what was recorded
-    folder/<task>/<version>.student     students that were trained
-    folder/<task>/current               the version that serves
+In a task's folder are `examples.jsonl`, what was recorded; `<version>.student`, the students that were trained on it; and
+`current`, which names the version that serves.
 """
 
 from __future__ import annotations
@@ -54,6 +53,11 @@ def terms_of(settings: DistillationConfig) -> Terms:
     return Terms(settings.agreement, shadow=settings.shadow, canary=settings.canary_for, promotes=settings.promotes)
 
 
+def manner_of(settings: DistillationConfig) -> Manner:
+    """How students serve."""
+    return Manner(settings.audit, settings.canary, settings.confirms)
+
+
 def open_school(settings: Config, store: Store, embedder: Embedder | None, clock: Clock) -> School | None:
     """The students of an app, None where it has none.
 
@@ -66,8 +70,7 @@ def open_school(settings: Config, store: Store, embedder: Embedder | None, clock
     folder = folder_of(settings)
     named = told.tasks or sorted(path.parent.name for path in folder.glob(f"*/{_CURRENT}"))
     students = {task: current(folder, task, embedder) for task in named}
-    manner = Manner(told.audit, told.canary, told.confirms)
-    school = School(Students(students, terms_of(told), manner), store, clock)
+    school = School(Students(students, terms_of(told), manner_of(told)), store, clock)
     school.exchange()  # what they may do is known before the first call, where the store answers
     return school
 
@@ -136,7 +139,12 @@ def trained(
             f"{promised:.0%} agreement cannot be promised for any answer: see `thrift-plugins distill plan {task}`"
         )
     manifest = dataset.write_manifest(material.examples)
-    about = {**student.about, "trained": clock(), "dataset": manifest["sha256"], "held_back": held_back(material, found)}
+    about = {
+        **student.about,
+        "trained": clock(),
+        "dataset": manifest["sha256"],
+        "held_back": held_back(material, found),
+    }
     draft = dataset.folder / "draft"
     version = replace(student, about=about).save(draft)
     draft.replace(student_path(folder, task, version))

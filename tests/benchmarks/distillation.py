@@ -84,7 +84,11 @@ class Stream:
         chance = random.Random(seed)
         order = list(rows)
         chance.shuffle(order)
-        texts, labels, drawn = [row.text for row in self.first], [row.teacher for row in self.first], [True] * len(self.first)
+        texts, labels, drawn = (
+            [row.text for row in self.first],
+            [row.teacher for row in self.first],
+            [True] * len(self.first),
+        )
         mind, judged = begin
         own, learnt = certify(judged, self.agreement), len(texts)
         for row in order:
@@ -190,14 +194,17 @@ def bank(data: Path, test: Path) -> dict[str, float]:
     first, rows = banking(data, test=False), banking(test, test=True)
     begin = learnt(first)
     three = streams(lambda: Stream(first, 0.95, confirms=True), rows, begin, "bk")
-    two = streams(lambda: Stream(first, 0.915), rows, begin, "bk2")
+    two = streams(lambda: Stream(first, 0.905), rows, begin, "bk2")
     five = streams(lambda: Stream(first, 0.77, audit=0.01), rows, begin, "bk5")
     return {**three, **two, **five, "promise_kept": promise(begin[0], rows), "bk_requests": len(rows)}
 
 
 def promise(mind: Mind, rows: Sequence[Row]) -> float:
     """How often agreement is as promised on all that comes after a shadow of 400 requests, in resamples of the test rows."""
-    found = [(opinion.chance, opinion.values[""] == row.teacher) for opinion, row in zip(opinions(mind, rows), rows, strict=True)]
+    found = [
+        (opinion.chance, opinion.values[""] == row.teacher)
+        for opinion, row in zip(opinions(mind, rows), rows, strict=True)
+    ]
     kept = 0
     runs = max(20, round(200 * min(1.0, SCALE)))
     for seed in range(runs):
@@ -212,7 +219,7 @@ def clinc(data: Path, test: Path) -> dict[str, float]:
     known = simulated(mixed(pairs(data, "clinc150_train"), 1))
     first = known[:1_000]
     rows = known[1_000:6_000] if test == data else simulated(mixed(pairs(test, "clinc150_train"), 2), seed=8)[:5_000]
-    return streams(lambda: Stream(first, 0.92), rows, learnt(first), "clinc")
+    return streams(lambda: Stream(first, 0.85), rows, learnt(first), "clinc")
 
 
 def tasks(data: Path, test: Path) -> dict[str, tuple[list[Row], list[Row]]]:
@@ -272,7 +279,9 @@ def news(data: Path) -> dict[str, float]:
     strange = [opinion.familiar for opinion in opinions(mind, new[:1_500])]
     noticed: list[int] = []
     false = 0
-    for seed in range(max(20, round(100 * min(1.0, SCALE)))):  # 100 students, each after a shadow and 1,000 quiet requests
+    for seed in range(
+        max(20, round(100 * min(1.0, SCALE)))
+    ):  # 100 students, each after a shadow and 1,000 quiet requests
         chance = random.Random(seed)
         life = promoted(chance.sample(seen, Terms().shadow))
         for _ in range(1_000):
@@ -284,7 +293,11 @@ def news(data: Path) -> dict[str, float]:
             life.take(Seen(1, int(score < life.strange)), 0.0)
             count += 1
         noticed.append(count)
-    return {"new_noticed_after": float(median(noticed)), "new_noticed_after_worst": float(max(noticed)), "false_demotions": float(false)}
+    return {
+        "new_noticed_after": float(median(noticed)),
+        "new_noticed_after_worst": float(max(noticed)),
+        "false_demotions": float(false),
+    }
 
 
 def promoted(familiar: Sequence[float]) -> Life:
@@ -339,7 +352,9 @@ def footprint(data: Path) -> dict[str, float | None]:
             path = Path(folder) / f"{name or 'plain'}.student"
             student.save(path)
             sizes[name] = path.stat().st_size / 1e6
-            done = subprocess.run([sys.executable, "-c", RESIDENT, str(path)], capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [sys.executable, "-c", RESIDENT, str(path)], capture_output=True, text=True, check=True
+            )
             resident[name] = float(done.stdout)
     nothing = cpu("")
     serving = cpu("import thrift_plugins.distillation.serving") - nothing

@@ -121,7 +121,9 @@ def test_a_call_of_another_feature_or_prompt_or_by_force_goes_its_way(
 
 
 @FRAMEWORKS
-def test_a_cheap_model_confirms_what_the_student_is_not_sure_of(provider: LoopbackProvider, tmp_path: Path, framework: str):
+def test_a_cheap_model_confirms_what_the_student_is_not_sure_of(
+    provider: LoopbackProvider, tmp_path: Path, framework: str
+):
     runtime = serving(framework, provider, tmp_path, threshold=1.0)
     ask, before = model_of(framework, provider, runtime), len(provider.requests)
     with scope(feature=kit.TASK):
@@ -171,7 +173,9 @@ def ask_again(ask: Callable[[str], str], text: str) -> str:
 
 
 @FRAMEWORKS
-def test_a_student_that_comes_to_differ_is_demoted_in_every_worker(provider: LoopbackProvider, tmp_path: Path, framework: str):
+def test_a_student_that_comes_to_differ_is_demoted_in_every_worker(
+    provider: LoopbackProvider, tmp_path: Path, framework: str
+):
     runtime = serving(framework, provider, tmp_path, settings={"audit": 1.0})
     other = Runtime(runtime.config)
     ask = model_of(framework, provider, runtime)
@@ -230,7 +234,7 @@ def as_record(request: WireRequest) -> Answer:
 def predictor(framework: str, provider: LoopbackProvider, runtime: Runtime) -> Callable[[str], Ticket]:
     if framework == "langchain":
         model = langchain_kit.thrift(provider, runtime).with_structured_output(Ticket, method="function_calling")
-        return lambda text: model.invoke(text)
+        return model.invoke
     llm = llama_index_kit.thrift(provider, runtime, temperature=0)
     return lambda text: llm.structured_predict(Ticket, PromptTemplate("{text}"), text=text)
 
@@ -279,7 +283,7 @@ def test_a_student_streams_and_answers_asynchronously(provider: LoopbackProvider
 
     with scope(feature=kit.TASK):
         assert "".join(chunk.text for chunk in model.stream(ASKED)) == "card_lost"
-        assert [piece.delta for piece in llm.stream_chat([ChatMessage(content=ASKED)])][0] == "card_lost"
+        assert next(piece.delta for piece in llm.stream_chat([ChatMessage(content=ASKED)])) == "card_lost"
         assert asyncio.run(later()) == ["card_lost"] * 3
     assert len(provider.requests) == before
     assert {entry["served_model"] for entry in entries(runtime)} == {"(student)"}

@@ -13,6 +13,7 @@ from thrift_plugins.cli.budgets import budgets
 from thrift_plugins.cli.cache import cache
 from thrift_plugins.cli.demo import demo
 from thrift_plugins.cli.diff import diff
+from thrift_plugins.cli.distill import distill
 from thrift_plugins.cli.doctor import doctor
 from thrift_plugins.cli.export import export
 from thrift_plugins.cli.gate import gate
@@ -50,6 +51,7 @@ app.command()(budgets)
 app.command()(gate)
 app.command()(simulate)
 app.add_typer(cache)
+app.add_typer(distill)
 app.add_typer(ledger)
 app.add_typer(router)
 

@@ -1,8 +1,7 @@
 """A student in a file: one line of JSON and raw arrays behind it. There is no code in it, and nothing is run to read it.
 
-    thrift-student/1 <sha256 of all that follows>\\n
-    {"about": ..., "arrays": [{"name", "type", "shape"}, ...]}\\n
-    the arrays, one after the other
+The first line has the mark of the format and the SHA-256 of all that follows; the second is a JSON object of `about`, and
+`arrays` with the name, type and shape of each; after it come the arrays, one after the other.
 """
 
 from __future__ import annotations
@@ -40,7 +39,9 @@ def dump(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
     head = json.dumps({"about": about, "arrays": told}, ensure_ascii=True, allow_nan=False).encode() + b"\n"
     body = head + b"".join(np.ascontiguousarray(array).tobytes() for array in arrays.values())
     if len(body) > LARGEST - 100:
-        raise ConfigError(f"the student would have {len(body):,} bytes, and {LARGEST:,} are the most: train it on fewer examples")
+        raise ConfigError(
+            f"the student would have {len(body):,} bytes, and {LARGEST:,} are the most: train it on fewer examples"
+        )
     return f"{_MARK} {hashlib.sha256(body).hexdigest()}\n".encode() + body
 
 

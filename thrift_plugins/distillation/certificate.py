@@ -65,15 +65,15 @@ def certify(judged: Judged, agreement: float, *, confidence: float = 0.95) -> Ce
     served = chance >= threshold
     wrong = int((served & ~right).sum())
     bound = upper_bound(wrong, count, confidence) if served.any() else 0.0
-    return Certificate(
-        agreement, confidence, threshold, count, float(served.mean()), wrong / count, bound, agrees
-    )
+    return Certificate(agreement, confidence, threshold, count, float(served.mean()), wrong / count, bound, agrees)
 
 
 def certified(compared: Sequence[tuple[float, bool]], agreement: float, *, confidence: float = 0.95) -> Certificate:
     """`certify` for pairs of a chance and whether the teacher agreed."""
     chance = np.array([chance for chance, _ in compared], np.float64)
-    return certify(Judged(chance, np.array([right for _, right in compared], np.bool_)), agreement, confidence=confidence)
+    return certify(
+        Judged(chance, np.array([right for _, right in compared], np.bool_)), agreement, confidence=confidence
+    )
 
 
 def certifiable(agrees: float, agreement: float) -> float:

@@ -95,9 +95,13 @@ class Form:
         told = [record for record in records if record is not None]
         names = Counter(tuple(record) for record in told).most_common(1)[0][0]
         if any(set(record) != set(names) for record in told):
-            raise NotDistillable("records have different fields; give every field each time, null where it says nothing")
+            raise NotDistillable(
+                "records have different fields; give every field each time, null where it says nothing"
+            )
         tags = {name: _tags(name, [record[name] for record in told]) for name in names if _is_list(told, name)}
-        compact = sum(answer.text == _compact(record) for answer, record in zip(answers, told, strict=True)) > len(told) / 2
+        compact = (
+            sum(answer.text == _compact(record) for answer, record in zip(answers, told, strict=True)) > len(told) / 2
+        )
         form = cls("tool" if tool else "json", tool, names, tags, compact and not tool)
         for name in names:
             if name not in tags:
@@ -157,7 +161,13 @@ class Form:
     def told(self) -> dict[str, Any]:
         """As JSON."""
         tags = {name: list(known) for name, known in (self.tags or {}).items()}
-        return {"kind": self.kind, "tool": self.tool, "fields": list(self.fields), "tags": tags, "compact": self.compact}
+        return {
+            "kind": self.kind,
+            "tool": self.tool,
+            "fields": list(self.fields),
+            "tags": tags,
+            "compact": self.compact,
+        }
 
     @classmethod
     def read(cls, told: Mapping[str, Any]) -> Form:

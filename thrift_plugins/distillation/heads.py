@@ -59,12 +59,16 @@ class Trust:
 
     @classmethod
     def of(cls, best: Indices, top: Floats, margin: Floats, right: Bools, classes: int) -> tuple[Trust, Floats]:
-        """Learn from examples; gives also each one's chance, for which its own outcome is not counted in the record."""
-        mean = float(right.mean())
-        seen = np.bincount(best, minlength=classes)
-        good = np.bincount(best, right, minlength=classes)
-        record = _odds((good + _PRIOR * mean) / (seen + _PRIOR))
-        others = _odds((good[best] - right + _PRIOR * mean) / (seen[best] - 1 + _PRIOR))
+        """Learn from examples; gives also each one's chance, by the record that the other folds make.
+
+        To leave out one example alone would tell its outcome: the record would be worse for those that are right.
+        """
+        mean, folds = float(right.mean()), np.random.default_rng(0).integers(_FOLDS, size=len(best))
+        record = _record(best, right, classes, mean)
+        others = np.zeros(len(best))
+        for fold in range(_FOLDS):
+            own = folds == fold
+            others[own] = _record(best[~own], right[~own], classes, mean)[best[own]]
         rows = np.stack([np.ones(len(best)), margin, top, others], axis=1)
         weights = minimise(_Logistic(rows, right.astype(float)).at, np.zeros(4))
         made = cls((float(weights[0]), float(weights[1]), float(weights[2]), float(weights[3])), tuple(record.tolist()))
@@ -82,6 +86,15 @@ class _Logistic(NamedTuple):
         loss = float(np.logaddexp(0.0, scores).sum() - scores @ self.right)
         slope = self.rows.T @ (1 / (1 + np.exp(-scores)) - self.right)
         return loss + 0.5 * float(weights @ weights), slope + weights
+
+
+def _record(best: Indices, right: Bools, classes: int, mean: float) -> Floats:
+    """(classes,) log-odds that the teacher agrees where each class wins."""
+    seen, good = np.bincount(best, minlength=classes), np.bincount(best, right, minlength=classes)
+    return _odds((good + _PRIOR * mean) / (seen + _PRIOR))
+
+
+_FOLDS = 5
 
 
 def _odds(chances: Floats) -> Floats:

@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import Any, Final
 
 from thrift_plugins.types import Request
@@ -81,12 +80,12 @@ class Frame:
         """What all of these begin and end with, as far as it is long enough to be no chance."""
         if len(set(texts)) < 2:
             return cls()
-        before = commonprefix(list(texts))
+        before = _shared(texts)
         before = before[: 1 + max(before.rfind(" "), before.rfind("\n"))]
         if len(before) < _SHORTEST_FRAME:
             before = ""
         rest = [text[len(before) :][::-1] for text in texts]
-        behind = commonprefix(rest)[::-1]
+        behind = _shared(rest)[::-1]
         cut = min((at for at in (behind.find(" "), behind.find("\n")) if at >= 0), default=len(behind))
         behind = behind[cut:]
         return cls(before, behind if len(behind) >= _SHORTEST_FRAME else "")
@@ -98,3 +97,12 @@ class Frame:
         if len(text) < len(self.before) + len(self.behind):
             return None
         return text[len(self.before) : len(text) - len(self.behind)]
+
+
+def _shared(texts: Sequence[str]) -> str:
+    """What all of these begin with."""
+    first, last = min(texts), max(texts)  # all others are between them, and so is what they share
+    for at, letter in enumerate(first):
+        if at >= len(last) or letter != last[at]:
+            return first[:at]
+    return first

@@ -24,6 +24,10 @@ _LETTERS = (2, 3, 4, 5)
 """Sizes of the groups of letters that are compared."""
 
 
+_WORDS = 0.7
+"""Share of words, beside their letters."""
+
+
 def word_keys(text: str) -> Hashes:
     """Hashes of a text's words and pairs of neighbours, each once, in order."""
     found = words(plain(text))
@@ -68,7 +72,7 @@ class Postings:
         keys, counts = np.unique(all_keys, return_counts=True)
         often = counts >= least
         rarity = np.log((1 + len(examples)) / (1 + counts)) + 1
-        weights = np.where(often, rarity**2, 0.0)
+        weights = rarity**2
         lengths = np.sqrt(np.bincount(owners, weights[np.searchsorted(keys, all_keys)], minlength=len(examples)))
         kept = np.repeat(often, counts)
         starts = np.concatenate(([0], np.cumsum(counts[often])))
@@ -91,7 +95,10 @@ class Postings:
         ends = np.cumsum(sizes)
         places = np.arange(ends[-1]) + np.repeat(self.starts[known] - np.concatenate(([0], ends[:-1])), sizes)
         shared = np.bincount(self.rows[places], np.repeat(self.weights[known], sizes), minlength=len(self.lengths))
-        own = float(np.sqrt(self.weights[known].sum()))
+        strange = (len(keys) - len(known)) * (
+            np.log((1 + len(self.lengths)) / 2) + 1
+        ) ** 2  # as if one example had each
+        own = float(np.sqrt(self.weights[known].sum() + strange))
         return shared / (self.lengths * own)
 
 
@@ -146,7 +153,7 @@ class Reader:
 
     def spelt(self, text: str) -> Floats:
         """(n,) how alike by words and spelling."""
-        return (self.words.alike(word_keys(text)) + self.letters.alike(letter_keys(text))) / 2
+        return _WORDS * self.words.alike(word_keys(text)) + (1 - _WORDS) * self.letters.alike(letter_keys(text))
 
     def meant(self, text: str, embedder: Embedder | None) -> Floats | None:
         """(n,) how alike by meaning, None where there are no word vectors."""

@@ -34,9 +34,7 @@ class Recorder:
     conversations, images, a student's own answers, and texts that differ from a known one in case or marks only.
     """
 
-    def __init__(
-        self, folder: str | Path, tasks: Iterable[str], *, redact: Callable[[str], str] | None = None
-    ) -> None:
+    def __init__(self, folder: str | Path, tasks: Iterable[str], *, redact: Callable[[str], str] | None = None) -> None:
         self._datasets = {task: Dataset(folder, task) for task in tasks}
         self._redact = redact
         self._lock = Lock()

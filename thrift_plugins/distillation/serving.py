@@ -77,10 +77,11 @@ class Students:
         students: task to student.
         terms: by what they go up and down.
         manner: how they serve.
+        every: the task of all requests; "" where each request's feature is its task.
     """
 
-    def __init__(self, students: Mapping[str, Student], terms: Terms, manner: Manner) -> None:
-        self._terms, self._manner = terms, manner
+    def __init__(self, students: Mapping[str, Student], terms: Terms, manner: Manner, *, every: str = "") -> None:
+        self._manner, self._every = manner, every
         self._lock = RLock()
         self._tasks = {
             task: _Serving(student, Life(student.version, _for(student, terms))) for task, student in students.items()
@@ -97,14 +98,17 @@ class Students:
         Args:
             teacher: whom the app would ask.
         """
-        serving = self._tasks.get(request.scope.feature)
+        task = self._every or request.scope.feature
+        serving = self._tasks.get(task)
         if serving is None:
             return None
-        task, student, life = request.scope.feature, serving.student, serving.life
+        student, life = serving.student, serving.life
         if life.state == "demoted":
             return Verdict(task, "ask", f"demoted: {life.why}", life.state)
         if not same_model(student.teacher, teacher.model):
-            self._tell(serving, Broken(f"another teacher: {teacher.model}, and it follows {student.teacher}"), request.at)
+            self._tell(
+                serving, Broken(f"another teacher: {teacher.model}, and it follows {student.teacher}"), request.at
+            )
             return Verdict(task, "ask", "another teacher", life.state)
         try:
             opinion = student.opinion(request)
@@ -164,6 +168,14 @@ class Students:
     def lives(self) -> dict[str, Life]:
         """The students' lives as they are known here."""
         return {task: serving.life for task, serving in self._tasks.items()}
+
+    def trust(self, task: str, now: float) -> None:
+        """Let a new student answer by the certificate of its training; one that has lived already is left as it is."""
+        serving = self._tasks[task]
+        with self._lock:
+            life, own = serving.life, serving.student.certificate
+            if life.state == "shadow" and not life.compared and own.holds:
+                life.state, life.why, life.since, life.threshold = "active", "trusted", now, own.threshold
 
     @property
     def urgent(self) -> bool:

@@ -76,7 +76,9 @@ class Material:
         names = kept[0][1].keys()
         columns = {name: tuple(parts[name] for _, parts, _ in kept) for name in names}
         if all(len(set(column)) < 2 for column in columns.values()):
-            raise NotDistillable("the teacher gives the same answer every time: there is nothing to learn, or a mistake")
+            raise NotDistillable(
+                "the teacher gives the same answer every time: there is nothing to learn, or a mistake"
+            )
         return cls(
             tuple(example for example, _, _ in kept), form, frame, tuple(text for _, _, text in kept), columns,
             np.array([example.how == "random" for example, _, _ in kept], np.bool_), len(own) - len(kept),

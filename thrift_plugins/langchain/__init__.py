@@ -11,17 +11,26 @@ from thrift_plugins.langchain.judge_model import JudgeModel
 if TYPE_CHECKING:
     from thrift_plugins.langchain.embedder import LangChainEmbedder
     from thrift_plugins.langchain.middleware import ThriftMiddleware
+    from thrift_plugins.langchain.student_model import StudentModel
+    from thrift_plugins.langchain.traffic_recorder import TrafficRecorder
 
 __all__ = [
     "JudgeModel",
     "LangChainEmbedder",
     "ResponseCache",
+    "StudentModel",
     "ThriftChatModel",
     "ThriftMiddleware",
     "TokenBudgetHandler",
+    "TrafficRecorder",
 ]
 
-_LATER = {"LangChainEmbedder": "embedder", "ThriftMiddleware": "middleware"}
+_LATER = {
+    "LangChainEmbedder": "embedder",
+    "StudentModel": "student_model",
+    "ThriftMiddleware": "middleware",
+    "TrafficRecorder": "traffic_recorder",
+}
 """What needs more than LangChain's core: numpy, and the package with the agents."""
 
 
