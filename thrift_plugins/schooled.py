@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING
 from thrift_plugins.config import Config
 from thrift_plugins.distillation.serving import Students
 from thrift_plugins.distillation.student import Student
+from thrift_plugins.errors import StoreError
 from thrift_plugins.runtime import Runtime
-from thrift_plugins.teaching import School, manner_of, terms_of
+from thrift_plugins.teaching import School, change_life, manner_of, terms_of
 
 if TYPE_CHECKING:
     from thrift_plugins.text.embed import Embedder
@@ -39,7 +41,8 @@ def taught_runtime(
     terms, manner = terms_of(told.distillation), manner_of(told.distillation)
     runtime.school = School(Students({own.task: own}, terms, manner, every=own.task), runtime.store, runtime.clock)
     runtime.school.exchange()
-    if trusted:
-        runtime.school.students.trust(own.task, runtime.clock())
+    if trusted and runtime.school.students.trust(own.task, runtime.clock()):
+        with suppress(StoreError):  # without a store, this process knows it all the same
+            change_life(runtime.store, own.task, own.version, runtime.school.students.lives()[own.task])
     runtime.engine = replace(runtime.engine, pupils=runtime.school.students)
     return runtime

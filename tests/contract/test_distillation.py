@@ -385,3 +385,123 @@ def test_training_again_makes_a_version_that_begins_anew(tmp_path: Path):
     assert second.version != first
     assert current(tmp_path, kit.TASK).version == second.version
     assert json.loads((tmp_path / kit.TASK / "manifest.json").read_text())["examples"] == second.about["examples"]
+
+
+# Models that are not wrapped, and students alone ------------------------------------------------------------------------
+
+
+def test_calls_of_bare_models_are_recorded_by_handlers_and_students_read_them(
+    provider: LoopbackProvider, tmp_path: Path
+):
+    from llama_index_instrumentation import get_dispatcher
+
+    from thrift_plugins import langchain, llama_index
+
+    handler = langchain.TrafficRecorder(tmp_path / "langchain", [kit.TASK])
+    bare = langchain_kit.chat(provider, "gpt-4o")
+    bare.invoke(ASKED, {"callbacks": [handler], "tags": ["thrift:task=intent"]})
+    "".join(
+        chunk.text
+        for chunk in bare.stream(
+            kit.PROMPT + "top up my account", {"callbacks": [handler], "metadata": {"thrift_feature": "intent"}}
+        )
+    )
+    bare.invoke(kit.PROMPT + "not named", {"callbacks": [handler]})
+    first, second = Dataset(tmp_path / "langchain", kit.TASK).examples()
+    assert (first.answer.text, second.answer.text) == ("card_lost", "top_up")
+    assert first.prompt == second.prompt == prompt_of("langchain", provider, tmp_path / "wrapped")
+
+    events = llama_index.TrafficRecorder(tmp_path / "llama_index", [kit.TASK])
+    dispatcher = get_dispatcher()
+    dispatcher.add_event_handler(events)
+    try:
+        llm = llama_index_kit.openai(provider, temperature=0)
+        with scope(feature=kit.TASK):
+            llm.chat([ChatMessage(content=ASKED)])
+            list(llm.stream_chat([ChatMessage(content=kit.PROMPT + "top up my account")]))
+        llm.chat([ChatMessage(content=kit.PROMPT + "not named")])
+    finally:
+        dispatcher.event_handlers.remove(events)
+    found = list(Dataset(tmp_path / "llama_index", kit.TASK).examples())
+    assert [example.answer.text for example in found] == ["card_lost", "top_up"]
+    assert found[0].prompt == first.prompt
+
+
+def test_a_student_alone_before_its_teacher(provider: LoopbackProvider, tmp_path: Path):
+    from thrift_plugins import Config
+    from thrift_plugins.langchain import StudentModel
+    from thrift_plugins.llama_index import StudentLLM
+
+    config = kit.settings(tmp_path)
+    version = kit.student(config, prompt_of("langchain", provider, tmp_path))
+    path = tmp_path / kit.TASK / f"{version}.student"
+    own = Config(
+        store="memory:",
+        ledger=replace(config.ledger, holdout=0.0),
+        distillation=replace(config.distillation, audit=0.000001),
+    )
+    before = len(provider.requests)
+    model = StudentModel(student=path, teacher=langchain_kit.chat(provider, "gpt-4o"), trusted=True, config=own)
+    llm = StudentLLM(student=path, teacher=llama_index_kit.openai(provider), trusted=True, config=own)
+    assert model.invoke(ASKED).text == "card_lost"
+    assert llm.chat([ChatMessage(content=ASKED)]).message.content == "card_lost"
+    assert len(provider.requests) == before
+    assert model.invoke("What is the capital of France?").text == "other"
+    assert len(provider.requests) == before + 1
+    waiting = StudentModel(student=path, teacher=langchain_kit.chat(provider, "gpt-4o"), config=own)
+    assert waiting.invoke(ASKED).response_metadata["thrift"]["reasons"] == ["in the shadow"]
+
+
+# The command line -------------------------------------------------------------------------------------------------------
+
+
+def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from tests.cli_kit import command, stranger
+
+    stranger(monkeypatch, tmp_path)
+    Dataset(tmp_path / "students", kit.TASK).append(kit.examples(300, "p"))
+    (tmp_path / "thrift.toml").write_text(
+        f'store = "sqlite:///{tmp_path}/store.db"\n[distillation]\nfolder = "{tmp_path}/students"\nenabled = true\n'
+    )
+    planned = command("distill", "plan", kit.TASK, "--requests", "10000", "--json", "plan.json")
+    assert planned.exit_code == 0, planned.output
+    told = json.loads((tmp_path / "plan.json").read_text())
+    assert told["coverage"] > 0.5
+    assert told["saved_usd_per_month"] > 0
+    refused = command("distill", "run", kit.TASK)
+    assert refused.exception is not None
+    assert "--i-have-read-terms" in str(refused.exception)
+    done = command("distill", "run", kit.TASK, "--i-have-read-terms")
+    assert done.exit_code == 0, done.output
+    assert "Version " in done.output
+    assert command("distill", "report", kit.TASK, "--json", "report.json").exit_code == 0
+    assert json.loads((tmp_path / "report.json").read_text())["teacher"] == kit.TEACHER
+    shown = command("distill", "status", "--json", "status.json")
+    assert shown.exit_code == 0
+    assert json.loads((tmp_path / "status.json").read_text())["students"][0]["state"] == "shadow"
+    early = command("distill", "promote", kit.TASK)
+    assert "0 of 400 comparisons in the shadow were made" in str(early.exception)
+    assert "is demoted" in command("distill", "rollback", kit.TASK).output
+    assert command("distill", "promote", kit.TASK, "--again").exit_code == 0
+
+
+def test_sentiment_and_free_text_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import random
+
+    from tests.cli_kit import command, stranger
+
+    stranger(monkeypatch, tmp_path)
+    chance = random.Random(1)
+    guessed = [replace(one, answer=Taught(chance.choice(["good", "bad"]))) for one in kit.examples(300, "p")]
+    Dataset(tmp_path, "mood").append(guessed)
+    Dataset(tmp_path, "essay").append(
+        [
+            replace(one, answer=Taught(f"A long answer about {one.text}, which nobody else gets. " * 4))
+            for one in guessed
+        ]
+    )
+    (tmp_path / "thrift.toml").write_text(f'[distillation]\nfolder = "{tmp_path}"\n')
+    mood = command("distill", "plan", "mood")
+    assert mood.exit_code == 1
+    assert "Refused: not distillable" in mood.output
+    assert "free text" in str(command("distill", "plan", "essay").exception)

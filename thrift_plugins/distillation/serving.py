@@ -169,13 +169,19 @@ class Students:
         """The students' lives as they are known here."""
         return {task: serving.life for task, serving in self._tasks.items()}
 
-    def trust(self, task: str, now: float) -> None:
-        """Let a new student answer by the certificate of its training; one that has lived already is left as it is."""
+    def trust(self, task: str, now: float) -> bool:
+        """Let a new student answer by the certificate of its training; one that has lived already is left as it is.
+
+        Returns:
+            Whether it may answer now.
+        """
         serving = self._tasks[task]
         with self._lock:
             life, own = serving.life, serving.student.certificate
             if life.state == "shadow" and not life.compared and own.holds:
                 life.state, life.why, life.since, life.threshold = "active", "trusted", now, own.threshold
+                return True
+        return False
 
     @property
     def urgent(self) -> bool:
