@@ -178,6 +178,7 @@ class Call:
         pieces: how many it has been given.
         partial: what arrived before a failure, None if nothing.
         tries: the requests that it came to.
+        unshown: whether its answer is not for the app, or not yet: it is asked whole, and no callback hears of it.
     """
 
     tier: int
@@ -196,6 +197,7 @@ class Call:
     whole: Reply | None = None
     form: Callable[[Request], Request] | None = None
     tries: Tries = field(default_factory=Tries)
+    unshown: bool = False
 
     def as_sent(self) -> Request:
         """What to count, where the provider has not."""
