@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 from thrift_plugins.effects import Call, Effect, Flow, Renew, Replay
 from thrift_plugins.errors import StreamClosed
@@ -61,7 +61,11 @@ class AsyncStreamer(Renewing, Protocol[Piece]):
     def reply(self) -> Reply: ...
 
 
-_ANSWERS = (Call, Replay)
+
+
+def _for_the_app(effect: Effect) -> TypeGuard[Call | Replay]:
+    """Whether the app gets what comes of it."""
+    return isinstance(effect, Replay) or (isinstance(effect, Call) and not effect.unshown)
 
 
 class _Steps:
@@ -95,12 +99,16 @@ class _Steps:
 def _perform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
     if isinstance(effect, Renew):
         return runtime.background.submit(effect.key, lambda: run(effect.flow, runtime, caller.quiet()))
+    if isinstance(effect, Call):
+        return caller.quiet().call(effect)
     return perform(runtime, effect)
 
 
 async def _aperform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
     if isinstance(effect, Renew):
         return runtime.background.spawn(effect.key, lambda: arun(effect.flow, runtime, caller.quiet()))
+    if isinstance(effect, Call):
+        return await caller.quiet().acall(effect)
     return await aperform(runtime, effect)
 
 
@@ -109,7 +117,7 @@ def run(flow: Flow, runtime: Runtime, caller: Caller) -> None:
     steps = _Steps(flow)
     while (effect := steps.take()) is not None:
         try:
-            if isinstance(effect, _ANSWERS):
+            if _for_the_app(effect):
                 steps.result(caller.call(effect))
             else:
                 steps.result(_perform(effect, runtime, caller))
@@ -122,7 +130,7 @@ async def arun(flow: Flow, runtime: Runtime, caller: AsyncCaller) -> None:
     steps = _Steps(flow)
     while (effect := steps.take()) is not None:
         try:
-            if isinstance(effect, _ANSWERS):
+            if _for_the_app(effect):
                 steps.result(await caller.acall(effect))
             else:
                 steps.result(await _aperform(effect, runtime, caller))
@@ -136,7 +144,7 @@ def stream(flow: Flow, runtime: Runtime, streamer: Streamer[Chunk]) -> Generator
     with suppress(StreamClosed):
         while (effect := steps.take()) is not None:
             try:
-                if isinstance(effect, _ANSWERS):
+                if _for_the_app(effect):
                     steps.result((yield from streamer.pieces(effect)))
                 else:
                     steps.result(_perform(effect, runtime, streamer))
@@ -150,7 +158,7 @@ async def astream(flow: Flow, runtime: Runtime, streamer: AsyncStreamer[Chunk]) 
     with suppress(StreamClosed):
         while (effect := steps.take()) is not None:
             try:
-                if isinstance(effect, _ANSWERS):
+                if _for_the_app(effect):
                     async with aclosing(streamer.apieces(effect)) as pieces:
                         async for piece in pieces:
                             yield piece
@@ -174,7 +182,7 @@ def begin(flow: Flow, parts: Parts) -> Call | Replay:
 def _started(flow: Flow, do: Callable[[Effect], Any]) -> Call | Replay:
     steps = _Steps(flow)
     while (effect := steps.take()) is not None:
-        if isinstance(effect, _ANSWERS):
+        if _for_the_app(effect):
             return effect
         try:
             steps.result(do(effect))
@@ -196,7 +204,7 @@ async def abegin(flow: Flow, parts: Parts) -> Call | Replay:
 async def _astarted(flow: Flow, do: Callable[[Effect], Awaitable[Any]]) -> Call | Replay:
     steps = _Steps(flow)
     while (effect := steps.take()) is not None:
-        if isinstance(effect, _ANSWERS):
+        if _for_the_app(effect):
             return effect
         try:
             steps.result(await do(effect))

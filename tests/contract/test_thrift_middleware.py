@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware
+from langchain.agents.middleware import AgentMiddleware, ModelFallbackMiddleware, ModelRetryMiddleware
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
@@ -337,3 +337,25 @@ def test_without_the_extra() -> None:
 def test_no_such_way_to_end() -> None:
     with pytest.raises(ConfigError, match="exceeded must be"):
         ThriftMiddleware([THREAD(1)], exceeded="explode")  # type: ignore[arg-type]
+
+
+class Settings(AgentMiddleware[Any, Any, Any]):
+    """Sets arguments of every call, as LangChain's own middleware for prompt caches does."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def wrap_model_call(self, request: Any, handler: Any) -> Any:
+        return handler(request.override(model_settings={**request.model_settings, **self.settings}))
+
+
+def test_settings_that_other_middleware_makes_are_reserved_for(provider: LoopbackProvider) -> None:
+    def reserved(**settings: Any) -> int:
+        app = App(provider, THREAD(100_000))
+        agent: Any = create_agent(plain(provider, max_tokens=100), [], middleware=[Settings(**settings), app.guard])
+        agent.invoke({"messages": [("user", QUESTION)]})
+        amount: int = app.events()[0]["extra"]["budget"]["reserved"]["thread"]
+        return amount
+
+    assert reserved(n=4) == reserved() + 300

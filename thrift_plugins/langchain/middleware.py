@@ -17,6 +17,7 @@ from langchain_core.runnables.config import ensure_config
 from langgraph.types import Command, interrupt
 
 from thrift_plugins.budgeting import Budget, Usd
+from thrift_plugins.canonical import NoCanonicalForm, decisive
 from thrift_plugins.errors import BudgetExceeded, ConfigError
 from thrift_plugins.langchain.billed import billed
 from thrift_plugins.langchain.chat_model import ThriftChatModel
@@ -193,7 +194,7 @@ class ThriftMiddleware(AgentMiddleware[ThriftState, Any, Any]):
             messages=[message_in(message) for message in asked],
             tools=tuple(tool_in(tool) for tool in request.tools),
             schema=_schema(request.response_format),
-            params=tier.read().params,
+            params={**tier.read().params, **_params(settings)},
             scope=scope_of(_config()),
             run=str(request.state.get("thrift_run") or ""),
         )
@@ -301,6 +302,14 @@ def _schema(wanted: Any) -> Mapping[str, Json] | None:
         return schema_in(schema) if schema is not None else None
     except Exception:  # noqa: BLE001  a union of schemas has none of its own; the bound learns what it adds
         return None
+
+
+def _params(settings: Mapping[str, Any]) -> Mapping[str, Json]:
+    """The settings of a call, over the model's own: how many answers, marks for a prompt cache."""
+    try:
+        return decisive(settings)
+    except (NoCanonicalForm, TypeError):
+        return {"n": settings.get("n")}
 
 
 def _config() -> RunnableConfig:
