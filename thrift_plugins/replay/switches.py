@@ -10,7 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from thrift_plugins.config import CacheConfig, CompressionConfig, Config, RoutingConfig, SemanticConfig
+from thrift_plugins.config import (
+    CacheConfig,
+    CompressionConfig,
+    Config,
+    DistillationConfig,
+    RoutingConfig,
+    SemanticConfig,
+)
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices import Prices
 from thrift_plugins.replay.apps import cheapness
@@ -144,11 +151,29 @@ def _compression(setup: Setup, past: Past) -> Setup:
     return replace(setup, config=replace(setup.config, compression=compression))
 
 
+def _distillation(setup: Setup, past: Past) -> Setup:
+    """A student for each feature whose answers were kept, if it may promise anything. It has been in the shadow, by then."""
+    from thrift_plugins.replay.students import students  # noqa: PLC0415  as above
+
+    tasks, learnt = students(past.remembered, past.folder)
+    learnt = [*setup.learnt, *learnt]
+    if not tasks:
+        return replace(setup, learnt=learnt)
+    settings = DistillationConfig(enabled=True, folder=str(past.folder), tasks=list(tasks))
+    return replace(
+        setup,
+        config=replace(setup.config, distillation=settings),
+        learnt=learnt,
+        begins=(*setup.begins, *tasks.values()),
+    )
+
+
 SWITCHES: Final[Mapping[str, Switch]] = {
     "cache": _cache,
     "semantic": _semantic,
     "routing": _routing,
     "compression": _compression,
+    "distillation": _distillation,
 }
 """Tactic to what puts it on. The order is that in which they are put on."""
 
