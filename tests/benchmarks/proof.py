@@ -9,6 +9,7 @@ LangChain's exact cache, LiteLLM's complexity router (its heuristic), headroom, 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import tempfile
@@ -40,10 +41,16 @@ Messages = list[dict[str, Any]]
 Figures = dict[str, float | int | str | None]
 
 
-def ours(trace: Trace, warm: Path, names: Sequence[str], framework: Framework) -> Outcome:
-    """The month with some tactics on."""
+def ours(
+    trace: Trace, warm: Path, names: Sequence[str], framework: Framework, shared: frozenset[str] = frozenset()
+) -> Outcome:
+    """The month with some tactics on.
+
+    Args:
+        shared: features whose answers all tenants share.
+    """
     with tempfile.TemporaryDirectory() as made, tempfile.TemporaryDirectory() as folder:
-        setup = prepared(names, trace, warm, Path(made))
+        setup = dataclasses.replace(prepared(names, trace, warm, Path(made)), shared=shared)
         return replay(trace, framework, setup, Path(folder))
 
 
@@ -187,6 +194,7 @@ def main() -> None:
     figures["ledgers_equal"] = int(len(digests) == 1)
     figures["baseline_quality"] = outcome.quality.baseline
     figures["baseline_usd"] = outcome.summary.total.baseline / 1e9
+    figures |= told("all_shared_faq", ours(trace, given.data, list(SWITCHES), "langchain", frozenset({"faq"})))
     figures |= peers(trace)
     report("The whole month", figures, TARGETS, given.json)
 

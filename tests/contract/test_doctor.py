@@ -134,7 +134,7 @@ def test_a_full_server_that_evicts_nothing(tmp_path: Path, monkeypatch: pytest.M
     with RedisServer(tmp_path, "--maxmemory", "64mb", "--maxmemory-policy", "noeviction") as server:
         _, found = configured(f'store = "{server.url}"\n')
     assert found["store", "memory"]["state"] == "note"
-    assert "use allkeys-lru" in found["store", "memory"]["what"]
+    assert "use volatile-lru" in found["store", "memory"]["what"]
 
 
 def test_a_server_that_is_gone(monkeypatch: pytest.MonkeyPatch):
@@ -197,6 +197,14 @@ def test_what_is_off():
     assert ("ledger", "events") not in found
 
 
+def test_how_prompts_are_compressed():
+    _, found = configured("[compression]\nenabled = true\n[compression.features.rag]\nratio = 4.0\n")
+    assert found["on", "prompt compression"]["what"] == "on: nothing is left out, only spelling changes; rag: ratio 4"
+    assert examined()[1]["lately", "calls"]["what"].startswith("none in the last 30 days")
+    _, found = configured("")
+    assert found["on", "prompt compression"]["what"] == "off"
+
+
 def test_what_is_not_installed(monkeypatch: pytest.MonkeyPatch):
     distribution = installed.distribution
 
@@ -234,7 +242,9 @@ def lived(count: int, *, feature: str = "rag", usage: Usage = RAG, ago: float = 
         name = f"{feature}-{number}"
         if number % 2:
             hit = Patch("cache", "made", before=True, after=False)
-            event = Event(name, at, "langchain", Scope(feature=feature), "hit", cost, "", NO_USAGE, "stop", patches=(hit,))
+            event = Event(
+                name, at, "langchain", Scope(feature=feature), "hit", cost, "", NO_USAGE, "stop", patches=(hit,)
+            )
         else:
             event = Event(name, at, "langchain", Scope(feature=feature), "answered", cost, "gpt-4o", usage, "stop")
         runtime.ledger.append(event)
@@ -249,7 +259,12 @@ def test_what_each_tactic_did_lately_and_what_to_turn_on_next():
     assert code == 0
     assert found["lately", "calls"]["what"].startswith("400 calls in 30 days: $")
     assert "(50.0%)" in found["lately", "cache"]["what"]
-    assert found["lately", "routing"] == {"area": "lately", "name": "routing", "state": "note", "what": "is on and has done nothing"}
+    assert found["lately", "routing"] == {
+        "area": "lately",
+        "name": "routing",
+        "state": "note",
+        "what": "is on and has done nothing",
+    }
     told = [found["next", f"{place}."]["what"] for place in (1, 2, 3)]
     assert any("batch" in each and "“rag”" in each for each in told), told
     assert any("[output.features.mail]" in each or "“mail” as a batch" in each for each in told), told

@@ -124,6 +124,14 @@ def an_app(folder: Path) -> None:
             for each in told
         ]
         (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    asked = [f"When was house {number} built?" for number in range(60)]
+    known = [[f"House {number} was built in {1900 + number}. It has a door. It is {number} metres high.", "Rain falls. It is wet."]
+             for number in range(60)]  # fmt: skip
+    examples = [
+        {"question": question, "passages": texts, "answers": [str(1900 + number)]}
+        for number, (question, texts) in enumerate(zip(asked, known, strict=True))
+    ]
+    (folder / "examples.jsonl").write_text("\n".join(map(json.dumps, examples)), encoding="utf-8")
     runtime = Runtime(Config(quality=QualityConfig(enabled=True)))
     assert runtime.gate is not None
     for number in range(40):

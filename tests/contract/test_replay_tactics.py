@@ -171,3 +171,15 @@ def test_a_prompt_that_is_not_the_recorded_one_is_billed_as_it_was_sent(tmp_path
     assert run(tmp_path / "week", *options).exit_code == 0
     told = json.loads(out.read_text())
     assert told["actual_usd"] > (30 * 2_500 + 12 * 10_000) / 1e9, "a sentence more was sent than was recorded"
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_tenants_share_answers_only_where_they_are_said_to(tmp_path: Path, framework: Framework) -> None:
+    write(tmp_path / "week.jsonl", [header(), row(0, "Where is the lid?"), row(1, "Where is the lid?", tenant="teapots")])
+    saved = []
+    for options in ([], ["--shared", "faq"]):
+        out = tmp_path / "figures.json"
+        done = run(tmp_path / "week", "--framework", framework, "--config", "cache", *options, "--json", str(out))
+        assert done.exit_code == 0, done.output
+        saved.append(json.loads(out.read_text())["saved_fraction"])
+    assert saved == [0.0, 0.5]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,6 +41,12 @@ def replay(
     warm: Annotated[
         Path | None, typer.Option(help="Of a trace: folder with what the app has from the month before.")
     ] = None,
+    shared: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of a trace: a feature whose answers are the same for every tenant, so that they share them."
+        ),
+    ] = None,
     format: Annotated[str | None, typer.Option(help=_FORMAT_HELP)] = None,  # noqa: A002  the option's name
     tenant: Annotated[str | None, typer.Option(help="Of a log: the field that names the tenant: metadata.org.")] = None,
     feature: Annotated[str | None, typer.Option(help="Of a log: the field that names the feature.")] = None,
@@ -70,7 +77,7 @@ def replay(
         wanted = Wanted(format, tenant, feature, ask or cheaper, ask, judge, sample, usd)
         replay_log(trace, _settings(config), wanted, json_file)
         return
-    setup, outcome = _run(Trace(trace), framework, config, warm)
+    setup, outcome = _run(Trace(trace), framework, config, warm, frozenset(shared or ()))
     print_outcome(outcome, learnt=setup.learnt)
     if json_file is not None:
         write_figures(json_file, outcome.figures())
@@ -99,7 +106,9 @@ def _setup(trace: Trace, config: str, warm: Path | None, folder: Path) -> Setup:
     return Setup(Config.load(config), learnt=learnt)
 
 
-def _run(trace: Trace, framework: Framework, config: str, warm: Path | None) -> tuple[Setup, Outcome]:
+def _run(
+    trace: Trace, framework: Framework, config: str, warm: Path | None, shared: frozenset[str]
+) -> tuple[Setup, Outcome]:
     """Check the whole trace first, so that a broken line costs nothing, then replay it with a progress bar."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -114,7 +123,7 @@ def _run(trace: Trace, framework: Framework, config: str, warm: Path | None) -> 
     ):
         reading = bar.add_task("reading", total=None)
         rows = sum(1 for _ in trace)
-        setup = _setup(trace, config, warm, Path(made))
+        setup = replace(_setup(trace, config, warm, Path(made)), shared=shared)
         bar.remove_task(reading)
         task = bar.add_task(f"replaying through {framework.value}", total=rows)
         step = lambda: bar.advance(task)  # noqa: E731  one line

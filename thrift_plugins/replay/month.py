@@ -127,7 +127,7 @@ def replay(
     try:
         for begin in setup.begins:
             begin(runtime)
-        return _run(trace, framework, runtime, clock, progress)
+        return _run(trace, framework, runtime, clock, progress, setup)
     finally:
         runtime.close()
 
@@ -148,6 +148,7 @@ def _run(
     runtime: Runtime,
     clock: _Clock,
     progress: Callable[[], None],
+    setup: Setup,
 ) -> Outcome:
     ledger = runtime.ledger
     if ledger is None:
@@ -160,7 +161,7 @@ def _run(
         if ledger.waiting >= runtime.config.ledger.capacity:
             ledger.flush()  # an app must not wait for its log; a replay can
         tape.load(replies(row), heard(row))
-        before, after = row.arms[row.baseline].score, _ask(app, row)
+        before, after = row.arms[row.baseline].score, _ask(app, row, "" if row.feature in setup.shared else row.tenant)
         quality.add(before, after)
         by_feature.setdefault(row.feature, Quality()).add(before, after)
         progress()
@@ -171,8 +172,8 @@ def _run(
     return Outcome(trace.name, summary, ledger.digest(), quality, by_feature)
 
 
-def _ask(app: RecordedApp, row: Row) -> float:
+def _ask(app: RecordedApp, row: Row, tenant: str) -> float:
     """The score of the app's answer to a row."""
     known = Recording(row.id, row.arms[row.baseline].usage)
-    with scope(tenant=row.tenant, user=row.user, feature=row.feature), replaying(known):
+    with scope(tenant=tenant, user=row.user, feature=row.feature), replaying(known):
         return score(row, app.ask(row))

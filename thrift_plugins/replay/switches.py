@@ -41,12 +41,14 @@ class Setup:
         config: its settings.
         parts: further arguments of `Runtime`: policies that no setting names.
         begins: what is done with the runtime before the first request.
+        shared: features whose answers are the same for every tenant, as an app would say that makes these calls for none.
         learnt: what was learnt from the month before, in words.
     """
 
     config: Config
     parts: Mapping[str, Any] = field(default_factory=dict)
     begins: Sequence[Callable[[Runtime], None]] = ()
+    shared: frozenset[str] = frozenset()
     learnt: Sequence[str] = ()
 
 
