@@ -194,8 +194,8 @@ def bank(data: Path, test: Path) -> dict[str, float]:
     first, rows = banking(data, test=False), banking(test, test=True)
     begin = learnt(first)
     three = streams(lambda: Stream(first, 0.95, confirms=True), rows, begin, "bk")
-    two = streams(lambda: Stream(first, 0.905), rows, begin, "bk2")
-    five = streams(lambda: Stream(first, 0.77, audit=0.01), rows, begin, "bk5")
+    two = streams(lambda: Stream(first, 0.895), rows, begin, "bk2")
+    five = streams(lambda: Stream(first, 0.755, audit=0.01), rows, begin, "bk5")
     return {**three, **two, **five, "promise_kept": promise(begin[0], rows), "bk_requests": len(rows)}
 
 
