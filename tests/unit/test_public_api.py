@@ -18,8 +18,8 @@ PLACES = {
     },
     "thrift_plugins.langchain": {"JudgeModel", "LangChainEmbedder", "ResponseCache", "ThriftChatModel", "ThriftMiddleware", "TokenBudgetHandler"},
     "thrift_plugins.llama_index": {"JudgeModel", "LlamaIndexEmbedder", "ThriftLLM", "TokenBudgetHandler", "install"},
-    "thrift_plugins.testing": {"Answer", "BilledCall", "Fault", "FaultPlan", "LlamaIndexLLMContract", "LoopbackProvider",
-                               "WireRequest", "offline_openai"},
+    "thrift_plugins.testing": {"Answer", "BatchFaults", "BatchLimits", "BilledCall", "Ending", "Fault", "FaultPlan", "LlamaIndexLLMContract",
+                               "LoopbackBatches", "LoopbackProvider", "PaidLine", "Refusal", "WireRequest", "offline_openai"},
 }  # fmt: skip
 
 
