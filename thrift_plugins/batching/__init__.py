@@ -1,0 +1,1 @@
+"""The same calls at batch price: collected, journalled before they are sent, each answer delivered once."""
