@@ -51,10 +51,13 @@ def error_code(error: object) -> str:
     inner = error.get("error")
     if isinstance(inner, Mapping):
         return error_code(inner)
-    return str(error.get("code") or error.get("type") or "")
+    code = error.get("code")
+    return str((code if isinstance(code, str) else "") or error.get("type") or code or "")
 
 
 def _error_body(error: object, code: str) -> bytes:
     """An error as a call of its own would have had it, for the SDK's parser."""
+    if isinstance(error, Mapping) and isinstance(error.get("error"), Mapping):
+        return orjson.dumps(error)
     given = dict(error) if isinstance(error, Mapping) else {"message": str(error or "the provider gave no answer")}
     return orjson.dumps({"error": {"type": code or "server_error", "code": code or None, **given}})

@@ -153,13 +153,15 @@ class BatchWire:
         finally:
             await response.aclose()
 
-    async def lines(self, path: str, params: Mapping[str, str] | None = None) -> AsyncIterator[Json]:
+    async def lines(
+        self, path: str, params: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> AsyncIterator[Json]:
         """The JSON objects of a file of JSON lines as it is read; what is none is left out.
 
         Raises:
             BatchUnknown: the download broke off; what came before it is good.
         """
-        async with self.stream("GET", path, params=params) as response:
+        async with self.stream("GET", path, params=params, headers=headers) as response:
             rest = b""
             async for chunk in response.aiter_bytes():
                 # By "\n" alone: JSON may hold the other characters at which text has lines.
