@@ -1,0 +1,251 @@
+"""One run: which tasks, loops and threads are of it, what they have asked, and whether they can ask more."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final
+from weakref import WeakKeyDictionary, WeakSet
+
+from thrift_plugins.batching.client import Address
+from thrift_plugins.batching.pending import Answer, Pending, content_key
+from thrift_plugins.batching.waits import Widen, standing
+from thrift_plugins.errors import ConfigError
+
+_session: ContextVar[Session | None] = ContextVar("thrift_batch", default=None)
+_deadline: ContextVar[float | None] = ContextVar("thrift_batch_deadline", default=None)
+
+_SETTLES: Final = 3
+"""Turns of a loop after which whatever was on its way has arrived."""
+
+
+def current() -> Session | None:
+    """The run that this code is part of."""
+    session = _session.get()
+    return session if session is not None and session.open else None
+
+
+@contextmanager
+def answered_by(deadline: float | None) -> Iterator[None]:
+    """Requests in this block must be answered by then, in seconds since the epoch; None: they may wait."""
+    token = _deadline.set(deadline)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+class Session:
+    """A run.
+
+    Args:
+        account: whose requests they are.
+        samples: see `BatchSettings`.
+        widen: what may let tasks go on that something of limited width holds back.
+
+    Attributes:
+        parked: requests that wait for their wave.
+        arrivals: counts requests, to tell whether one has come.
+        open: whether requests are still taken.
+    """
+
+    def __init__(self, account: str, samples: str, *, widen: Widen | None = None, wake: Callable[[], None]) -> None:
+        self.account, self._samples, self._widen, self._wake = account, samples, widen, wake
+        self.parked: list[Pending] = []
+        self.arrivals = 0
+        self.oldest: float | None = None
+        self.open = True
+        self.broken: BaseException | None = None
+        self._lock = threading.Lock()
+        self._seen: dict[bytes, int] = defaultdict(int)
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[asyncio.Task[Any]] | None] = WeakKeyDictionary()
+        self._collected: WeakSet[asyncio.Future[Answer]] = WeakSet()
+        self._blocked = 0
+
+    # Asking -----------------------------------------------------------------------------------------------------------
+
+    async def ask(self, address: Address, body: bytes, content: Mapping[str, Any]) -> Answer:
+        """Park a request, and wait for its answer."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._loops:  # one that the app made in a thread of the run: all its tasks are the run's
+            with self._lock:
+                self._loops[loop] = None
+        waiter: asyncio.Future[Answer] = loop.create_future()
+        self._collected.add(waiter)
+        self._park(Pending(self._key(address, content), address, body, _deadline.get(), waiter))
+        return await waiter
+
+    def ask_blocking(self, address: Address, body: bytes, content: Mapping[str, Any]) -> Answer:
+        """`ask` in a thread of the run.
+
+        Raises:
+            ConfigError: in a thread that runs an event loop, which would stand still.
+        """
+        if _in_loop():
+            raise ConfigError(
+                "a model was called synchronously in an event loop of a batch run: the loop would stand still until the "
+                "batch is done; await the call (ainvoke, acomplete, ...), or make it in a plain function, which gets a thread"
+            )
+        waiter: futures.Future[Answer] = futures.Future()
+        with self._lock:
+            self._blocked += 1
+        try:
+            self._park(Pending(self._key(address, content), address, body, _deadline.get(), waiter))
+            return waiter.result()
+        finally:
+            with self._lock:
+                self._blocked -= 1
+
+    def _park(self, pending: Pending) -> None:
+        if self.broken is not None:
+            raise self.broken
+        with self._lock:
+            first = not self.parked
+            self.parked.append(pending)
+            self.arrivals += 1
+        if first:
+            self._wake()
+
+    def take(self) -> list[Pending]:
+        """The wave: what is parked now, without what nobody waits for any more."""
+        with self._lock:
+            parked, self.parked = self.parked, []
+        return [pending for pending in parked if not pending.waiter.cancelled()]
+
+    def _key(self, address: Address, content: Mapping[str, Any]) -> bytes:
+        key = content_key(self.account, address, content, 0)
+        if self._shares(content):
+            return key
+        with self._lock:
+            sample = self._seen[key]
+            self._seen[key] += 1
+        return content_key(self.account, address, content, sample) if sample else key
+
+    def _shares(self, content: Mapping[str, Any]) -> bool:
+        if self._samples != "auto":
+            return self._samples == "share"
+        # An embedding is the same each time; an answer at temperature 0, or with a seed, is meant to be.
+        return content.get("temperature") == 0 or content.get("seed") is not None or "messages" not in content
+
+    # Belonging --------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Code in this block, and the tasks and threads that it begins, are of the run."""
+        token = _session.set(self)
+        try:
+            yield
+        finally:
+            _session.reset(token)
+
+    @contextmanager
+    def watching(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        """Know the tasks that the run begins in a loop from those of others."""
+        before = loop.get_task_factory()
+        mine: WeakSet[asyncio.Task[Any]] = WeakSet()
+        with self._lock:
+            self._loops[loop] = mine
+
+        def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+            made = before(loop, coroutine, **options) if before else asyncio.Task(coroutine, loop=loop, **options)
+            context = options.get("context")
+            if (context.get(_session) if context is not None else _session.get()) is self:
+                mine.add(made)  # type: ignore[arg-type]
+            return made
+
+        loop.set_task_factory(factory)
+        try:
+            yield
+        finally:
+            if loop.get_task_factory() is factory:
+                loop.set_task_factory(before)
+
+    # Quiescence -------------------------------------------------------------------------------------------------------
+
+    async def quiescent(self) -> bool:
+        """Whether nothing of the run can ask anything before it is answered. Asked from another loop."""
+        arrivals = self.arrivals
+        with self._lock:
+            loops = list(self._loops.items())
+        external = resting = 0
+        for loop, tasks in loops:
+            told = await self._stands(loop, tasks)
+            if told is None:
+                continue
+            runnable, outside = told
+            if runnable:
+                return False
+            external += outside
+            resting += tasks is None
+        # Whoever waits for a thread waits for one that is parked itself, or for one whose own loop is at rest.
+        return external <= self._blocked + resting and self.arrivals == arrivals
+
+    async def _stands(
+        self, loop: asyncio.AbstractEventLoop, tasks: WeakSet[asyncio.Task[Any]] | None
+    ) -> tuple[bool, int] | None:
+        """Whether a loop goes on by itself, and how many of its tasks wait for what is outside; None where it is closed."""
+        if loop.is_closed():
+            return None
+        told: futures.Future[tuple[bool, int]] = futures.Future()
+        try:
+            loop.call_soon_threadsafe(self._look, loop, tasks, told, _SETTLES)
+        except RuntimeError:
+            return None
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(told), _UNRESPONSIVE_S)
+        except TimeoutError:
+            return None if loop.is_closed() else (True, 0)
+
+    def _look(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        tasks: WeakSet[asyncio.Task[Any]] | None,
+        told: futures.Future[tuple[bool, int]],
+        turns: int,
+    ) -> None:
+        """In the loop itself: look twice, with some turns between, because callbacks on their way are in no task."""
+        try:
+            known = asyncio.all_tasks(loop) if tasks is None else list(tasks)
+            stands = standing(known, self._collected.__contains__)
+            widened = self._widen is not None and not stands.runnable and any([self._widen(frame) for frame in stands.held])  # noqa: C419  each is to be let go
+            if stands.runnable or widened:
+                _tell(told, (True, 0))
+            elif turns:
+                loop.call_soon(self._after, loop, tasks, told, turns - 1)
+            else:
+                _tell(told, (False, stands.external))
+        except Exception as error:  # noqa: BLE001  it only decides when a wave goes
+            _tell(told, (True, 0), error)
+
+    def _after(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        tasks: WeakSet[asyncio.Task[Any]] | None,
+        told: futures.Future[tuple[bool, int]],
+        turns: int,
+    ) -> None:
+        if turns:
+            loop.call_soon(self._after, loop, tasks, told, turns - 1)
+        else:
+            self._look(loop, tasks, told, 0)
+
+
+_UNRESPONSIVE_S: Final = 2.0
+
+
+def _tell(told: futures.Future[tuple[bool, int]], value: tuple[bool, int], _error: Exception | None = None) -> None:
+    if not told.done():
+        told.set_result(value)
+
+
+def _in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
