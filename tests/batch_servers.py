@@ -10,6 +10,7 @@ import os
 import shlex
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,19 +77,18 @@ def running(server: Elsewhere) -> Iterator[dict[str, str]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    arguments = [argument.format(port=port) for argument in server.arguments]
-    process = subprocess.Popen(
-        [*shlex.split(command), *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        stdin=subprocess.DEVNULL,
-    )
-    try:
-        _await(port, process)
-        yield {provider: base.format(port=port) for provider, base in server.bases.items()}
-    finally:
-        process.terminate()
-        process.wait(10)
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as fixtures:
+        fixtures.write('{"fixtures": []}')
+        fixtures.flush()
+        arguments = [argument.format(port=port, fixtures=fixtures.name) for argument in server.arguments]
+        nowhere = subprocess.DEVNULL
+        process = subprocess.Popen([*shlex.split(command), *arguments], stdout=nowhere, stderr=nowhere, stdin=nowhere)
+        try:
+            _await(port, process)
+            yield {provider: base.format(port=port) for provider, base in server.bases.items()}
+        finally:
+            process.terminate()
+            process.wait(10)
 
 
 def _await(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -82,6 +82,11 @@ class AnthropicBatchClient:
         self._account = f"{self.provider}:{account}" if account else account_id(self.provider, self._wire.host, key)
 
     @property
+    def host(self) -> str:
+        """See `BatchClient`."""
+        return self._wire.host
+
+    @property
     def account(self) -> str:
         """See `BatchClient`."""
         return self._account

@@ -96,6 +96,7 @@ class BedrockBatchClient:
         self._sign = sign or _botocore(region)
         self._jobs = BatchWire(f"https://bedrock.{region}.amazonaws.com", {}, http=http)
         self._runtime = BatchWire(f"https://bedrock-runtime.{region}.amazonaws.com", {}, http=http)
+        self.host = self._runtime.host
         self._store = BatchWire(f"https://{bucket}.s3.{region}.amazonaws.com", {}, http=http)
 
     def address(self, path: str, body: Mapping[str, Any]) -> Address | None:  # noqa: ARG002

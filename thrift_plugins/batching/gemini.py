@@ -84,6 +84,11 @@ class GeminiBatchClient:
         self._prices = prices or Prices()
 
     @property
+    def host(self) -> str:
+        """See `BatchClient`."""
+        return self._wire.host
+
+    @property
     def account(self) -> str:
         """See `BatchClient`."""
         return self._account

@@ -82,6 +82,11 @@ class MistralBatchClient:
         self._timeout_hours = timeout_hours
 
     @property
+    def host(self) -> str:
+        """See `BatchClient`."""
+        return self._wire.host
+
+    @property
     def account(self) -> str:
         """See `BatchClient`."""
         return self._account
@@ -162,7 +167,7 @@ def _row(line: BatchLine) -> bytes:
 def _status(row: Mapping[str, Any]) -> BatchStatus:
     state = _STATES.get(str(row.get("status")), "running")
     done, failed = int(row.get("succeeded_requests") or 0), int(row.get("failed_requests") or 0)
-    output, error = row.get("output_file") or "", row.get("error_file") or ""
+    output, error = _file_id(row.get("output_file")), _file_id(row.get("error_file"))
     promised = (bool(output) or not done) and (bool(error) or not failed)
     files = row.get("input_files") or ()
     return BatchStatus(
@@ -176,3 +181,8 @@ def _status(row: Mapping[str, Any]) -> BatchStatus:
         ready=state not in FINAL or state == "failed" or promised,
         errors=tuple(str(error.get("message")) for error in row.get("errors") or ()) if state == "failed" else (),
     )
+
+
+def _file_id(told: object) -> str:
+    """A file's id: the documentation has it alone, some servers the whole file."""
+    return str(told.get("id") or "") if isinstance(told, Mapping) else str(told or "")

@@ -99,6 +99,11 @@ class OpenAIBatchClient:
         self._prices = prices or Prices()
 
     @property
+    def host(self) -> str:
+        """See `BatchClient`."""
+        return self._wire.host
+
+    @property
     def account(self) -> str:
         """See `BatchClient`."""
         return self._account

@@ -95,6 +95,7 @@ class RunBatchFiles:
         self.account = f"vllm:{self._directory.resolve()}"
         headers = {"Authorization": f"Bearer {api_key}"}
         self._wire = BatchWire(base_url, headers, http=http) if base_url else None
+        self.host = self._wire.host if self._wire else ""
 
     def input_file(self, batch_id: str) -> Path:
         """The file for `-i`."""
