@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from typing import Any, Final
 
+from thrift_plugins.types import Processing
+
 _REFUSED: Final = 400
 _CLIENTS: Final = (
     "root_client", "root_async_client", "client", "async_client", "_client", "_async_client", "_aclient",
@@ -37,15 +39,17 @@ class Tries:
         lost: how many of them were repeated though they may have been paid.
         stops: whether a repetition of such a one raises `Lost` instead.
         stopped: whether one was.
+        processing: how a batch run had it worked on, None outside of one.
     """
 
-    __slots__ = ("_content", "_status", "lost", "sent", "stopped", "stops")
+    __slots__ = ("_content", "_status", "lost", "processing", "sent", "stopped", "stops")
 
     def __init__(self) -> None:
         self.sent, self.lost = 0, 0
         self.stops = self.stopped = False
         self._content: object = None
         self._status: int | None = None
+        self.processing: Processing | None = None
 
     def request(self, content: object) -> None:
         """A request is about to be sent.
@@ -72,6 +76,13 @@ class Tries:
 
 
 _current: ContextVar[Tries | None] = ContextVar("thrift_tries", default=None)
+
+
+def worked_as(processing: Processing) -> None:
+    """The call that this code is in was answered by a batch run, which knows how it was worked on."""
+    tries = _current.get()
+    if tries is not None:
+        tries.processing = processing
 
 
 @contextmanager

@@ -220,6 +220,7 @@ class BatchClient(Protocol):
     Attributes:
         provider: "openai", "azure", "anthropic", "mistral", "gemini", "bedrock", as prices know it.
         account: id of the account: provider, host and a digest of the key, never the key. A journal is tied to it.
+        host: of the URLs that the app's own calls go to, with the port where they have one; "" for any.
         recovery: see `Recovery`.
         documented_only: True where the client follows the documentation and nobody has run it against the provider.
     """
@@ -228,6 +229,8 @@ class BatchClient(Protocol):
     def provider(self) -> str: ...
     @property
     def account(self) -> str: ...
+    @property
+    def host(self) -> str: ...
     @property
     def recovery(self) -> Recovery: ...
     @property

@@ -69,6 +69,7 @@ class Courier:
         self.carrying: set[asyncio.Task[None]] = set()
         self.broken: BaseException | None = None
         self.unsent = 0
+        self._unlooked: set[int] = set()
         self._queued_tokens: dict[str, int] = defaultdict(int)
         self._most_tokens: dict[str, int] = {}
         self._changed = asyncio.Event()
@@ -81,6 +82,7 @@ class Courier:
             if batch.state == "planned":  # nothing was sent
                 self.journal.forget(batch, "refused", self.clock())
             else:
+                self._unlooked.add(batch.row)
                 self._spawn(self._resumed(batch))
         now = self.clock()
         self._queue(Item(key, address, size, deadline, now) for key, address, size, deadline in self.journal.queued())
@@ -104,7 +106,7 @@ class Courier:
     @property
     def idle(self) -> bool:
         """Whether everything that is to be sent is, so that only the provider is waited for."""
-        return self.unsent == 0 and not self.reader.reading
+        return self.unsent == 0 and not self._unlooked and not self.reader.reading
 
     async def stop(self) -> None:
         """Leave everything as the journal has it."""
@@ -152,7 +154,6 @@ class Courier:
 
     async def _resumed(self, batch: Sending) -> None:
         """A batch that a process before has sent, or may have."""
-        now = self.clock()
         address = Address(batch.intent.model, batch.intent.url)
         keys = [line.key for line in self.journal.lines(batch)]
         lot = Lot(address, [Item(key, address, 0, batch.deadline, batch.intent.made_at) for key in keys])
@@ -167,8 +168,9 @@ class Courier:
                 if found is None:
                     return
                 batch = found
-            await self._follow(batch, lot, at_once=self.clock() >= now)
+            await self._follow(batch, lot, at_once=True)
         finally:
+            self._unlooked.discard(batch.row)
             self._queued_tokens[address.model] -= batch.tokens
             self._notify()
 
@@ -245,6 +247,7 @@ class Courier:
         """Wait for a batch, read it, and queue again what was not run."""
         status = await self._ended(batch, lot, at_once=at_once)
         await self.reader.read(batch, status)
+        self._unlooked.discard(batch.row)
         keys = self.journal.ended(batch, status.state, self.clock())
         self.reader.report(batch, status, keys)
         if not keys:
@@ -273,8 +276,11 @@ class Courier:
                     await self.client.cancel(batch.remote)
                     cancelled = True
                 status = await self.client.status(batch.remote)
+                if not (status.final and status.ready):
+                    self._unlooked.discard(batch.row)
             except BatchError as error:
                 logger.info("batch: %s could not be looked at (%s)", batch.remote, error)
+                self._unlooked.discard(batch.row)
                 cancelled = cancelled or self._due(lot)  # too late already, perhaps
                 delay = min(delay, _QUICK * 5) if cancelled else delay
                 continue

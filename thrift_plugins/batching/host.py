@@ -20,6 +20,9 @@ T = TypeVar("T")
 _SLOWER = 1.5
 _SLOWEST_S = 1.0
 
+_MOST = 50_000
+"""Requests of a wave that goes whether it is full or not: the most that providers take in a batch."""
+
 
 class Host:
     """A courier in an event loop and a thread of its own.
@@ -83,7 +86,7 @@ class Host:
         while True:
             await asyncio.sleep(pause)
             now = time.monotonic()
-            if len(session.parked) >= settings.window or now - began >= settings.max_age:
+            if len(session.parked) >= max(settings.window, _MOST) or now - began >= settings.max_age:
                 return
             if session.arrivals != arrivals:
                 arrivals, quiet_since, pause = session.arrivals, now, settings.linger
@@ -97,6 +100,18 @@ class Host:
                 return
             # Looking at many tasks takes a while: never more than a part of the time.
             pause = min(max(pause * _SLOWER, 4 * (time.monotonic() - now), 0.001), _SLOWEST_S)
+
+    async def settled(self, session: Session) -> None:
+        """Wait until everything that a run can ask is sent, so that only the provider keeps it."""
+        courier = self.courier
+        while True:
+            await asyncio.sleep(courier.settings.linger)
+            if session.broken is not None:
+                return
+            if session.parked or self._waves or not courier.idle:
+                continue
+            if await session.at_rest() and courier.idle and not session.parked:
+                return
 
     def close(self) -> None:
         """Stop. The journal keeps what is under way."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -12,10 +14,12 @@ from contextvars import ContextVar
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
-from thrift_plugins.batching.client import Address
+from thrift_plugins.batching.client import Address, BatchClient
 from thrift_plugins.batching.pending import Answer, Pending, content_key
 from thrift_plugins.batching.waits import Widen, standing
 from thrift_plugins.errors import ConfigError
+
+logger = logging.getLogger("thrift_plugins")
 
 _session: ContextVar[Session | None] = ContextVar("thrift_batch", default=None)
 _deadline: ContextVar[float | None] = ContextVar("thrift_batch_deadline", default=None)
@@ -44,27 +48,37 @@ class Session:
     """A run.
 
     Args:
-        account: whose requests they are.
+        client: whose requests they are.
         samples: see `BatchSettings`.
         widen: what may let tasks go on that something of limited width holds back.
+        wake: told when the first request of a wave is parked.
 
     Attributes:
         parked: requests that wait for their wave.
         arrivals: counts requests, to tell whether one has come.
         open: whether requests are still taken.
+        owed: results that the app has not taken yet: it may make room for further items.
+        exhausted: whether there are no further items.
+        width: threads that may wait at once.
     """
 
-    def __init__(self, account: str, samples: str, *, widen: Widen | None = None, wake: Callable[[], None]) -> None:
-        self.account, self._samples, self._widen, self._wake = account, samples, widen, wake
+    def __init__(
+        self, client: BatchClient, samples: str, *, widen: Widen | None, wake: Callable[[Session], None]
+    ) -> None:
+        self.client, self._account = client, client.account
+        self._samples, self._widen, self._wake = samples, widen, wake
         self.parked: list[Pending] = []
         self.arrivals = 0
-        self.oldest: float | None = None
         self.open = True
+        self.owed, self.exhausted, self.width = 0, False, sys.maxsize
         self.broken: BaseException | None = None
         self._lock = threading.Lock()
         self._seen: dict[bytes, int] = defaultdict(int)
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[asyncio.Task[Any]] | None] = WeakKeyDictionary()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[asyncio.Task[Any]] | None] = (
+            WeakKeyDictionary()
+        )
         self._collected: WeakSet[asyncio.Future[Answer]] = WeakSet()
+        self._passed: set[tuple[str, str]] = set()
         self._blocked = 0
 
     # Asking -----------------------------------------------------------------------------------------------------------
@@ -109,7 +123,15 @@ class Session:
             self.parked.append(pending)
             self.arrivals += 1
         if first:
-            self._wake()
+            self._wake(self)
+
+    def passed(self, model: str, path: str) -> None:
+        """A request goes out as it is, because there is no batch for it. Said once for a model."""
+        if (model, path) not in self._passed:
+            self._passed.add((model, path))
+            logger.warning(
+                "batch: there is no batch for %s of %s: it is called at once, at its usual price", path, model
+            )
 
     def take(self) -> list[Pending]:
         """The wave: what is parked now, without what nobody waits for any more."""
@@ -118,13 +140,13 @@ class Session:
         return [pending for pending in parked if not pending.waiter.cancelled()]
 
     def _key(self, address: Address, content: Mapping[str, Any]) -> bytes:
-        key = content_key(self.account, address, content, 0)
+        key = content_key(self._account, address, content, 0)
         if self._shares(content):
             return key
         with self._lock:
             sample = self._seen[key]
             self._seen[key] += 1
-        return content_key(self.account, address, content, sample) if sample else key
+        return content_key(self._account, address, content, sample) if sample else key
 
     def _shares(self, content: Mapping[str, Any]) -> bool:
         if self._samples != "auto":
@@ -144,10 +166,10 @@ class Session:
             _session.reset(token)
 
     @contextmanager
-    def watching(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    def watching(self, loop: asyncio.AbstractEventLoop, also: asyncio.Task[Any] | None = None) -> Iterator[None]:
         """Know the tasks that the run begins in a loop from those of others."""
         before = loop.get_task_factory()
-        mine: WeakSet[asyncio.Task[Any]] = WeakSet()
+        mine: WeakSet[asyncio.Task[Any]] = WeakSet([also] if also else ())
         with self._lock:
             self._loops[loop] = mine
 
@@ -169,6 +191,10 @@ class Session:
 
     async def quiescent(self) -> bool:
         """Whether nothing of the run can ask anything before it is answered. Asked from another loop."""
+        return not (self.owed and not self.exhausted) and await self.at_rest()
+
+    async def at_rest(self) -> bool:
+        """Whether no task of the run goes on before something is answered."""
         arrivals = self.arrivals
         with self._lock:
             loops = list(self._loops.items())
@@ -183,7 +209,8 @@ class Session:
             external += outside
             resting += tasks is None
         # Whoever waits for a thread waits for one that is parked itself, or for one whose own loop is at rest.
-        return external <= self._blocked + resting and self.arrivals == arrivals
+        free = external <= self._blocked + resting or self._blocked >= self.width
+        return free and self.arrivals == arrivals
 
     async def _stands(
         self, loop: asyncio.AbstractEventLoop, tasks: WeakSet[asyncio.Task[Any]] | None
@@ -212,7 +239,9 @@ class Session:
         try:
             known = asyncio.all_tasks(loop) if tasks is None else list(tasks)
             stands = standing(known, self._collected.__contains__)
-            widened = self._widen is not None and not stands.runnable and any([self._widen(frame) for frame in stands.held])  # noqa: C419  each is to be let go
+            widened = (
+                self._widen is not None and not stands.runnable and any([self._widen(frame) for frame in stands.held])
+            )  # noqa: C419  each is to be let go
             if stands.runnable or widened:
                 _tell(told, (True, 0))
             elif turns:

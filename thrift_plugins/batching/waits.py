@@ -72,9 +72,7 @@ def standing(tasks: Iterable[asyncio.Task[Any]], parked: Callable[[asyncio.Futur
 _DEPENDS, _OUTSIDE, _GOES_ON = range(3)
 
 
-def _inside(
-    future: Any, mine: set[asyncio.Task[Any]], parked: Callable[[asyncio.Future[Any]], bool]
-) -> int | None:
+def _inside(future: Any, mine: set[asyncio.Task[Any]], parked: Callable[[asyncio.Future[Any]], bool]) -> int | None:
     """What waiting for a future comes to, None where the future does not tell."""
     if isinstance(future, asyncio.Task):
         return _DEPENDS if future in mine or future.done() else _OUTSIDE
@@ -87,13 +85,9 @@ def _inside(
     return _DEPENDS if parked(inner) else _inside(inner, mine, parked)
 
 
-def _all(
-    futures: Iterable[Any], mine: set[asyncio.Task[Any]], parked: Callable[[asyncio.Future[Any]], bool]
-) -> int:
+def _all(futures: Iterable[Any], mine: set[asyncio.Task[Any]], parked: Callable[[asyncio.Future[Any]], bool]) -> int:
     """What waiting for several futures comes to. All done, whoever waits is about to be told."""
-    states = [
-        _DEPENDS if parked(one) else _inside(one, mine, parked) for one in futures if not one.done()
-    ]
+    states = [_DEPENDS if parked(one) else _inside(one, mine, parked) for one in futures if not one.done()]
     if not states:
         return _GOES_ON
     if _GOES_ON in states:
@@ -134,7 +128,11 @@ def _frames(suspended: Any) -> list[FrameType]:
     """The frames of a suspended coroutine, outermost first."""
     frames: list[FrameType] = []
     for _ in range(_DEEP):
-        frame = getattr(suspended, "cr_frame", None) or getattr(suspended, "gi_frame", None) or getattr(suspended, "ag_frame", None)
+        frame = (
+            getattr(suspended, "cr_frame", None)
+            or getattr(suspended, "gi_frame", None)
+            or getattr(suspended, "ag_frame", None)
+        )
         if frame is None:
             suspended = _behind(suspended)
             if suspended is None:
