@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from thrift_plugins.batching.client import BatchClient
 from thrift_plugins.batching.courier import Courier
@@ -71,9 +71,7 @@ class Executor:
             raise
 
     def _courier(self) -> Courier:
-        promoter = Promoter(
-            self.client, self.journal, self.settings, cost=partial(self._cost), clock=self._clock
-        )
+        promoter = Promoter(self.client, self.journal, self.settings, cost=partial(self._cost), clock=self._clock)
         return Courier(self.client, self.journal, self.settings, clock=self._clock, promoter=promoter)
 
     def _cost(self, model: str, usage: Any, processing: Any) -> int | None:
@@ -84,7 +82,7 @@ class Executor:
         self._host.close()
         self.journal.close()
 
-    def __enter__(self) -> Executor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

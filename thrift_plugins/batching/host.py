@@ -7,6 +7,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine
+from concurrent import futures
+from contextvars import Context
 from typing import Any, TypeVar
 
 from thrift_plugins.batching.courier import Courier
@@ -51,15 +53,19 @@ class Host:
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something in the courier's loop, and wait for it."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        return self._submit(work).result()
 
     async def acall(self, work: Coroutine[Any, Any, T]) -> T:
         """`call` without blocking the event loop."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+        return await asyncio.wrap_future(self._submit(work))
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> futures.Future[T]:
+        # In a context of its own: the courier's requests are not the run's.
+        return Context().run(asyncio.run_coroutine_threadsafe, work, self._loop)
 
     def wake(self, session: Session) -> None:
         """A session has a request parked, the first of a wave."""
-        self._loop.call_soon_threadsafe(self._begin, session)
+        self._loop.call_soon_threadsafe(self._begin, session, context=Context())
 
     def _begin(self, session: Session) -> None:
         task = asyncio.ensure_future(self._wave(session))

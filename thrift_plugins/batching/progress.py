@@ -91,8 +91,10 @@ def _eta(batches: Sequence[Mapping[str, Any]], now: float) -> float | None:
         for batch in batches
         if batch["state"] == "done" and batch["sent_at"] and batch["done_at"] and batch["ended"] != "stray"
     ][-5:]
-    waiting = [batch["sent_at"] or batch["made_at"] for batch in batches if batch["state"] in ("planned", "sending", "sent")]
+    waiting = [
+        batch["sent_at"] or batch["made_at"] for batch in batches if batch["state"] in ("planned", "sending", "sent")
+    ]
     if not took or not waiting:
         return None
-    usual = sorted(took)[len(took) // 2]
-    return max(0.0, max(waiting) + usual - now)
+    usual: float = sorted(took)[len(took) // 2]
+    return max(0.0, float(max(waiting)) + usual - now)

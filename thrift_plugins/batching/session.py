@@ -239,9 +239,10 @@ class Session:
         try:
             known = asyncio.all_tasks(loop) if tasks is None else list(tasks)
             stands = standing(known, self._collected.__contains__)
-            widened = (
-                self._widen is not None and not stands.runnable and any([self._widen(frame) for frame in stands.held])
-            )  # noqa: C419  each is to be let go
+            widened = False
+            if self._widen is not None and not stands.runnable:
+                for frame in stands.held:  # each is to be let go
+                    widened = self._widen(frame) or widened
             if stands.runnable or widened:
                 _tell(told, (True, 0))
             elif turns:
