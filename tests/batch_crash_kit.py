@@ -21,7 +21,7 @@ from thrift_plugins.testing.batches.server import BatchMoment
 
 ROOT = Path(__file__).parents[1]
 PROVIDERS = ("openai", "azure", "anthropic", "mistral")
-GRACE = 0.4
+GRACE = 2.0
 SETTINGS = {
     "linger": 0.005, "poll": 0.02, "grace": GRACE, "external_cap": 2.0, "max_age": 5.0, "settling": 1.0, "line_retries": 6,
 }  # fmt: skip
@@ -129,7 +129,7 @@ def _endings(state: str, draw: Random) -> list[dict[str, Any] | None]:
 FAULTS: dict[str, Any] = {
     "resets_after_create": lambda draw: draw.randint(1, 3),
     "resets_before_create": lambda draw: draw.randint(1, 2),
-    "list_lag": lambda draw: draw.uniform(0.05, 0.6) * GRACE,
+    "list_lag": lambda draw: draw.uniform(0.02, 0.4) * GRACE,
     "endings": lambda draw: [one for state in draw.sample(("expired", "cancelled", "failed"), draw.randint(1, 2)) for one in _endings(state, draw)],
     "refuse_create": lambda draw: [{"step": "create", "status": draw.choice((429, 500, 503, 529)), "times": draw.randint(1, 3)}],
     "refuse_other": lambda draw: [
@@ -166,14 +166,24 @@ class Outcome:
         return bool(self.twice or self.lost or self.swapped or self.trouble)
 
 
-def run(scenario: Scenario, zygote: Zygote, provider: LoopbackBatches, folder: Path, *, stay: float = 0.0) -> Outcome:
-    """One run: lives that end in a kill, and one that ends by itself."""
-    provider.reset()
+def run(
+    scenario: Scenario,
+    zygote: Zygote,
+    provider: LoopbackBatches,
+    folder: Path,
+    *,
+    stay: float = 0.0,
+    fresh: bool = True,
+    **settings: float,
+) -> Outcome:
+    """One run: lives that end in a kill, and one that ends by itself, and then stays for some seconds."""
+    if fresh:
+        provider.reset()
     provider.script(script)
     scenario.apply(provider)
     folder.mkdir(parents=True, exist_ok=True)
     spec = {
-        "provider": scenario.provider, "root": provider.root_url, "lines": scenario.lines, "settings": SETTINGS,
+        "provider": scenario.provider, "root": provider.root_url, "lines": scenario.lines, "settings": {**SETTINGS, **settings},
         "journal": str(folder / "journal.db"), "inputs": list(range(scenario.inputs)), "log": str(folder / "log"),
     }  # fmt: skip
     deaths = 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -14,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.batch_crash_kit import Outcome, Scenario, Zygote, run
+from tests.batch_crash_kit import PROVIDERS, Outcome, Scenario, Zygote, run
 from thrift_plugins.testing.batches import LoopbackBatches
 
 RUNS = max(10, int(100 * float(os.environ.get("THRIFT_TEST_SCALE", "1"))))
 FIRST = int(os.environ.get("THRIFT_CRASH_FIRST", "0"))
-AT_ONCE = 6
+AT_ONCE = 8
 BATCH_SECONDS = 0.06
 
 
@@ -61,3 +62,23 @@ def test_nothing_is_paid_twice_lost_or_swapped(places: Places, tmp_path: Path) -
     )
     assert not bad, bad[:3]
     assert sum(outcome.deaths for outcome in outcomes) > RUNS / 3
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["at work", "run again"])
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_a_batch_listed_later_than_the_grace_is_reported(
+    places: Places, tmp_path: Path, name: str, stays: bool
+) -> None:
+    """To pay twice is then unavoidable; not to say so is not."""
+    zygote, provider = places.mine()
+    late = {"resets_after_create": 2, "list_lag": 2.0}
+    scenario = Scenario(0, name, inputs=9, lines=3, faults=late)
+    outcome = run(scenario, zygote, provider, tmp_path, grace=0.2, stay=3.0 if stays else 0.0)
+    if not stays:
+        time.sleep(2.0)
+        again = Scenario(0, name, inputs=9, lines=3)
+        outcome = run(again, zygote, provider, tmp_path, grace=0.2, stay=1.5, fresh=False)
+    assert (outcome.lost, outcome.swapped, outcome.trouble) == (0, 0, "")
+    assert outcome.twice > 0
+    reported = [incident for incident in outcome.incidents if incident["kind"] == "duplicate"]
+    assert sum(incident["lines"] for incident in reported) == outcome.twice

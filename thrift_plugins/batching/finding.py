@@ -9,6 +9,7 @@ from typing import Final
 
 from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, BatchStatus
 from thrift_plugins.batching.journal import Incident, Journal, Sending
+from thrift_plugins.batching.pending import key_in
 from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.settings import BatchSettings
 
@@ -39,6 +40,7 @@ class Finder:
             clock,
             reader,
         )
+        self._others: set[str] = set()
 
     async def find(self, batch: Sending, lines: Sequence[BatchLine], due: Callable[[], bool]) -> BatchStatus | None:
         """The batch that a create has made, None where it is not there once the grace is over.
@@ -122,11 +124,27 @@ class Finder:
         since = min(batch.intent.made_at for batch in lost) - _SLACK_S
         try:
             async for one in self._client.listing(since):
-                batch = next((each for each in lost if self._matches(one, each)), None)
-                if batch is not None and not self._journal.ours(one.id):
+                batch = None if self._journal.ours(one.id) else await self._lost(one, lost)
+                if batch is not None:
+                    lost.remove(batch)
                     await self._take_in(batch, one)
         except BatchError as error:
             logger.info("batch: strays could not be looked for (%s)", error)
+
+    async def _lost(self, one: BatchStatus, lost: Sequence[Sending]) -> Sending | None:
+        """Which of the batches that were given up a listed one is."""
+        if self._client.recovery != "contents":
+            return next((batch for batch in lost if self._matches(one, batch)), None)
+        if one.id in self._others or not (one.final and one.ready):  # nothing proves an unfinished one
+            return None
+        async for line in self._client.results(one):
+            key = key_in(line.custom_id)
+            if key is not None and self._journal.knows(key):
+                alike = [batch for batch in lost if batch.intent.count == one.counts.total]
+                return min(alike, key=lambda batch: abs(batch.intent.made_at - one.created_at), default=None)
+            break
+        self._others.add(one.id)
+        return None
 
     async def _take_in(self, batch: Sending, one: BatchStatus) -> None:
         if not one.final:
