@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -92,7 +93,7 @@ class Executor:
 
     def as_call(self, work: Any) -> Call:
         """What is awaited for each input."""
-        return work if asyncio.iscoroutinefunction(work) else partial(asyncio.to_thread, work)
+        return work if asyncio.iscoroutinefunction(work) else partial(_in_a_thread, work)
 
     def around(self) -> AbstractContextManager[None]:
         """What is to hold while a run is open."""
@@ -222,6 +223,12 @@ class Executor:
     def progress(self) -> BatchProgress:
         """How far everything in the journal has come, when it will be done, and what it costs."""
         return progress(self.journal, self.prices, self._clock())
+
+
+async def _in_a_thread(function: Callable[[Any], Any], item: Any) -> Any:
+    """The result of a plain function, or of the coroutine that it makes."""
+    result = await asyncio.to_thread(function, item)
+    return await result if isawaitable(result) else result
 
 
 async def _put(results: queue.Queue[Any], result: BatchResult, stop: threading.Event) -> bool:
