@@ -44,6 +44,22 @@ def answered_by(deadline: float | None) -> Iterator[None]:
         _deadline.reset(token)
 
 
+@contextmanager
+def collected(*, waits: bool, deadline: float | None) -> Iterator[None]:
+    """How requests in this block are handed over: into a batch, by a deadline of their own if they have one, or not at all."""
+    if not waits:
+        token = _session.set(None)
+        try:
+            yield
+        finally:
+            _session.reset(token)
+    elif deadline is None:
+        yield
+    else:
+        with answered_by(deadline):
+            yield
+
+
 class Session:
     """A run.
 
