@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from thrift_plugins.background import Background
+from thrift_plugins.batching.session import current
 from thrift_plugins.budgeting import Lengths, OutputPolicy
 from thrift_plugins.caching import CachePolicy, Rule
-from thrift_plugins.config import CacheConfig, Config, OutputConfig, RoutingConfig
+from thrift_plugins.config import BatchFeature, CacheConfig, Config, OutputConfig, RoutingConfig
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.forgetting import Forgetting
@@ -33,6 +34,8 @@ from thrift_plugins.stores.accounts import Accounts
 from thrift_plugins.stores.base import Clock, EventLog, Store
 from thrift_plugins.tokens import Bounds
 from thrift_plugins.types import Json, Message, Request, Scope
+
+_AT_ONCE: Final = BatchFeature(waits=False)
 
 if TYPE_CHECKING:
     from thrift_plugins.quality import Gate, Judge
@@ -178,7 +181,13 @@ class Runtime:
             forced=forced or current_route(),
             baseline_usage=recording.baseline_usage if recording else None,
             run=current_run() or run,
+            waits=(batched := self._batched(scope)).waits,
+            within=batched.within,
         )
+
+    def _batched(self, scope: Scope) -> BatchFeature:
+        """Whether a call may wait: in a batch run, where its feature does not say otherwise."""
+        return _AT_ONCE if current() is None else self.config.batch.of(scope.feature)
 
     def budgets(self, *, scope: Scope | None = None, run: str = "") -> list[Remaining]:
         """What is left of every budget that covers a scope, and when it starts anew.

@@ -8,8 +8,9 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial
+from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -71,7 +72,7 @@ class Executor:
             raise
 
     def _courier(self) -> Courier:
-        promoter = Promoter(self.client, self.journal, self.settings, cost=partial(self._cost), clock=self._clock)
+        promoter = Promoter(self.client, self.journal, self.settings, cost=self._cost, clock=self._clock)
         return Courier(self.client, self.journal, self.settings, clock=self._clock, promoter=promoter)
 
     def _cost(self, model: str, usage: Any, processing: Any) -> int | None:
@@ -88,21 +89,32 @@ class Executor:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    # What a framework has in other places -----------------------------------------------------------------------------
+
+    def as_call(self, work: Any) -> Call:
+        """What is awaited for each input."""
+        return work if asyncio.iscoroutinefunction(work) else partial(_in_a_thread, work)
+
+    def around(self) -> AbstractContextManager[None]:
+        """What is to hold while a run is open."""
+        return nullcontext()
+
     # Runs -------------------------------------------------------------------------------------------------------------
 
     async def arun(
         self,
-        call: Call,
+        work: Any,
         inputs: Inputs,
         *,
         in_order: bool = True,
         deadline: float | None = None,
         waits: bool = True,
     ) -> AsyncIterator[BatchResult]:
-        """Call something with each input, and give the results as they come, in bounded memory.
+        """Do something with each input, and give the results as they come, in bounded memory.
 
         Args:
-            call: an async function; whatever it asks of models, one after another or at once, is collected into batches.
+            work: a function of an input, asynchronous or not, or what the framework has in its place. Whatever it asks of
+                models, one after another or at once, is collected into batches.
             inputs: any number of them; read as there is room.
             in_order: whether results come in the order of the inputs.
             deadline: seconds from now in which all must be answered. Before it is over, what the provider has not
@@ -114,33 +126,33 @@ class Executor:
         run = Run(
             self._host,
             session,
-            call,
+            self.as_call(work),
             inputs,
             window=self.settings.window,
             in_order=in_order,
             deadline=until,
             waits=waits,
         )
-        with collecting():
+        with collecting(), self.around():
             async with aclosing(run.results()) as results:  # type: ignore[type-var]
                 async for result in results:
                     yield result
 
-    def run(self, call: Call, inputs: Inputs, **options: Any) -> Iterator[BatchResult]:
+    def run(self, work: Any, inputs: Inputs, **options: Any) -> Iterator[BatchResult]:
         """`arun` for code without an event loop; it runs one in a thread of its own."""
         results: queue.Queue[Any] = queue.Queue(maxsize=1)
         stop = threading.Event()
         ended: Future[None] = Future()
 
-        async def work() -> None:
-            async with aclosing(self.arun(call, inputs, **options)) as given:  # type: ignore[type-var]
+        async def pass_on() -> None:
+            async with aclosing(self.arun(work, inputs, **options)) as given:  # type: ignore[type-var]
                 async for result in given:
                     if not await _put(results, result, stop):
                         return
 
         def thread() -> None:
             try:
-                asyncio.run(work())
+                asyncio.run(pass_on())
                 ended.set_result(None)
             except BaseException as error:  # noqa: BLE001  raised where the results are read
                 ended.set_exception(error)
@@ -159,16 +171,16 @@ class Executor:
                 results.get_nowait()
             worker.join()
 
-    def submit(self, call: Call, inputs: Inputs, **options: Any) -> Submitted:
+    def submit(self, work: Any, inputs: Inputs, **options: Any) -> Submitted:
         """Send what can be sent, and do not wait: for cron, Airflow, and the like. `resume` later gives the results."""
         counts = {"done": 0, "failed": 0, "waiting": 0}
-        for result in self.resume(call, inputs, **options):
+        for result in self.resume(work, inputs, **options):
             counts["waiting" if result.waiting else "failed" if result.error else "done"] += 1
         return Submitted(**counts)
 
-    def resume(self, call: Call, inputs: Inputs, **options: Any) -> Iterator[BatchResult]:
+    def resume(self, work: Any, inputs: Inputs, **options: Any) -> Iterator[BatchResult]:
         """Look once what has come, go on with it as far as that goes, and give what is done; the rest is `waiting`."""
-        return self.run(call, inputs, waits=False, **options)
+        return self.run(work, inputs, waits=False, **options)
 
     @contextmanager
     def session(self, *, deadline: float | None = None) -> Iterator[None]:
@@ -178,7 +190,7 @@ class Executor:
         """
         session = self._session()
         until = None if deadline is None else self._clock() + deadline
-        with collecting(), session.entered(), answered_by(until):
+        with collecting(), self.around(), session.entered(), answered_by(until):
             try:
                 yield
             finally:
@@ -191,7 +203,13 @@ class Executor:
         session = self._session()
         until = None if deadline is None else self._clock() + deadline
         widen_threads(loop, session)
-        with session.watching(loop, asyncio.current_task()), collecting(), session.entered(), answered_by(until):
+        with (
+            session.watching(loop, asyncio.current_task()),
+            collecting(),
+            self.around(),
+            session.entered(),
+            answered_by(until),
+        ):
             try:
                 yield
             finally:
@@ -205,6 +223,12 @@ class Executor:
     def progress(self) -> BatchProgress:
         """How far everything in the journal has come, when it will be done, and what it costs."""
         return progress(self.journal, self.prices, self._clock())
+
+
+async def _in_a_thread(function: Callable[[Any], Any], item: Any) -> Any:
+    """The result of a plain function, or of the coroutine that it makes."""
+    result = await asyncio.to_thread(function, item)
+    return await result if isawaitable(result) else result
 
 
 async def _put(results: queue.Queue[Any], result: BatchResult, stop: threading.Event) -> bool:

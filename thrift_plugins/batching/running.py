@@ -127,7 +127,11 @@ class Run:
 
     async def _set_aside(self) -> None:
         """Once only the provider is waited for, leave what waits: the journal has it."""
-        await self._host.acall(self._host.settled(self._session))
+        self._session.onlookers += 1  # this task, which waits for the others to settle
+        try:
+            await self._host.acall(self._host.settled(self._session))
+        finally:
+            self._session.onlookers -= 1
         live = dict(self._live)
         self._put_off.update(live.values())
         for task in live:

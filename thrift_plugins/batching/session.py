@@ -44,6 +44,22 @@ def answered_by(deadline: float | None) -> Iterator[None]:
         _deadline.reset(token)
 
 
+@contextmanager
+def collected(*, waits: bool, deadline: float | None) -> Iterator[None]:
+    """How requests in this block are handed over: into a batch, by a deadline of their own if they have one, or not at all."""
+    if not waits:
+        token = _session.set(None)
+        try:
+            yield
+        finally:
+            _session.reset(token)
+    elif deadline is None:
+        yield
+    else:
+        with answered_by(deadline):
+            yield
+
+
 class Session:
     """A run.
 
@@ -60,6 +76,7 @@ class Session:
         owed: results that the app has not taken yet: it may make room for further items.
         exhausted: whether there are no further items.
         width: threads that may wait at once.
+        onlookers: tasks of the run that wait until the others can ask nothing more.
     """
 
     def __init__(
@@ -70,7 +87,7 @@ class Session:
         self.parked: list[Pending] = []
         self.arrivals = 0
         self.open = True
-        self.owed, self.exhausted, self.width = 0, False, sys.maxsize
+        self.owed, self.exhausted, self.width, self.onlookers = 0, False, sys.maxsize, 0
         self.broken: BaseException | None = None
         self._lock = threading.Lock()
         self._seen: dict[bytes, int] = defaultdict(int)
@@ -209,7 +226,7 @@ class Session:
             external += outside
             resting += tasks is None
         # Whoever waits for a thread waits for one that is parked itself, or for one whose own loop is at rest.
-        free = external <= self._blocked + resting or self._blocked >= self.width
+        free = external <= self._blocked + resting + self.onlookers or self._blocked >= self.width
         return free and self.arrivals == arrivals
 
     async def _stands(

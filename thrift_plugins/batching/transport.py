@@ -7,7 +7,6 @@ be made anew, so a chain is taken as it is. `BatchTransport` does the same for a
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -16,6 +15,7 @@ import httpx
 import orjson
 
 from thrift_plugins.batching.client import Address
+from thrift_plugins.batching.detour import detour
 from thrift_plugins.batching.pending import Answer, failed
 from thrift_plugins.batching.session import Session, current
 from thrift_plugins.tries import worked_as
@@ -78,7 +78,7 @@ async def collect(request: httpx.Request) -> httpx.Response | None:
     found = _addressed(session, request, body)
     if not isinstance(found, tuple):
         return found
-    return _response(request, await session.ask(found[0], body, found[1]))
+    return response_to(request, await session.ask(found[0], body, found[1]))
 
 
 def collect_blocking(request: httpx.Request) -> httpx.Response | None:
@@ -90,7 +90,7 @@ def collect_blocking(request: httpx.Request) -> httpx.Response | None:
     found = _addressed(session, request, body)
     if not isinstance(found, tuple):
         return found
-    return _response(request, session.ask_blocking(found[0], body, found[1]))
+    return response_to(request, session.ask_blocking(found[0], body, found[1]))
 
 
 def _may(session: Session, request: httpx.Request) -> bool:
@@ -112,43 +112,26 @@ def _addressed(
         session.passed(str(content.get("model", "")), request.url.path)
         return None
     if content.get("stream"):
-        return _response(request, failed(400, _STREAMED, "batch_streaming"))
+        return response_to(request, failed(400, _STREAMED, "batch_streaming"))
     return address, content
 
 
-def _response(request: httpx.Request, answer: Answer) -> httpx.Response:
+def response_to(request: httpx.Request, answer: Answer) -> httpx.Response:
+    """An answer as the provider would have given it."""
     worked_as(answer.processing)
     # SDKs repeat what failed at once, which is for the courier to decide.
     headers = {"content-type": _JSON, "x-should-retry": "false"}
     return httpx.Response(answer.status, headers=headers, content=answer.body, request=request)
 
 
-_lock = threading.Lock()
-_open = 0
-
-
 @contextmanager
 def collecting() -> Iterator[None]:
-    """The transports of httpx collect the requests of runs in this block, whoever has opened another one."""
-    global _open  # noqa: PLW0603  transports are shared by everything in the process
-    with _lock:
-        if not _open:
-            for kind, name, make in _METHODS:
-                original = getattr(kind, name)
-                _originals[kind] = original
-                setattr(kind, name, make(original))
-        _open += 1
-    try:
+    """The transports of httpx collect the requests of runs in this block."""
+    with (
+        detour(httpx.AsyncHTTPTransport, "handle_async_request", _asynchronous),
+        detour(httpx.HTTPTransport, "handle_request", _synchronous),
+    ):
         yield
-    finally:
-        with _lock:
-            _open -= 1
-            if not _open:
-                for kind, name, _ in _METHODS:
-                    setattr(kind, name, _originals.pop(kind))
-
-
-_originals: dict[type, Any] = {}
 
 
 def _asynchronous(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -167,9 +150,3 @@ def _synchronous(original: Callable[..., Any]) -> Callable[..., Any]:
         return response
 
     return handle_request
-
-
-_METHODS: Final = (
-    (httpx.AsyncHTTPTransport, "handle_async_request", _asynchronous),
-    (httpx.HTTPTransport, "handle_request", _synchronous),
-)

@@ -24,6 +24,8 @@ _INNER_FILES: Final = frozenset({locks.__file__, queues.__file__, taskgroups.__f
 
 _TASKS_FILE: Final = asyncio.tasks.__file__
 _DEEP: Final = 200
+_NEAR: Final = 4
+"""Frames among which the code is that uses a lock."""
 _SUSPENDED: Final = (CoroutineType, GeneratorType, AsyncGeneratorType)
 
 
@@ -115,7 +117,7 @@ def _suspended(
     inner = frames[-1]
     code: CodeType = inner.f_code
     if code.co_filename in _INNER_FILES:
-        held.extend(frames[-2:])
+        held.extend(frame for frame in frames[-_NEAR:] if frame.f_code.co_filename not in _INNER_FILES)
         return _DEPENDS
     if code.co_filename == _TASKS_FILE:
         waited = inner.f_locals.get("fs") or [one for one in (inner.f_locals.get("fut"),) if one is not None]
