@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from hashlib import blake2b
 from secrets import token_hex
 from typing import Final
@@ -237,7 +238,8 @@ class Courier:
 
     async def _found(self, batch: Sending, lot: Lot) -> Sending | None:
         """A batch whose create had an unknown outcome, None where it was not made, and its lines are queued again."""
-        found = await self.finder.find(batch, self._lines(batch), lambda: self._due(lot))
+        sleep = partial(self._sleep, deadline=lot.deadline)
+        found = await self.finder.find(batch, self._lines(batch), lambda: self._due(lot), sleep=sleep)
         if found is not None:
             return self.journal.sent(batch, found.id)
         self._requeue(self.journal.forget(batch, "absent", self.clock()), lot)
@@ -282,6 +284,8 @@ class Courier:
                 logger.info("batch: %s could not be looked at (%s)", batch.remote, error)
                 self._unlooked.discard(batch.row)
                 cancelled = cancelled or self._due(lot)  # too late already, perhaps
+                if self._too_late(lot):
+                    return self._abandoned(batch, BatchStatus(batch.remote, "cancelling"))
                 delay = min(delay, _QUICK * 5) if cancelled else delay
                 continue
             if status.final:
@@ -291,8 +295,14 @@ class Courier:
                 delay = min(self.settings.poll, self.settings.settling / 10)
             elif cancelled:
                 delay = min(self.settings.poll, _QUICK * 5)
-                if self.promoter.too_late(lot.deadline, self._made_at(lot)):
-                    return status  # what the provider still runs of it may be paid twice; the deadline goes before
+                if self._too_late(lot):
+                    return self._abandoned(batch, status)
+
+    def _abandoned(self, batch: Sending, status: BatchStatus) -> BatchStatus:
+        """A deadline goes before: what the provider still runs of the batch may be paid twice, and it is said."""
+        told = f"a deadline came before the end of a batch of {batch.intent.count} lines; what it still answers is paid twice"
+        self.journal.note(incident(self.clock, "abandoned", batch.remote, batch.intent.count, told))
+        return status
 
     # Small things ---------------------------------------------------------------------------------------------------
 
@@ -314,6 +324,9 @@ class Courier:
 
     def _due(self, lot: Lot) -> bool:
         return due(lot.deadline, self._made_at(lot), self.clock())
+
+    def _too_late(self, lot: Lot) -> bool:
+        return self.promoter.too_late(lot.deadline, self._made_at(lot))
 
     @staticmethod
     def _made_at(lot: Lot) -> float:

@@ -87,7 +87,8 @@ class Incident(NamedTuple):
 
     Attributes:
         kind: "duplicate" (a batch was made twice), "promoted" (a deadline took lines out of a batch), "resent" (results
-            were missing, and their lines are paid again), "failed" (a batch failed as a whole).
+            were missing, and their lines are paid again), "failed" (a batch failed as a whole), "abandoned" (a deadline came
+            before a batch's end).
         lines: how many it is about.
         nano: what it cost, in nano-dollars, None where nobody knows.
     """
