@@ -62,7 +62,8 @@ class Finder:
         """
         if self._client.recovery == "token":
             return await self._again(batch, lines, due, sleep)
-        over = (batch.sent_at or batch.intent.made_at) + self._settings.grace
+        # From now on, not from when it was sent: a create may have hung for as long as the grace before it was cut off.
+        over = self._clock() + self._settings.grace
         delay = 0.0
         while True:
             await sleep(delay)
