@@ -246,7 +246,11 @@ class Courier:
     async def _follow(self, batch: Sending, lot: Lot, *, at_once: bool = False) -> None:
         """Wait for a batch, read it, and queue again what was not run."""
         status = await self._ended(batch, lot, at_once=at_once)
-        await self.reader.read(batch, status)
+        if status is None or await self.reader.read(batch, status, give_up=lambda: self._too_late(lot)) is None:
+            # The deadline goes before. What the provider still does for it turns up as a stray, and is reported.
+            self._requeue(self.journal.forget(batch, "absent", self.clock()), lot)
+            return
+        came_on = self.reader.came_on(status)
         self._unlooked.discard(batch.row)
         keys = self.journal.ended(batch, status.state, self.clock())
         self.reader.report(batch, status, keys)
@@ -257,20 +261,22 @@ class Courier:
         elif status.state == "failed" and any(code in _FULL for code in status.errors):
             self._fuller(lot)
             self._requeue(keys, lot, self.settings.poll)
-        elif status.state == "failed" and self.reader.failed_again(keys):
+        elif status.state == "failed" and not came_on and self.reader.failed_again(keys):
             told = ", ".join(status.errors) or "it does not say why"
             self._give_up(keys, 400, f"the provider failed the batch: {told}", (status.errors or ("failed",))[0])
         else:
             self._requeue(keys, lot)
 
-    async def _ended(self, batch: Sending, lot: Lot, *, at_once: bool) -> BatchStatus:
-        """The batch's last state, with all of its results to be read."""
+    async def _ended(self, batch: Sending, lot: Lot, *, at_once: bool) -> BatchStatus | None:
+        """The batch's last state, with all of its results to be read, None where a deadline leaves no time for it."""
         final_since: float | None = None
         cancelled = False
         delay = 0.0 if at_once else min(self.settings.poll, _QUICK)
         while True:
-            await self._sleep(delay, None if cancelled else lot.deadline)
+            await self._sleep(delay, lot.deadline)
             delay = self.settings.poll
+            if self._too_late(lot):
+                return None
             try:
                 if self._due(lot) and not cancelled:
                     await self.client.cancel(batch.remote)
@@ -281,8 +287,7 @@ class Courier:
             except BatchError as error:
                 logger.info("batch: %s could not be looked at (%s)", batch.remote, error)
                 self._unlooked.discard(batch.row)
-                cancelled = cancelled or self._due(lot)  # too late already, perhaps
-                delay = min(delay, _QUICK * 5) if cancelled else delay
+                delay = min(delay, _QUICK * 5) if self._due(lot) else delay
                 continue
             if status.final:
                 final_since = final_since if final_since is not None else self.clock()
@@ -291,8 +296,6 @@ class Courier:
                 delay = min(self.settings.poll, self.settings.settling / 10)
             elif cancelled:
                 delay = min(self.settings.poll, _QUICK * 5)
-                if self.promoter.too_late(lot.deadline, self._made_at(lot)):
-                    return status  # what the provider still runs of it may be paid twice; the deadline goes before
 
     # Small things ---------------------------------------------------------------------------------------------------
 
@@ -314,6 +317,9 @@ class Courier:
 
     def _due(self, lot: Lot) -> bool:
         return due(lot.deadline, self._made_at(lot), self.clock())
+
+    def _too_late(self, lot: Lot) -> bool:
+        return self.promoter.too_late(lot.deadline, self._made_at(lot))
 
     @staticmethod
     def _made_at(lot: Lot) -> float:

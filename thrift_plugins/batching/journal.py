@@ -335,7 +335,9 @@ class Journal:
 
     def ours(self, remote: str) -> bool:
         """Whether a provider's batch is one that the journal knows by its id."""
-        row = self._file.run(lambda c: c.execute("SELECT 1 FROM batches WHERE remote = ?", (remote,)).fetchone())
+        row = self._file.run(
+            lambda c: c.execute("SELECT 1 FROM batches WHERE remote = ? AND state <> 'absent'", (remote,)).fetchone()
+        )
         return row is not None
 
     def forget(self, batch: Sending, state: str, at: float) -> list[bytes]:

@@ -50,8 +50,10 @@ class Reader:
         self._answered: dict[str, int] = {}
         self._not_run: dict[str, int] = {}
 
-    async def read(self, batch: Sending, status: BatchStatus, *, stray: bool = False) -> int:
-        """Read all results of a batch; gives how many of its answers somebody had already.
+    async def read(
+        self, batch: Sending, status: BatchStatus, *, stray: bool = False, give_up: Callable[[], bool] = lambda: False
+    ) -> int | None:
+        """Read all results of a batch; gives how many of its answers somebody had already, None where it gave up.
 
         A broken connection is read again from the start.
         """
@@ -64,6 +66,8 @@ class Reader:
                     doubled = await self._read(batch, status, stray=stray)
                 except BatchError as error:
                     logger.info("batch: results of %s could not be read (%s)", status.id, error)
+                    if give_up():
+                        return None
                     await asyncio.sleep(delay)
                     delay = min(2 * delay, self._settings.poll * 4)
                 else:
@@ -130,6 +134,10 @@ class Reader:
         attempts = self._journal.attempts(keys)
         fresh = [key for key in keys if attempts.get(key, 0) <= self._settings.rounds]
         return fresh, [key for key in keys if attempts.get(key, 0) > self._settings.rounds]
+
+    def came_on(self, status: BatchStatus) -> bool:
+        """Whether a batch that was read had an answer."""
+        return self._answered.get(status.id, 0) > 0
 
     def failed_again(self, keys: Sequence[bytes]) -> bool:
         """Note that a batch failed as a whole; whether it is the second time for its lines."""
