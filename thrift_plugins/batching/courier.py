@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from hashlib import blake2b
 from secrets import token_hex
 from typing import Final
@@ -237,7 +238,8 @@ class Courier:
 
     async def _found(self, batch: Sending, lot: Lot) -> Sending | None:
         """A batch whose create had an unknown outcome, None where it was not made, and its lines are queued again."""
-        found = await self.finder.find(batch, self._lines(batch), lambda: self._due(lot))
+        sleep = partial(self._sleep, deadline=lot.deadline)
+        found = await self.finder.find(batch, self._lines(batch), lambda: self._due(lot), sleep=sleep)
         if found is not None:
             return self.journal.sent(batch, found.id)
         self._requeue(self.journal.forget(batch, "absent", self.clock()), lot)
@@ -246,7 +248,7 @@ class Courier:
     async def _follow(self, batch: Sending, lot: Lot, *, at_once: bool = False) -> None:
         """Wait for a batch, read it, and queue again what was not run."""
         status = await self._ended(batch, lot, at_once=at_once)
-        if status is None or await self.reader.read(batch, status, give_up=lambda: self._too_late(lot)) is None:
+        if status is None or await self._read(batch, status, lot) is None:
             # The deadline goes before. What the provider still does for it turns up as a stray, and is reported.
             self._requeue(self.journal.forget(batch, "absent", self.clock()), lot)
             return
@@ -266,6 +268,14 @@ class Courier:
             self._give_up(keys, 400, f"the provider failed the batch: {told}", (status.errors or ("failed",))[0])
         else:
             self._requeue(keys, lot)
+
+    async def _read(self, batch: Sending, status: BatchStatus, lot: Lot) -> int | None:
+        def late() -> bool:
+            return self._too_late(lot)
+
+        return await self.reader.read(
+            batch, status, late=late, sleep=lambda seconds: self._sleep(seconds, lot.deadline)
+        )
 
     async def _ended(self, batch: Sending, lot: Lot, *, at_once: bool) -> BatchStatus | None:
         """The batch's last state, with all of its results to be read, None where a deadline leaves no time for it."""

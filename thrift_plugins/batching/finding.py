@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, BatchStatus
 from thrift_plugins.batching.journal import Incident, Journal, Sending
+from thrift_plugins.batching.pending import key_in
 from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.settings import BatchSettings
 
@@ -39,8 +40,16 @@ class Finder:
             clock,
             reader,
         )
+        self._others: set[str] = set()
 
-    async def find(self, batch: Sending, lines: Sequence[BatchLine], due: Callable[[], bool]) -> BatchStatus | None:
+    async def find(
+        self,
+        batch: Sending,
+        lines: Sequence[BatchLine],
+        due: Callable[[], bool],
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> BatchStatus | None:
         """The batch that a create has made, None where it is not there once the grace is over.
 
         Only a listing that began after the grace tells that there is none: while listings fail, nothing is sent again.
@@ -49,13 +58,14 @@ class Finder:
             batch: in the state "sending".
             lines: what was sent.
             due: whether a deadline leaves no more time to look.
+            sleep: waits, but not beyond a deadline.
         """
         if self._client.recovery == "token":
-            return await self._again(batch, lines)
+            return await self._again(batch, lines, due, sleep)
         over = (batch.sent_at or batch.intent.made_at) + self._settings.grace
         delay = 0.0
         while True:
-            await asyncio.sleep(delay)
+            await sleep(delay)
             delay = min(max(delay * 2, self._settings.grace / 50, 0.01), max(self._settings.poll, 0.01))
             began = self._clock()
             try:
@@ -63,13 +73,21 @@ class Finder:
             except BatchError as error:
                 logger.info("batch: the listing could not be read (%s)", error)
                 delay = max(delay, min(_QUICK, self._settings.poll))
+                if due():
+                    return None
                 continue
             if found is not None:
                 return found
             if (began >= over and not undecided) or due():
                 return None
 
-    async def _again(self, batch: Sending, lines: Sequence[BatchLine]) -> BatchStatus | None:
+    async def _again(
+        self,
+        batch: Sending,
+        lines: Sequence[BatchLine],
+        due: Callable[[], bool],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> BatchStatus | None:
         """Where the provider makes one batch for one token, asking again is safe."""
         delay = min(_QUICK, self._settings.poll)
         while True:
@@ -81,7 +99,9 @@ class Finder:
                 logger.info("batch: %s", refused)
             except BatchError as error:
                 logger.info("batch: still unknown (%s)", error)
-            await asyncio.sleep(delay)
+            if due():
+                return None
+            await sleep(delay)
             delay = min(2 * delay, max(self._settings.poll, 0.01))
 
     async def _look(self, batch: Sending, lines: Sequence[BatchLine]) -> tuple[BatchStatus | None, bool]:
@@ -124,11 +144,27 @@ class Finder:
         since = min(batch.intent.made_at for batch in lost) - _SLACK_S
         try:
             async for one in self._client.listing(since):
-                batch = next((each for each in lost if self._matches(one, each)), None)
-                if batch is not None and not self._journal.ours(one.id):
+                batch = None if self._journal.ours(one.id) else await self._lost(one, lost)
+                if batch is not None:
+                    lost.remove(batch)
                     await self._take_in(batch, one)
         except BatchError as error:
             logger.info("batch: strays could not be looked for (%s)", error)
+
+    async def _lost(self, one: BatchStatus, lost: Sequence[Sending]) -> Sending | None:
+        """Which of the batches that were given up a listed one is."""
+        if self._client.recovery != "contents":
+            return next((batch for batch in lost if self._matches(one, batch)), None)
+        if one.id in self._others or not (one.final and one.ready):  # nothing proves an unfinished one
+            return None
+        async for line in self._client.results(one):
+            key = key_in(line.custom_id)
+            if key is not None and self._journal.knows(key):
+                alike = [batch for batch in lost if batch.intent.count == one.counts.total]
+                return min(alike, key=lambda batch: abs(batch.intent.made_at - one.created_at), default=None)
+            break
+        self._others.add(one.id)
+        return None
 
     async def _take_in(self, batch: Sending, one: BatchStatus) -> None:
         if not one.final:

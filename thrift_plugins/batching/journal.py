@@ -340,6 +340,10 @@ class Journal:
         )
         return row is not None
 
+    def knows(self, key: bytes) -> bool:
+        """Whether a line was ever asked here."""
+        return self._file.run(lambda c: c.execute("SELECT 1 FROM lines WHERE key = ?", (key,)).fetchone()) is not None
+
     def forget(self, batch: Sending, state: str, at: float) -> list[bytes]:
         """Give a batch up as absent, refused or only planned, and queue its lines again; gives their keys."""
         return self._end(batch, state, "", at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from thrift_plugins.batching.client import BatchClient, BatchError, BatchStatus, ResultLine
@@ -51,11 +51,21 @@ class Reader:
         self._not_run: dict[str, int] = {}
 
     async def read(
-        self, batch: Sending, status: BatchStatus, *, stray: bool = False, give_up: Callable[[], bool] = lambda: False
+        self,
+        batch: Sending,
+        status: BatchStatus,
+        *,
+        stray: bool = False,
+        late: Callable[[], bool] = lambda: False,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> int | None:
         """Read all results of a batch; gives how many of its answers somebody had already, None where it gave up.
 
         A broken connection is read again from the start.
+
+        Args:
+            late: whether a deadline leaves no more time to try again.
+            sleep: waits, but not beyond a deadline.
         """
         self.reading += 1
         doubled = 0
@@ -66,9 +76,9 @@ class Reader:
                     doubled = await self._read(batch, status, stray=stray)
                 except BatchError as error:
                     logger.info("batch: results of %s could not be read (%s)", status.id, error)
-                    if give_up():
+                    if late():
                         return None
-                    await asyncio.sleep(delay)
+                    await sleep(delay)
                     delay = min(2 * delay, self._settings.poll * 4)
                 else:
                     return doubled

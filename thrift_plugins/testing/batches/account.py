@@ -151,11 +151,13 @@ class BatchAccount:
             job.advance(now)
         return sorted(shown, key=lambda job: (job.created, job.id), reverse=True)
 
-    def advance(self) -> None:
-        """Bring every batch, and so the ledger, up to now."""
+    def advance(self) -> tuple[Job, ...]:
+        """Bring every batch, and so the ledger, up to now; gives them all."""
         now = self.now()
-        for job in tuple(self.jobs.values()):
+        jobs = tuple(self.jobs.values())
+        for job in jobs:
             job.advance(now)
+        return jobs
 
     def names_files(self, job: Job) -> bool:
         """Whether a batch that has ended says where its results are."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -99,6 +100,7 @@ class Job:
     ended: float | None = None
     files: dict[str, str] = field(default_factory=dict)
     unworked: list[Line] = field(default_factory=list)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
     def unfinished(self) -> bool:
@@ -111,9 +113,12 @@ class Job:
         return sum(line.tokens for line in self.lines) if self.unfinished else 0
 
     def advance(self, now: float) -> None:
-        """Work on, and pay, every line that is due by now; end where the time has come."""
-        if not self.unfinished:
-            return
+        """Work on, and pay, every line that is due by now; end where the time has come. Any thread may ask."""
+        with self._lock:
+            if self.unfinished:
+                self._advance(now)
+
+    def _advance(self, now: float) -> None:
         end = self.created + (self.seconds if self.ending.after is None else self.ending.after)
         if self.ending.state == "failed" and not self.ending.share:
             self._advance_doomed(now, end)
@@ -131,10 +136,11 @@ class Job:
 
     def stop(self, now: float) -> None:
         """Cancel it; lines that are done stay done."""
-        self.advance(now)
-        if self.unfinished and self.stopped is None:
-            self.stopped = now
-            self.phase = "cancelling"
+        with self._lock:
+            self.advance(now)
+            if self.unfinished and self.stopped is None:
+                self.stopped = now
+                self.phase = "cancelling"
 
     def _advance_doomed(self, now: float, end: float) -> None:
         """A batch that fails before any line."""

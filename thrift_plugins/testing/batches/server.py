@@ -10,6 +10,7 @@ Example:
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -96,6 +97,15 @@ class LoopbackBatches(LoopbackProvider):
     def batch_ids(self) -> tuple[str, ...]:
         """Every batch that was ever made, oldest first."""
         return tuple(self._account.jobs)
+
+    def settle(self, timeout: float = 10.0) -> bool:
+        """Wait until no batch works any more, so that the ledger is complete; False where `timeout` seconds pass."""
+        until = time.monotonic() + timeout
+        while any(job.unfinished for job in self._account.advance()):
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.005)
+        return True
 
     def script(self, script: Script | None) -> None:
         """Let a function choose the answers, of calls and of lines."""
