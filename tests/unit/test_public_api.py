@@ -16,8 +16,8 @@ PLACES = {
         "StoreCorrupt", "StoreError", "StoreUnavailable", "Target", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "feedback", "fresh", "route",
         "run", "scope",
     },
-    "thrift_plugins.langchain": {"JudgeModel", "LangChainEmbedder", "ResponseCache", "ThriftChatModel", "ThriftMiddleware", "TokenBudgetHandler"},
-    "thrift_plugins.llama_index": {"JudgeModel", "LlamaIndexEmbedder", "ThriftLLM", "TokenBudgetHandler", "install"},
+    "thrift_plugins.langchain": {"BatchExecutor", "JudgeModel", "LangChainEmbedder", "ResponseCache", "ThriftChatModel", "ThriftMiddleware", "TokenBudgetHandler"},
+    "thrift_plugins.llama_index": {"BatchExecutor", "JudgeModel", "LlamaIndexEmbedder", "ThriftLLM", "TokenBudgetHandler", "install"},
     "thrift_plugins.testing": {"Answer", "BatchFaults", "BatchLimits", "BilledCall", "Ending", "Fault", "FaultPlan", "LlamaIndexLLMContract",
                                "LoopbackBatches", "LoopbackProvider", "PaidLine", "Refusal", "WireRequest", "offline_openai"},
 }  # fmt: skip

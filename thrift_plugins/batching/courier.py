@@ -248,7 +248,11 @@ class Courier:
     async def _follow(self, batch: Sending, lot: Lot, *, at_once: bool = False) -> None:
         """Wait for a batch, read it, and queue again what was not run."""
         status = await self._ended(batch, lot, at_once=at_once)
-        await self.reader.read(batch, status)
+        if status is None or await self._read(batch, status, lot) is None:
+            # The deadline goes before. What the provider still does for it turns up as a stray, and is reported.
+            self._requeue(self.journal.forget(batch, "absent", self.clock()), lot)
+            return
+        came_on = self.reader.came_on(status)
         self._unlooked.discard(batch.row)
         keys = self.journal.ended(batch, status.state, self.clock())
         self.reader.report(batch, status, keys)
@@ -259,20 +263,30 @@ class Courier:
         elif status.state == "failed" and any(code in _FULL for code in status.errors):
             self._fuller(lot)
             self._requeue(keys, lot, self.settings.poll)
-        elif status.state == "failed" and self.reader.failed_again(keys):
+        elif status.state == "failed" and not came_on and self.reader.failed_again(keys):
             told = ", ".join(status.errors) or "it does not say why"
             self._give_up(keys, 400, f"the provider failed the batch: {told}", (status.errors or ("failed",))[0])
         else:
             self._requeue(keys, lot)
 
-    async def _ended(self, batch: Sending, lot: Lot, *, at_once: bool) -> BatchStatus:
-        """The batch's last state, with all of its results to be read."""
+    async def _read(self, batch: Sending, status: BatchStatus, lot: Lot) -> int | None:
+        def late() -> bool:
+            return self._too_late(lot)
+
+        return await self.reader.read(
+            batch, status, late=late, sleep=lambda seconds: self._sleep(seconds, lot.deadline)
+        )
+
+    async def _ended(self, batch: Sending, lot: Lot, *, at_once: bool) -> BatchStatus | None:
+        """The batch's last state, with all of its results to be read, None where a deadline leaves no time for it."""
         final_since: float | None = None
         cancelled = False
         delay = 0.0 if at_once else min(self.settings.poll, _QUICK)
         while True:
-            await self._sleep(delay, None if cancelled else lot.deadline)
+            await self._sleep(delay, lot.deadline)
             delay = self.settings.poll
+            if self._too_late(lot):
+                return None
             try:
                 if self._due(lot) and not cancelled:
                     await self.client.cancel(batch.remote)
@@ -283,10 +297,7 @@ class Courier:
             except BatchError as error:
                 logger.info("batch: %s could not be looked at (%s)", batch.remote, error)
                 self._unlooked.discard(batch.row)
-                cancelled = cancelled or self._due(lot)  # too late already, perhaps
-                if self._too_late(lot):
-                    return self._abandoned(batch, BatchStatus(batch.remote, "cancelling"))
-                delay = min(delay, _QUICK * 5) if cancelled else delay
+                delay = min(delay, _QUICK * 5) if self._due(lot) else delay
                 continue
             if status.final:
                 final_since = final_since if final_since is not None else self.clock()
@@ -295,14 +306,6 @@ class Courier:
                 delay = min(self.settings.poll, self.settings.settling / 10)
             elif cancelled:
                 delay = min(self.settings.poll, _QUICK * 5)
-                if self._too_late(lot):
-                    return self._abandoned(batch, status)
-
-    def _abandoned(self, batch: Sending, status: BatchStatus) -> BatchStatus:
-        """A deadline goes before: what the provider still runs of the batch may be paid twice, and it is said."""
-        told = f"a deadline came before the end of a batch of {batch.intent.count} lines; what it still answers is paid twice"
-        self.journal.note(incident(self.clock, "abandoned", batch.remote, batch.intent.count, told))
-        return status
 
     # Small things ---------------------------------------------------------------------------------------------------
 

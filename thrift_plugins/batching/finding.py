@@ -125,6 +125,8 @@ class Finder:
         return None, undecided
 
     def _matches(self, one: BatchStatus, batch: Sending) -> bool:
+        if batch.remote:
+            return batch.remote == one.id
         if one.intent:
             return one.intent == batch.intent.id
         return bool(one.upload) and one.upload == batch.upload
@@ -171,11 +173,11 @@ class Finder:
         while not (one.final and one.ready):
             await asyncio.sleep(self._settings.poll)
             one = await self._client.status(one.id)
-        doubled = await self._reader.read(batch, one, stray=True)
+        doubled = await self._reader.read(batch, one, stray=True) or 0
         self._journal.adopted(batch, one.id, self._clock())
         told = (
-            f"a batch of {batch.intent.count} lines was listed later than the grace of {self._settings.grace:g} s, after its"
-            f" lines had been sent again; it was cancelled, {doubled} of its answers were there already and are paid twice"
+            f"a batch of {batch.intent.count} lines turned up after its lines had been sent again (the grace is"
+            f" {self._settings.grace:g} s); it was cancelled, {doubled} of its answers were there already and are paid twice"
         )
         logger.warning("batch: duplicate: %s (%s)", told, one.id)
         self._journal.note(Incident(self._clock(), "duplicate", one.id, one.counts.completed or doubled, None, told))

@@ -87,8 +87,7 @@ class Incident(NamedTuple):
 
     Attributes:
         kind: "duplicate" (a batch was made twice), "promoted" (a deadline took lines out of a batch), "resent" (results
-            were missing, and their lines are paid again), "failed" (a batch failed as a whole), "abandoned" (a deadline came
-            before a batch's end).
+            were missing, and their lines are paid again), "failed" (a batch failed as a whole).
         lines: how many it is about.
         nano: what it cost, in nano-dollars, None where nobody knows.
     """
@@ -336,7 +335,9 @@ class Journal:
 
     def ours(self, remote: str) -> bool:
         """Whether a provider's batch is one that the journal knows by its id."""
-        row = self._file.run(lambda c: c.execute("SELECT 1 FROM batches WHERE remote = ?", (remote,)).fetchone())
+        row = self._file.run(
+            lambda c: c.execute("SELECT 1 FROM batches WHERE remote = ? AND state <> 'absent'", (remote,)).fetchone()
+        )
         return row is not None
 
     def knows(self, key: bytes) -> bool:

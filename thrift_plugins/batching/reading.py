@@ -58,8 +58,8 @@ class Reader:
         stray: bool = False,
         late: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> int:
-        """Read all results of a batch; gives how many of its answers somebody had already.
+    ) -> int | None:
+        """Read all results of a batch; gives how many of its answers somebody had already, None where it gave up.
 
         A broken connection is read again from the start.
 
@@ -77,7 +77,7 @@ class Reader:
                 except BatchError as error:
                     logger.info("batch: results of %s could not be read (%s)", status.id, error)
                     if late():
-                        return doubled
+                        return None
                     await sleep(delay)
                     delay = min(2 * delay, self._settings.poll * 4)
                 else:
@@ -144,6 +144,10 @@ class Reader:
         attempts = self._journal.attempts(keys)
         fresh = [key for key in keys if attempts.get(key, 0) <= self._settings.rounds]
         return fresh, [key for key in keys if attempts.get(key, 0) > self._settings.rounds]
+
+    def came_on(self, status: BatchStatus) -> bool:
+        """Whether a batch that was read had an answer."""
+        return self._answered.get(status.id, 0) > 0
 
     def failed_again(self, keys: Sequence[bytes]) -> bool:
         """Note that a batch failed as a whole; whether it is the second time for its lines."""

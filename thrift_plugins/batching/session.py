@@ -15,15 +15,18 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 from thrift_plugins.batching.client import Address, BatchClient
-from thrift_plugins.batching.pending import Answer, Pending, content_key
+from thrift_plugins.batching.pending import Answer, Pending, content_key, failed
 from thrift_plugins.batching.waits import Widen, standing
-from thrift_plugins.errors import ConfigError
 
 logger = logging.getLogger("thrift_plugins")
 
 _session: ContextVar[Session | None] = ContextVar("thrift_batch", default=None)
 _deadline: ContextVar[float | None] = ContextVar("thrift_batch_deadline", default=None)
 
+_STANDS_STILL: Final = (
+    "a model was called synchronously in an event loop of a batch run: the loop would stand still until the batch is done; "
+    "await the call (ainvoke, acomplete, ...), or make it in a plain function, which gets a thread"
+)
 _SETTLES: Final = 3
 """Turns of a loop after which whatever was on its way has arrived."""
 
@@ -112,16 +115,9 @@ class Session:
         return await waiter
 
     def ask_blocking(self, address: Address, body: bytes, content: Mapping[str, Any]) -> Answer:
-        """`ask` in a thread of the run.
-
-        Raises:
-            ConfigError: in a thread that runs an event loop, which would stand still.
-        """
+        """`ask` in a thread of the run. A thread that runs an event loop would stand still, and is told so."""
         if _in_loop():
-            raise ConfigError(
-                "a model was called synchronously in an event loop of a batch run: the loop would stand still until the "
-                "batch is done; await the call (ainvoke, acomplete, ...), or make it in a plain function, which gets a thread"
-            )
+            return failed(400, _STANDS_STILL, "batch_in_loop")
         waiter: futures.Future[Answer] = futures.Future()
         with self._lock:
             self._blocked += 1

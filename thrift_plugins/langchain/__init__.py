@@ -9,10 +9,12 @@ from thrift_plugins.langchain.chat_model import ThriftChatModel
 from thrift_plugins.langchain.judge_model import JudgeModel
 
 if TYPE_CHECKING:
+    from thrift_plugins.langchain.batch_executor import BatchExecutor
     from thrift_plugins.langchain.embedder import LangChainEmbedder
     from thrift_plugins.langchain.middleware import ThriftMiddleware
 
 __all__ = [
+    "BatchExecutor",
     "JudgeModel",
     "LangChainEmbedder",
     "ResponseCache",
@@ -21,8 +23,8 @@ __all__ = [
     "TokenBudgetHandler",
 ]
 
-_LATER = {"LangChainEmbedder": "embedder", "ThriftMiddleware": "middleware"}
-"""What needs more than LangChain's core: numpy, and the package with the agents."""
+_LATER = {"BatchExecutor": "batch_executor", "LangChainEmbedder": "embedder", "ThriftMiddleware": "middleware"}
+"""What needs more than LangChain's core: an HTTP client, numpy, and the package with the agents."""
 
 
 def __getattr__(name: str) -> Any:
