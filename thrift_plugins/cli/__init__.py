@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+from thrift_plugins.cli.batch import batch
 from thrift_plugins.cli.budgets import budgets
 from thrift_plugins.cli.cache import cache
 from thrift_plugins.cli.demo import demo
@@ -49,6 +50,7 @@ app.command()(doctor)
 app.command()(budgets)
 app.command()(gate)
 app.command()(simulate)
+app.add_typer(batch)
 app.add_typer(cache)
 app.add_typer(ledger)
 app.add_typer(router)
