@@ -15,6 +15,8 @@ from thrift_plugins.scope import current_scope, fresh, route, run, scope
 if TYPE_CHECKING:
     from thrift_plugins.budgeting import Budget, Target
     from thrift_plugins.config import (
+        BatchConfig,
+        BatchFeature,
         CacheConfig,
         Config,
         FeatureConfig,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BatchConfig": "config",
+    "BatchFeature": "config",
     "Budget": "budgeting",
     "BudgetExceeded": "errors",
     "CacheConfig": "config",
@@ -64,6 +68,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "BatchConfig",
+    "BatchFeature",
     "Budget",
     "BudgetExceeded",
     "CacheConfig",

@@ -12,7 +12,7 @@ import thrift_plugins
 
 PLACES = {
     "thrift_plugins": {
-        "Budget", "BudgetExceeded", "CacheConfig", "Config", "ConfigError", "FeatureConfig", "LedgerConfig", "OutputConfig", "QualityConfig", "RoutingConfig", "Runtime", "SemanticConfig",
+        "BatchConfig", "BatchFeature", "Budget", "BudgetExceeded", "CacheConfig", "Config", "ConfigError", "FeatureConfig", "LedgerConfig", "OutputConfig", "QualityConfig", "RoutingConfig", "Runtime", "SemanticConfig",
         "StoreCorrupt", "StoreError", "StoreUnavailable", "Target", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "feedback", "fresh", "route",
         "run", "scope",
     },
