@@ -14,10 +14,12 @@ from thrift_plugins.scope import current_scope, fresh, route, run, scope
 
 if TYPE_CHECKING:
     from thrift_plugins.budgeting import Budget, Target
+    from thrift_plugins.compression import Limit
     from thrift_plugins.config import (
         BatchConfig,
         BatchFeature,
         CacheConfig,
+        CompressionConfig,
         Config,
         FeatureConfig,
         LedgerConfig,
@@ -47,10 +49,12 @@ _HOMES = {
     "Budget": "budgeting",
     "BudgetExceeded": "errors",
     "CacheConfig": "config",
+    "CompressionConfig": "config",
     "Config": "config",
     "ConfigError": "errors",
     "FeatureConfig": "config",
     "LedgerConfig": "config",
+    "Limit": "compression.limit",
     "OutputConfig": "config",
     "QualityConfig": "config",
     "RoutingConfig": "config",
@@ -73,10 +77,12 @@ __all__ = [
     "Budget",
     "BudgetExceeded",
     "CacheConfig",
+    "CompressionConfig",
     "Config",
     "ConfigError",
     "FeatureConfig",
     "LedgerConfig",
+    "Limit",
     "OutputConfig",
     "QualityConfig",
     "RoutingConfig",

@@ -22,7 +22,7 @@ from tests.ledger_kit import fill
 from tests.unit.test_learned_router import world
 from thrift_plugins import Config, QualityConfig, Runtime
 from thrift_plugins.stores import SQLiteEventLog, ledger_beside, open_event_log
-from thrift_plugins.testing import LoopbackBatches, LoopbackProvider
+from thrift_plugins.testing import LoopbackBatches
 
 pytestmark = SDK_LEAKS
 
