@@ -14,8 +14,12 @@ from thrift_plugins.scope import current_scope, fresh, route, run, scope
 
 if TYPE_CHECKING:
     from thrift_plugins.budgeting import Budget, Target
+    from thrift_plugins.compression import Limit
     from thrift_plugins.config import (
+        BatchConfig,
+        BatchFeature,
         CacheConfig,
+        CompressionConfig,
         Config,
         FeatureConfig,
         LedgerConfig,
@@ -40,13 +44,17 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BatchConfig": "config",
+    "BatchFeature": "config",
     "Budget": "budgeting",
     "BudgetExceeded": "errors",
     "CacheConfig": "config",
+    "CompressionConfig": "config",
     "Config": "config",
     "ConfigError": "errors",
     "FeatureConfig": "config",
     "LedgerConfig": "config",
+    "Limit": "compression.limit",
     "OutputConfig": "config",
     "QualityConfig": "config",
     "RoutingConfig": "config",
@@ -64,13 +72,17 @@ _HOMES = {
 }
 
 __all__ = [
+    "BatchConfig",
+    "BatchFeature",
     "Budget",
     "BudgetExceeded",
     "CacheConfig",
+    "CompressionConfig",
     "Config",
     "ConfigError",
     "FeatureConfig",
     "LedgerConfig",
+    "Limit",
     "OutputConfig",
     "QualityConfig",
     "RoutingConfig",

@@ -26,11 +26,12 @@ from thrift_plugins.batching.client import (
     Intent,
 )
 from thrift_plugins.batching.finding import Finder
-from thrift_plugins.batching.journal import Incident, Journal, Sending
+from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.lots import Item, Lot, as_line, lots, too_large
 from thrift_plugins.batching.pending import Pending, custom_id, failed
 from thrift_plugins.batching.promotion import Promoter, due
 from thrift_plugins.batching.reading import Reader
+from thrift_plugins.batching.records import Incident, Sending
 from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.batching.waiting import Waiting
 

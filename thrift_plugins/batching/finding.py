@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, BatchStatus
-from thrift_plugins.batching.journal import Incident, Journal, Sending
+from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.pending import key_in
 from thrift_plugins.batching.reading import Reader
+from thrift_plugins.batching.records import Incident, Sending
 from thrift_plugins.batching.settings import BatchSettings
 
 logger = logging.getLogger("thrift_plugins")

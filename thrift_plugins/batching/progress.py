@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from thrift_plugins.batching.journal import Incident, Journal
+from thrift_plugins.batching.records import Incident, Records
 from thrift_plugins.errors import UnknownModelPrice
 from thrift_plugins.prices import Prices
 from thrift_plugins.types import Nano, Processing, Usage
@@ -46,7 +46,7 @@ class BatchProgress:
         return self.queued + self.sent
 
 
-def progress(journal: Journal, prices: Prices, now: float) -> BatchProgress:
+def progress(journal: Records, prices: Prices, now: float) -> BatchProgress:
     """Where a journal stands."""
     batches = journal.batches()
     cost = standard = 0

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, Instant
-from thrift_plugins.batching.journal import Incident, Journal
+from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.lots import Item, Lot, as_line
 from thrift_plugins.batching.pending import Answer, custom_id, failed
 from thrift_plugins.batching.reading import Reader
+from thrift_plugins.batching.records import Incident
 from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.types import Nano, Processing, Usage
 

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from thrift_plugins.batching.client import BatchClient, BatchError, BatchStatus, ResultLine
-from thrift_plugins.batching.journal import Incident, Journal, Sending
+from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.pending import Answer, failed, key_in
+from thrift_plugins.batching.records import Incident, Sending
 from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.batching.usage import usage_in
 from thrift_plugins.batching.waiting import Waiting

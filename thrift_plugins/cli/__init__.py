@@ -9,8 +9,11 @@ import sys
 
 import typer
 
+from thrift_plugins.cli.batch import batch
 from thrift_plugins.cli.budgets import budgets
 from thrift_plugins.cli.cache import cache
+from thrift_plugins.cli.compress import compress
+from thrift_plugins.cli.condense import condense
 from thrift_plugins.cli.demo import demo
 from thrift_plugins.cli.diff import diff
 from thrift_plugins.cli.doctor import doctor
@@ -49,7 +52,10 @@ app.command()(doctor)
 app.command()(budgets)
 app.command()(gate)
 app.command()(simulate)
+app.command()(condense)
+app.add_typer(batch)
 app.add_typer(cache)
+app.add_typer(compress)
 app.add_typer(ledger)
 app.add_typer(router)
 

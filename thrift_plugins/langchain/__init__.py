@@ -10,20 +10,29 @@ from thrift_plugins.langchain.judge_model import JudgeModel
 
 if TYPE_CHECKING:
     from thrift_plugins.langchain.batch_executor import BatchExecutor
+    from thrift_plugins.langchain.compressor import ContextCompressor, PromptCompressor
     from thrift_plugins.langchain.embedder import LangChainEmbedder
     from thrift_plugins.langchain.middleware import ThriftMiddleware
 
 __all__ = [
     "BatchExecutor",
+    "ContextCompressor",
     "JudgeModel",
     "LangChainEmbedder",
+    "PromptCompressor",
     "ResponseCache",
     "ThriftChatModel",
     "ThriftMiddleware",
     "TokenBudgetHandler",
 ]
 
-_LATER = {"BatchExecutor": "batch_executor", "LangChainEmbedder": "embedder", "ThriftMiddleware": "middleware"}
+_LATER = {
+    "BatchExecutor": "batch_executor",
+    "ContextCompressor": "compressor",
+    "LangChainEmbedder": "embedder",
+    "PromptCompressor": "compressor",
+    "ThriftMiddleware": "middleware",
+}
 """What needs more than LangChain's core: an HTTP client, numpy, and the package with the agents."""
 
 
