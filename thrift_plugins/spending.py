@@ -57,8 +57,11 @@ class Warned:
         self._lock = Lock()
 
     def due(self, budget: Budget, standing: Standing) -> float | None:
-        """The highest share of the limit that is reached now, and of which nothing was said in this window."""
-        taken = (standing.used + standing.held) / standing.limit
+        """The highest share of the limit that is spent now, and of which nothing was said in this window.
+
+        What is only reserved says little: an answer is mostly far shorter, and a warning is given once.
+        """
+        taken = standing.used / standing.limit
         reached = max((share for share in budget.warn if taken >= share), default=None)
         if reached is None:
             return None
@@ -325,7 +328,7 @@ class Spending:
                 continue
             share = self._purse.warned.due(budget, standing)
             if share is not None:
-                logger.warning("budget %r: %d %% of an account's limit is spent or reserved", budget.name, share * 100)
+                logger.warning("budget %r: %d %% of an account's limit is spent", budget.name, share * 100)
                 self._booking.note(f"budget: {budget.name} at {share:.0%}")
             if budget.mode == "soft" and standing.used + standing.held > standing.limit:
                 self._booking.note(f"budget: {budget.name} exceeded, soft")
