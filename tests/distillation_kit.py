@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from thrift_plugins.distillation.dataset import Dataset, Example
 from thrift_plugins.distillation.forms import Answer
 from thrift_plugins.distillation.life import Life
 from thrift_plugins.stores.base import Store
-from thrift_plugins.teaching import change_life, terms_of, trained
+from thrift_plugins.teaching import change_life, make_current, terms_of, trained
 
 TASK, TEACHER = "intent", "gpt-4o"
 PROMPT = "Answer with one label.\n\nText: "
@@ -95,10 +96,21 @@ def settings(folder: Path, **own: Any) -> Config:
     )
 
 
-def student(config: Config, prompt: str, *, answer: Any = Answer, count: int = 400) -> str:
-    """Train one on what such a teacher said; gives its version."""
-    Dataset(config.distillation.folder, TASK).append(examples(count, prompt, answer=answer))
-    return trained(config, TASK).version
+_TRAINED: dict[tuple[str, str], Path] = {}
+
+
+def student(config: Config, prompt: str, *, answer: Any = Answer, count: int = 260) -> str:
+    """Train one on what such a teacher said, once in a process; gives its version."""
+    folder = Path(config.distillation.folder) / TASK
+    Dataset(folder.parent, TASK).append(examples(count, prompt, answer=answer))
+    kept = _TRAINED.get((prompt, answer("top_up").tool))
+    if kept is None:
+        version = trained(config, TASK).version
+        _TRAINED[prompt, answer("top_up").tool] = folder / f"{version}.student"
+        return version
+    shutil.copy(kept, folder / kept.name)
+    make_current(folder.parent, TASK, kept.stem)
+    return kept.stem
 
 
 def let_serve(store: Store, config: Config, version: str, *, threshold: float = 0.5, state: Any = "active") -> Life:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from thrift_plugins.batching.session import collected, current
 from thrift_plugins.budgeting import Plan
 from thrift_plugins.caching import Admission
 from thrift_plugins.caching.flights import Flight, Landing
@@ -205,11 +206,21 @@ class Call:
 
 
 def counted(effect: Call | Replay, model: object) -> AbstractContextManager[None]:
-    """The requests that this model sends in this block are of this call; a replay sends none."""
+    """The requests that this model sends in this block are of this call; a replay sends none.
+
+    In a batch run, they are handed over to its collector, or go out at once where the call may not wait.
+    """
     if not isinstance(effect, Call):
         return nullcontext()
     effect.tries.retries = retries_of(model)
-    return counting(effect.tries)
+    return counting(effect.tries) if current() is None else _handed(effect)
+
+
+@contextmanager
+def _handed(call: Call) -> Iterator[None]:
+    request = call.request
+    with counting(call.tries), collected(waits=request.waits, deadline=request.within and request.at + request.within):
+        yield
 
 
 class Replay(NamedTuple):

@@ -29,6 +29,9 @@ logger = logging.getLogger("thrift_plugins")
 LEASE = 900.0
 """Seconds after which a call that was never settled is taken for dead. SDKs give up after ten minutes."""
 
+LEASE_IN_BATCH = 172_800.0
+"""The same for a call that is made in a batch: providers have a day, and a batch that expires is sent again."""
+
 FLOOR = 64
 """Output tokens below which an answer is not worth having: a call that would be cut to fewer is refused."""
 
@@ -54,8 +57,11 @@ class Warned:
         self._lock = Lock()
 
     def due(self, budget: Budget, standing: Standing) -> float | None:
-        """The highest share of the limit that is reached now, and of which nothing was said in this window."""
-        taken = (standing.used + standing.held) / standing.limit
+        """The highest share of the limit that is spent now, and of which nothing was said in this window.
+
+        What is only reserved says little: an answer is mostly far shorter, and a warning is given once.
+        """
+        taken = standing.used / standing.limit
         reached = max((share for share in budget.warn if taken >= share), default=None)
         if reached is None:
             return None
@@ -257,7 +263,7 @@ class Spending:
     def _ask(self, lease: str, estimate: Estimate) -> Generator[Effect, Any, Grant | None]:
         holds = tuple(_hold(budget, self._request, estimate) for budget in self._budgets)
         try:
-            grant: Grant = yield Reserve(lease, holds, LEASE, self._local)
+            grant: Grant = yield Reserve(lease, holds, self._ttl, self._local)
         except StoreError as error:
             return (yield from self._without(error, lease, holds))
         except Exception:
@@ -267,6 +273,10 @@ class Spending:
                 yield Settle(lease, (0,) * len(holds), self._local)
             raise
         return grant
+
+    @property
+    def _ttl(self) -> float:
+        return LEASE_IN_BATCH if self._request.waits else LEASE
 
     def _reap(self) -> Generator[Effect, Any, None]:
         """Book what became of the calls of dead processes."""
@@ -290,7 +300,7 @@ class Spending:
         if "local" not in ways:
             return None
         self._local = True
-        grant: Grant = yield Reserve(lease, holds, LEASE, self._local)
+        grant: Grant = yield Reserve(lease, holds, self._ttl, self._local)
         return grant
 
     def _less(self, estimate: Estimate, grant: Grant, most: int | None) -> Estimate | None:
@@ -318,7 +328,7 @@ class Spending:
                 continue
             share = self._purse.warned.due(budget, standing)
             if share is not None:
-                logger.warning("budget %r: %d %% of an account's limit is spent or reserved", budget.name, share * 100)
+                logger.warning("budget %r: %d %% of an account's limit is spent", budget.name, share * 100)
                 self._booking.note(f"budget: {budget.name} at {share:.0%}")
             if budget.mode == "soft" and standing.used + standing.held > standing.limit:
                 self._booking.note(f"budget: {budget.name} exceeded, soft")

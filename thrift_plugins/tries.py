@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from typing import Any, Final
 
+from thrift_plugins.types import Processing
+
 _REFUSED: Final = 400
 _CLIENTS: Final = (
     "root_client", "root_async_client", "client", "async_client", "_client", "_async_client", "_aclient",
@@ -41,15 +43,17 @@ class Tries:
         stops: whether a repetition of such a one raises `Lost` instead.
         stopped: whether one was.
         retries: how many may be repeated so. An SDK that is stopped begins to count its own retries anew.
+        processing: how a batch run had it worked on, None outside of one.
     """
 
-    __slots__ = ("_content", "_status", "lost", "retries", "sent", "stopped", "stops")
+    __slots__ = ("_content", "_status", "lost", "processing", "retries", "sent", "stopped", "stops")
 
     def __init__(self, retries: int = RETRIES) -> None:
         self.sent, self.lost, self.retries = 0, 0, retries
         self.stops = self.stopped = False
         self._content: object = None
         self._status: int | None = None
+        self.processing: Processing | None = None
 
     @property
     def answered(self) -> bool:
@@ -84,6 +88,13 @@ class Tries:
 
 
 _current: ContextVar[Tries | None] = ContextVar("thrift_tries", default=None)
+
+
+def worked_as(processing: Processing) -> None:
+    """The call that this code is in was answered by a batch run, which knows how it was worked on."""
+    tries = _current.get()
+    if tries is not None:
+        tries.processing = processing
 
 
 @contextmanager

@@ -45,6 +45,7 @@ AT_LEAST = {
     "bk_delta_mean": 0.0, "bk_delta_worst": -0.5, "bk2_delta_mean": -0.5, "bk5_delta_mean": -5.0, "clinc_delta_mean": 0.0,
     "promise_kept": 0.95, "headlines": 0.895,
 }  # fmt: skip
+CLINC = float(os.environ.get("CLINC", "0.9"))
 CHEAP_PRICE = 1 / 30
 """Of a call on the cheap model, where one on the teacher is 1."""
 
@@ -73,11 +74,9 @@ class Stream:
     confirms: bool = False
     audit: float = 0.02
     grows: float = 1.25
-    calls: int = 0
     confirmations: int = 0
-    right: int = 0
-    teacher_right: int = 0
-    recent: list[bool] = field(default_factory=list)
+    calls: list[bool] = field(default_factory=list)
+    gained: list[int] = field(default_factory=list)
 
     def run(self, rows: Sequence[Row], seed: int, begin: tuple[Mind, Judged]) -> Stream:
         """Serve the rows in the order of a seed, beginning with a mind that has learnt from `first`."""
@@ -93,9 +92,8 @@ class Stream:
         own, learnt = certify(judged, self.agreement), len(texts)
         for row in order:
             answer, taught, audited = self._serve(row, mind, own, chance)
-            self.right += answer == row.gold
-            self.teacher_right += row.teacher == row.gold
-            self.recent.append(taught)
+            self.gained.append((answer == row.gold) - (row.teacher == row.gold))
+            self.calls.append(taught)
             if taught:
                 texts.append(row.text)
                 labels.append(row.teacher)
@@ -117,17 +115,17 @@ class Stream:
             self.confirmations += 1
             if row.cheap in (opinion.values[""], opinion.others[""]):
                 return row.cheap, False, False
-        self.calls += 1
         return row.teacher, True, audited
 
-    def told(self) -> dict[str, float]:
-        """Shares of the requests, and points of accuracy against the teacher."""
-        count = len(self.recent)
+    def told(self, since: int = 0) -> dict[str, float]:
+        """Shares of the requests from one on, and points of accuracy against the teacher."""
+        count = len(self.calls)
         return {
-            "calls": self.calls / count,
-            "cost": (self.calls + self.confirmations * CHEAP_PRICE) / count,
-            "delta": 100 * (self.right - self.teacher_right) / count,
-            "last": mean(self.recent[-count // 4 :]),
+            "calls": mean(self.calls[since:]),
+            "cost": mean(self.calls[since:]) + self.confirmations * CHEAP_PRICE / count,
+            "delta": 100 * mean(self.gained[since:]),
+            "calls_all": mean(self.calls),
+            "delta_all": 100 * mean(self.gained),
         }
 
 
@@ -171,15 +169,17 @@ def mixed(items: Sequence[Any], seed: int) -> list[Any]:
     return found
 
 
-def streams(make: Callable[[], Stream], rows: Sequence[Row], begin: tuple[Mind, Judged], name: str) -> dict[str, float]:
-    told = [make().run(rows, seed, begin).told() for seed in range(max(2, round(ORDERS * min(1.0, SCALE))))]
-    return {
-        f"{name}_calls": mean(one["calls"] for one in told),
-        f"{name}_cost": mean(one["cost"] for one in told),
-        f"{name}_delta_mean": mean(one["delta"] for one in told),
-        f"{name}_delta_worst": min(one["delta"] for one in told),
-        f"{name}_calls_last_quarter": mean(one["last"] for one in told),
-    }
+def streams(
+    make: Callable[[], Stream], rows: Sequence[Row], begin: tuple[Mind, Judged], name: str, *, since: int = 0
+) -> dict[str, float]:
+    """Figures of a stream in several orders, over the requests from one on."""
+    told = [make().run(rows, seed, begin).told(since) for seed in range(max(2, round(ORDERS * min(1.0, SCALE))))]
+    figures = {f"{name}_{what}": mean(one[what] for one in told) for what in ("calls", "cost")}
+    figures[f"{name}_delta_mean"] = mean(one["delta"] for one in told)
+    figures[f"{name}_delta_worst"] = min(one["delta"] for one in told)
+    if since:
+        figures |= {f"{name}_{what}": mean(one[what] for one in told) for what in ("calls_all", "delta_all")}
+    return figures
 
 
 def learnt(rows: Sequence[Row]) -> tuple[Mind, Judged]:
@@ -194,8 +194,8 @@ def bank(data: Path, test: Path) -> dict[str, float]:
     first, rows = banking(data, test=False), banking(test, test=True)
     begin = learnt(first)
     three = streams(lambda: Stream(first, 0.95, confirms=True), rows, begin, "bk")
-    two = streams(lambda: Stream(first, 0.905), rows, begin, "bk2")
-    five = streams(lambda: Stream(first, 0.77, audit=0.01), rows, begin, "bk5")
+    two = streams(lambda: Stream(first, 0.895), rows, begin, "bk2")
+    five = streams(lambda: Stream(first, 0.755, audit=0.01), rows, begin, "bk5")
     return {**three, **two, **five, "promise_kept": promise(begin[0], rows), "bk_requests": len(rows)}
 
 
@@ -216,10 +216,11 @@ def promise(mind: Mind, rows: Sequence[Row]) -> float:
 
 
 def clinc(data: Path, test: Path) -> dict[str, float]:
+    """Learns from 1,000 labels and a stream of 5,000 requests, and is measured on the 2,000 after them."""
     known = simulated(mixed(pairs(data, "clinc150_train"), 1))
     first = known[:1_000]
-    rows = known[1_000:6_000] if test == data else simulated(mixed(pairs(test, "clinc150_train"), 2), seed=8)[:5_000]
-    return streams(lambda: Stream(first, 0.85), rows, learnt(first), "clinc")
+    rows = known[1_000:8_000] if test == data else simulated(mixed(pairs(test, "clinc150_train"), 2), seed=8)[:7_000]
+    return streams(lambda: Stream(first, CLINC), rows, learnt(first), "clinc", since=5_000)
 
 
 def tasks(data: Path, test: Path) -> dict[str, tuple[list[Row], list[Row]]]:

@@ -134,7 +134,7 @@ def test_a_full_server_that_evicts_nothing(tmp_path: Path, monkeypatch: pytest.M
     with RedisServer(tmp_path, "--maxmemory", "64mb", "--maxmemory-policy", "noeviction") as server:
         _, found = configured(f'store = "{server.url}"\n')
     assert found["store", "memory"]["state"] == "note"
-    assert "use allkeys-lru" in found["store", "memory"]["what"]
+    assert "use volatile-lru" in found["store", "memory"]["what"]
 
 
 def test_a_server_that_is_gone(monkeypatch: pytest.MonkeyPatch):

@@ -359,3 +359,36 @@ def test_settings_that_other_middleware_makes_are_reserved_for(provider: Loopbac
         return amount
 
     assert reserved(n=4) == reserved() + 300
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_requests_that_the_sdk_repeats_are_booked(
+    provider: LoopbackProvider, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.0)
+    app = App(provider, THREAD(100_000), model=plain(provider, max_tokens=400, max_retries=2))
+    provider.faults.extend([Fault.break_after(20)] * 2)
+    await app.run(way=way)
+    assert len(provider.requests) == 4  # the third is answered, and after the tool there is one more
+    assert app.used()[0] >= billed(provider)
+    first, _ = app.events()
+    assert first["extra"]["sdk"] == {"requests": 3, "lost": 2}
+    assert [overhead[:2] for overhead in first["overheads"]] == [["retries", "lost"]]
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_without_room_for_it_no_request_is_repeated(provider: LoopbackProvider, way: str) -> None:
+    app = App(provider, THREAD(700), model=plain(provider, max_tokens=400, max_retries=2))
+    provider.faults.extend([Fault.break_after(20)] * 3)
+    with pytest.raises(BudgetExceeded):
+        await app.run(way=way)
+    assert len(provider.requests) == 1
+    assert app.used()[0] >= billed(provider)
+
+
+async def test_an_answer_that_cannot_be_read_is_charged(provider: LoopbackProvider) -> None:
+    app = App(provider, THREAD(100_000), model=plain(provider, max_tokens=400))
+    provider.faults.append(Fault.garbage())
+    with pytest.raises(ValueError, match="Unterminated"):
+        await app.run()
+    assert app.used()[0] >= billed(provider) > 0

@@ -168,6 +168,7 @@ def test_a_warning_is_given_once_in_a_window() -> None:
     def due(used: int, resets: float = 1.0) -> float | None:
         return warned.due(budget, Standing("a", 100, used, 0, resets))
 
+    assert warned.due(budget, Standing("a", 100, 40, 60, 1.0)) is None, "what is reserved is not spent"
     assert [due(40), due(50), due(60), due(95), due(99), due(60, 2.0)] == [None, 0.5, None, 0.8, None, 0.5]
 
 

@@ -9,6 +9,7 @@ from thrift_plugins.langchain.chat_model import ThriftChatModel
 from thrift_plugins.langchain.judge_model import JudgeModel
 
 if TYPE_CHECKING:
+    from thrift_plugins.langchain.batch_executor import BatchExecutor
     from thrift_plugins.langchain.compressor import ContextCompressor, PromptCompressor
     from thrift_plugins.langchain.embedder import LangChainEmbedder
     from thrift_plugins.langchain.middleware import ThriftMiddleware
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from thrift_plugins.langchain.traffic_recorder import TrafficRecorder
 
 __all__ = [
+    "BatchExecutor",
     "ContextCompressor",
     "JudgeModel",
     "LangChainEmbedder",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 _LATER = {
+    "BatchExecutor": "batch_executor",
     "ContextCompressor": "compressor",
     "LangChainEmbedder": "embedder",
     "PromptCompressor": "compressor",
@@ -36,7 +39,7 @@ _LATER = {
     "StudentModel": "student_model",
     "TrafficRecorder": "traffic_recorder",
 }
-"""What needs more than LangChain's core: numpy, and the package with the agents."""
+"""What needs more than LangChain's core: an HTTP client, numpy, and the package with the agents."""
 
 
 def __getattr__(name: str) -> Any:

@@ -27,6 +27,7 @@ from thrift_plugins.langchain.tier import ModelTier
 from thrift_plugins.metering import Heard, Meter, Metered
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.spending import Remaining
+from thrift_plugins.tries import Lost
 from thrift_plugins.types import Json, Reply, Usage
 
 Ending: TypeAlias = Literal["error", "summary", "ask"]
@@ -156,13 +157,18 @@ class ThriftMiddleware(AgentMiddleware[ThriftState, Any, Any]):
         metered = self._meter.begin(heard)
         if metered is None:
             return handler(request)
-        try:
-            response = handler(_capped(request, metered, names))
-        except BaseException as error:
-            metered.fail(error, _paid(billed(error)))
-            raise
-        metered.end(_reply(response))
-        return response
+        while True:
+            try:
+                with metered.counted(request.model):
+                    response = handler(_capped(request, metered, names))
+            except Lost as lost:
+                metered.again(lost)
+            except BaseException as error:
+                metered.fail(error, _paid(billed(error)))
+                raise
+            else:
+                metered.end(_reply(response))
+                return response
 
     async def _acalled(
         self,
@@ -174,13 +180,18 @@ class ThriftMiddleware(AgentMiddleware[ThriftState, Any, Any]):
         metered = await self._meter.abegin(heard)
         if metered is None:
             return await handler(request)
-        try:
-            response = await handler(_capped(request, metered, names))
-        except BaseException as error:
-            await metered.afail(error, _paid(billed(error)))
-            raise
-        await metered.aend(_reply(response))
-        return response
+        while True:
+            try:
+                with metered.counted(request.model):
+                    response = await handler(_capped(request, metered, names))
+            except Lost as lost:
+                await metered.aagain(lost)
+            except BaseException as error:
+                await metered.afail(error, _paid(billed(error)))
+                raise
+            else:
+                await metered.aend(_reply(response))
+                return response
 
     def _heard(self, request: ModelRequest[Any], allowed: Mapping[str, int]) -> tuple[Heard, list[str]]:
         """The call in our words, and the names of the settings that limit its answer."""
