@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests import distillation_kit
-from tests.trace_kit import header, row, week, write
+from tests.trace_kit import PRICES, header, row, week, write
 from thrift_plugins.cli import app
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices import Prices
@@ -248,3 +248,18 @@ def test_what_is_compressed_are_retrieved_passages(tmp_path: Path) -> None:
     outcome = replay(trace, "langchain", prepared(["compression"], trace, None, tmp_path), tmp_path / "made").figures()
     assert outcome["by_tactic"].keys() == {"compression"}
     assert outcome["quality_actual"] == 1.0
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_what_may_wait_for_a_day_costs_what_a_batch_costs(tmp_path: Path, framework: Framework) -> None:
+    prices = {
+        name: {**rates, "batch_input": rates["input"] / 2, "batch_output": rates["output"] / 2}
+        for name, rates in PRICES.items()
+    }
+    rows = [row(0, "Tag this."), row(1, "Tag that.", deadline_s=86_400), row(2, "Tag it soon.", deadline_s=600)]
+    trace = write(tmp_path / "tags.jsonl", [header(prices_usd_per_million_tokens=prices), *rows])
+    out = tmp_path / "figures.json"
+    assert run(trace, "--framework", framework, "--config", "batch", "--json", str(out)).exit_code == 0
+    told = json.loads(out.read_text())
+    assert told["by_tactic"] == {"batch": pytest.approx(told["baseline_usd"] / 6)}
+    assert told["quality_actual"] == told["quality_baseline"]

@@ -48,6 +48,7 @@ class Setup:
         config: its settings.
         parts: further arguments of `Runtime`: policies that no setting names.
         begins: what is done with the runtime before the first request.
+        waits: whether what may wait for a day is answered by a batch.
         shared: features whose answers are the same for every tenant, as an app would say that makes these calls for none.
         learnt: what was learnt from the month before, in words.
     """
@@ -55,6 +56,7 @@ class Setup:
     config: Config
     parts: Mapping[str, Any] = field(default_factory=dict)
     begins: Sequence[Callable[[Runtime], None]] = ()
+    waits: bool = False
     shared: frozenset[str] = frozenset()
     learnt: Sequence[str] = ()
 
@@ -168,12 +170,17 @@ def _distillation(setup: Setup, past: Past) -> Setup:
     )
 
 
+def _batch(setup: Setup, past: Past) -> Setup:  # noqa: ARG001
+    return replace(setup, waits=True)
+
+
 SWITCHES: Final[Mapping[str, Switch]] = {
     "cache": _cache,
     "semantic": _semantic,
     "routing": _routing,
     "compression": _compression,
     "distillation": _distillation,
+    "batch": _batch,
 }
 """Tactic to what puts it on. The order is that in which they are put on."""
 
