@@ -147,7 +147,8 @@ def _run(trace: Trace, framework: Framework, runtime: Runtime, clock: _Clock, pr
         clock.now = clock.start + row.t
         if ledger.waiting >= runtime.config.ledger.capacity:
             ledger.flush()  # an app must not wait for its log; a replay can
-        tape.load(replies(row))
+        shorter = runtime.engine.compression is not None
+        tape.load(replies(row), "\n".join(str(message["content"]) for message in row.messages) if shorter else "")
         before, after = row.arms[row.baseline].score, _ask(app, row)
         quality.add(before, after)
         by_feature.setdefault(row.feature, Quality()).add(before, after)
