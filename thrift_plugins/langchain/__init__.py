@@ -11,10 +11,12 @@ from thrift_plugins.langchain.judge_model import JudgeModel
 if TYPE_CHECKING:
     from thrift_plugins.langchain.compressor import ContextCompressor, PromptCompressor
     from thrift_plugins.langchain.embedder import LangChainEmbedder
+    from thrift_plugins.langchain.example_selector import ExampleSelector
     from thrift_plugins.langchain.middleware import ThriftMiddleware
 
 __all__ = [
     "ContextCompressor",
+    "ExampleSelector",
     "JudgeModel",
     "LangChainEmbedder",
     "PromptCompressor",
@@ -26,6 +28,7 @@ __all__ = [
 
 _LATER = {
     "ContextCompressor": "compressor",
+    "ExampleSelector": "example_selector",
     "LangChainEmbedder": "embedder",
     "PromptCompressor": "compressor",
     "ThriftMiddleware": "middleware",
