@@ -42,18 +42,23 @@ def expected(number: int) -> str:
 class Zygote:
     """A process that forks workers."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: LoopbackBatches, folder: Path) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.batch_crash_worker"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
         )  # fmt: skip
+        provider.script(script)
+        self._send(_spec(Scenario(0, "openai", 1, 2), provider, folder) | {"results": str(folder / "first")})
         assert self._told() == "ready"
 
     def start(self, spec: dict[str, Any]) -> int:
         """Fork a worker; gives its pid."""
+        self._send(spec)
+        return int(self._told())
+
+    def _send(self, spec: dict[str, Any]) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(spec) + "\n")
         self._process.stdin.flush()
-        return int(self._told())
 
     def ended(self) -> int:
         """Wait for it; gives how it ended, as `os.waitpid` tells it."""
@@ -181,11 +186,7 @@ def run(
         provider.reset()
     provider.script(script)
     scenario.apply(provider)
-    folder.mkdir(parents=True, exist_ok=True)
-    spec = {
-        "provider": scenario.provider, "root": provider.root_url, "lines": scenario.lines, "settings": {**SETTINGS, **settings},
-        "journal": str(folder / "journal.db"), "inputs": list(range(scenario.inputs)), "log": str(folder / "log"),
-    }  # fmt: skip
+    spec = _spec(scenario, provider, folder, **settings)
     deaths = 0
     for number, kill in enumerate([*scenario.kills, None]):
         results = folder / f"results-{number}"
@@ -211,6 +212,14 @@ def run(
         incidents=json.loads(results.with_suffix(".incidents").read_text()),
         trouble="" if settled else "a batch never ended",
     )
+
+
+def _spec(scenario: Scenario, provider: LoopbackBatches, folder: Path, **settings: float) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    return {
+        "provider": scenario.provider, "root": provider.root_url, "lines": scenario.lines, "settings": {**SETTINGS, **settings},
+        "journal": str(folder / "journal.db"), "inputs": list(range(scenario.inputs)), "log": str(folder / "log"),
+    }  # fmt: skip
 
 
 def _life(zygote: Zygote, provider: LoopbackBatches, spec: dict[str, Any]) -> int:

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import signal
+import ssl
 import sys
 import threading
 from pathlib import Path
@@ -43,11 +44,12 @@ def question(step: int, said: object) -> str:
 
 def open_client(provider: str, root: str, lines: int) -> BatchClient:
     """A client whose batches have no more lines than that."""
+    http = httpx.AsyncClient(verify=CONTEXT, limits=httpx.Limits(max_keepalive_connections=0))
     client: Any = {
-        "openai": lambda: OpenAIBatchClient("key-1", base_url=f"{root}/v1"),
-        "azure": lambda: AzureBatchClient(root, "key-1"),
-        "anthropic": lambda: AnthropicBatchClient("key-1", base_url=root),
-        "mistral": lambda: MistralBatchClient("key-1", base_url=root),
+        "openai": lambda: OpenAIBatchClient("key-1", base_url=f"{root}/v1", http=http),
+        "azure": lambda: AzureBatchClient(root, "key-1", http=http),
+        "anthropic": lambda: AnthropicBatchClient("key-1", base_url=root, http=http),
+        "mistral": lambda: MistralBatchClient("key-1", base_url=root, http=http),
     }[provider]()
     client.limits = lambda _model: Limits(lines=lines)
     return client
@@ -68,7 +70,7 @@ async def work(spec: dict[str, Any]) -> None:
     settings = BatchSettings(**spec["settings"])
     client = open_client(spec["provider"], spec["root"], spec["lines"])
     executor = Executor(client, Path(spec["journal"]), settings=settings, prices=PRICES)
-    http = httpx.AsyncClient(base_url=spec["root"], timeout=60)
+    http = httpx.AsyncClient(base_url=spec["root"], timeout=60, verify=CONTEXT)
 
     async def chain(number: int) -> str:
         first = await ask(http, spec["provider"], question(1, number))
@@ -139,7 +141,8 @@ def child(spec: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Fork a child for each line."""
+    """Live once in this process, which loads what is loaded late; then fork a child for each line."""
+    asyncio.run(work(json.loads(sys.stdin.readline())))
     print("ready", flush=True)
     for line in sys.stdin:
         spec = json.loads(line)
@@ -151,6 +154,7 @@ def main() -> None:
 
 
 PRICES = Prices()
+CONTEXT = ssl.create_default_context()  # reading the certificates takes longer than most lives
 
 if __name__ == "__main__":
     PRICES.load()

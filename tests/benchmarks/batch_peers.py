@@ -91,7 +91,7 @@ def _measured(python: str, peer: str, fault: str, apply: Callable[[LoopbackBatch
 def _run(command: list[str]) -> int:
     environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
     done = subprocess.run(
-        command, check=False, capture_output=True, text=True, env=environment, cwd=command[-1], timeout=120
+        command, check=False, capture_output=True, text=True, env=environment, cwd=command[-1], timeout=300
     )
     delivered = [line for line in done.stdout.splitlines() if line.startswith("delivered ")]
     if not delivered:
@@ -112,7 +112,7 @@ def _killed(command: list[str], provider: LoopbackBatches) -> None:
                 os.kill(process.pid, signal.SIGKILL)
 
     provider.watch = watch
-    process.wait(120)
+    process.wait(300)
     provider.watch = None
 
 

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -27,14 +29,16 @@ BATCH_SECONDS = 0.06
 class Places:
     """Providers and worker processes, one of each for a thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._stack, self._lock, self._mine = ExitStack(), threading.Lock(), threading.local()
 
     def mine(self) -> tuple[Zygote, LoopbackBatches]:
         if not hasattr(self._mine, "place"):
             with self._lock:
                 provider = self._stack.enter_context(LoopbackBatches(seconds=BATCH_SECONDS))
-                self._mine.place = self._stack.enter_context(Zygote()), provider
+                folder = Path(tempfile.mkdtemp(dir=self._folder))
+                self._mine.place = self._stack.enter_context(Zygote(provider, folder)), provider
         return self._mine.place
 
     def close(self) -> None:
@@ -42,15 +46,18 @@ class Places:
 
 
 @pytest.fixture(scope="module")
-def places() -> Iterator[Places]:
-    opened = Places()
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    opened = Places(tmp_path_factory.mktemp("zygotes"))
     yield opened
     opened.close()
 
 
 def test_nothing_is_paid_twice_lost_or_swapped(places: Places, tmp_path: Path) -> None:
     def one(seed: int) -> Outcome:
-        return run(Scenario.drawn(seed), *places.mine(), tmp_path / str(seed))
+        outcome = run(Scenario.drawn(seed), *places.mine(), tmp_path / str(seed))
+        if not outcome.bad:
+            shutil.rmtree(tmp_path / str(seed))
+        return outcome
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         outcomes = list(pool.map(one, range(FIRST, FIRST + RUNS)))

@@ -38,7 +38,8 @@ class BatchWire:
         base_url: where paths begin.
         headers: of every request; the key is in them, and they are never shown.
         params: of every request's query.
-        http: a client of the app's own, for proxies and certificates; it is not closed.
+        http: a client of the app's own, for proxies and certificates; it is not closed. Its time limits count, unless they
+            are httpx's 5 s, in which no file can be sent.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class BatchWire:
         self._headers = dict(headers)
         self._params = dict(params or {})
         self._own = http is None
+        self._timeout = _TIMEOUT if http is None or http.timeout == httpx.Timeout(5.0) else http.timeout
         # No connection is kept: one that the provider closed in the meantime makes a create's outcome unknown.
         self._http = http or httpx.AsyncClient(timeout=_TIMEOUT, limits=httpx.Limits(max_keepalive_connections=0))
 
@@ -138,6 +140,7 @@ class BatchWire:
             params={**self._params, **(params or {})} or None,
             content=content,
             headers={**self._headers, **(headers or {})},
+            timeout=self._timeout,
         )
         try:
             response = await self._http.send(asked, stream=True, follow_redirects=False)
