@@ -16,6 +16,7 @@ from thrift_plugins.cli.compress import compress
 from thrift_plugins.cli.condense import condense
 from thrift_plugins.cli.demo import demo
 from thrift_plugins.cli.diff import diff
+from thrift_plugins.cli.distill import distill
 from thrift_plugins.cli.doctor import doctor
 from thrift_plugins.cli.export import export
 from thrift_plugins.cli.gate import gate
@@ -56,6 +57,7 @@ app.command()(condense)
 app.add_typer(batch)
 app.add_typer(cache)
 app.add_typer(compress)
+app.add_typer(distill)
 app.add_typer(ledger)
 app.add_typer(router)
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from thrift_plugins.langchain.compressor import ContextCompressor, PromptCompressor
     from thrift_plugins.langchain.embedder import LangChainEmbedder
     from thrift_plugins.langchain.middleware import ThriftMiddleware
+    from thrift_plugins.langchain.student_model import StudentModel
+    from thrift_plugins.langchain.traffic_recorder import TrafficRecorder
 
 __all__ = [
     "BatchExecutor",
@@ -21,9 +23,11 @@ __all__ = [
     "LangChainEmbedder",
     "PromptCompressor",
     "ResponseCache",
+    "StudentModel",
     "ThriftChatModel",
     "ThriftMiddleware",
     "TokenBudgetHandler",
+    "TrafficRecorder",
 ]
 
 _LATER = {
@@ -32,6 +36,8 @@ _LATER = {
     "LangChainEmbedder": "embedder",
     "PromptCompressor": "compressor",
     "ThriftMiddleware": "middleware",
+    "StudentModel": "student_model",
+    "TrafficRecorder": "traffic_recorder",
 }
 """What needs more than LangChain's core: an HTTP client, numpy, and the package with the agents."""
 

@@ -1,5 +1,6 @@
 """thrift-plugins for LlamaIndex."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from thrift_plugins.llama_index.budget_handler import TokenBudgetHandler
@@ -11,13 +12,26 @@ from thrift_plugins.llama_index.settings import install
 
 if TYPE_CHECKING:
     from thrift_plugins.llama_index.batch_executor import BatchExecutor
+    from thrift_plugins.llama_index.student_llm import StudentLLM
+    from thrift_plugins.llama_index.traffic_recorder import TrafficRecorder
 
-__all__ = ["BatchExecutor", "ContextCompressor", "JudgeModel", "LlamaIndexEmbedder", "ThriftLLM", "TokenBudgetHandler", "install"]
+__all__ = [
+    "BatchExecutor",
+    "ContextCompressor",
+    "JudgeModel",
+    "LlamaIndexEmbedder",
+    "StudentLLM",
+    "ThriftLLM",
+    "TokenBudgetHandler",
+    "TrafficRecorder",
+    "install",
+]
+
+_LATER = {"BatchExecutor": "batch_executor", "StudentLLM": "student_llm", "TrafficRecorder": "traffic_recorder"}
+"""What is for those who use it; an HTTP client, or numpy, is behind it."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "BatchExecutor":  # needs an HTTP client, which most apps of this package do not
-        from thrift_plugins.llama_index.batch_executor import BatchExecutor  # noqa: PLC0415
-
-        return BatchExecutor
+    if name in _LATER:
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
