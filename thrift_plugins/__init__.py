@@ -14,8 +14,10 @@ from thrift_plugins.scope import current_scope, fresh, route, run, scope
 
 if TYPE_CHECKING:
     from thrift_plugins.budgeting import Budget, Target
+    from thrift_plugins.compression import Limit
     from thrift_plugins.config import (
         CacheConfig,
+        CompressionConfig,
         Config,
         DistillationConfig,
         FeatureConfig,
@@ -45,11 +47,13 @@ _HOMES = {
     "Budget": "budgeting",
     "BudgetExceeded": "errors",
     "CacheConfig": "config",
+    "CompressionConfig": "config",
     "Config": "config",
     "ConfigError": "errors",
     "DistillationConfig": "config",
     "FeatureConfig": "config",
     "LedgerConfig": "config",
+    "Limit": "compression.limit",
     "NotDistillable": "errors",
     "OutputConfig": "config",
     "QualityConfig": "config",
@@ -71,11 +75,13 @@ __all__ = [
     "Budget",
     "BudgetExceeded",
     "CacheConfig",
+    "CompressionConfig",
     "Config",
     "ConfigError",
     "DistillationConfig",
     "FeatureConfig",
     "LedgerConfig",
+    "Limit",
     "NotDistillable",
     "OutputConfig",
     "QualityConfig",

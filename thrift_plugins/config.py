@@ -14,6 +14,10 @@
     [output.features.faq]
     words = 60
 
+    [compression]
+    enabled = true
+    ratio = 2.0
+
     [[budgets]]
     name = "a tenant's day"
     usd = 5
@@ -33,12 +37,13 @@ import os
 import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from thrift_plugins.budgeting import Budget, OutputMode, Target
+from thrift_plugins.compression.limit import Limit
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices.files import over, read_prices
 from thrift_plugins.prices.names import tidy
@@ -205,6 +210,67 @@ class OutputConfig:
         return Target(self.words, self.tokens, self.mode, self.form, low_high, self.go_on)  # type: ignore[arg-type]  # it checks
 
 
+@dataclass(frozen=True, slots=True)
+class CompressionConfig:
+    """Settings of prompt compression. Without a limit only the spelling of contexts changes, and nothing is left out.
+
+    Attributes:
+        max_tokens: tokens that the context of one message may have; give one of the three, or none.
+        ratio: how many times fewer tokens it is to have, 1 or more.
+        risk: the chance that what an answer needs is lost, above 0 and below 1; needs `calibration`.
+        calibration: file that `thrift-plugins compress calibrate` has made.
+        ranker: file that `thrift-plugins compress train` has made; "" for the shipped one.
+        spelling: whether JSON, pages and white space of contexts and tool results are spelt more cheaply.
+        duplicates: whether what contexts say twice is sent once.
+        turns: calls of a conversation, on average: with 2 or more, nothing is made so short that a provider's prompt cache,
+            which has a minimum, would save more on the calls to come.
+        features: feature to its own `enabled`, `max_tokens`, `ratio`, `risk` and `calibration`, over these.
+    """
+
+    enabled: bool = False
+    max_tokens: int | None = None
+    ratio: float | None = None
+    risk: float | None = None
+    calibration: str = ""
+    ranker: str = ""
+    spelling: bool = True
+    duplicates: bool = True
+    turns: int = 1
+    features: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _settle(self, "compression.")
+        if self.turns < 1:
+            raise ConfigError(f"compression.turns must be 1 or more, not {self.turns}")
+        for name, own in self.features.items():
+            if not isinstance(own, Mapping):
+                raise ConfigError(f"compression.features.{name} must be a table, not {type(own).__name__}")
+            for key in own:
+                if key not in _OF_FEATURES:
+                    raise ConfigError.unknown_key(key, _OF_FEATURES, f"compression.features.{name}")
+        for one in (self, *(self.of(name) for name in self.features)):
+            given = [name for name in _LIMITS if getattr(one, name) is not None]
+            if len(given) > 1:
+                raise ConfigError(f"compression: give one of max_tokens, ratio and risk, not {' and '.join(given)}")
+            if one.risk is None:
+                Limit(one.max_tokens, one.ratio)
+            elif not one.calibration:
+                raise ConfigError(
+                    "compression.risk needs compression.calibration: make one with 'thrift-plugins compress calibrate'"
+                )
+
+    def of(self, feature: str) -> CompressionConfig:
+        """The settings of one feature: its own limit takes the place of the one for all."""
+        own = dict(self.features.get(feature, {}))
+        if any(name in own for name in _LIMITS):
+            own = {**dict.fromkeys(_LIMITS), **own}
+        return replace(self, features={}, **own)
+
+
+_LIMITS: Final = ("max_tokens", "ratio", "risk")
+_OF_FEATURES: Final = ("enabled", *_LIMITS, "calibration")
+
+
 def _holdout() -> float:
     told = os.environ.get("THRIFT_HOLDOUT", "")
     try:
@@ -330,6 +396,7 @@ class Config:
         prices: model to its rates in US dollars per million tokens; over those of the file, and the built-in ones.
         prices_file: a TOML or JSON file of such prices, which are then in `prices`; "" for none.
         output: how long answers are to be.
+        compression: what of a prompt need not be sent.
         budgets: what may be spent, by whom, and in what time.
         budget_url: where the accounts of budgets are kept: as for `store`, or "" for beside the store.
         quality: the gate that watches what the tactics do to answers.
@@ -343,6 +410,7 @@ class Config:
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     prices_file: str = ""
     output: OutputConfig = field(default_factory=OutputConfig)
+    compression: CompressionConfig = field(default_factory=CompressionConfig)
     budgets: Sequence[Budget] = ()
     budget_url: str = field(default="", repr=False)
     quality: QualityConfig = field(default_factory=QualityConfig)

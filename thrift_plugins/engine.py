@@ -7,6 +7,7 @@ asynchronously, whole or streamed. Whatever ends a call, the generator books it 
     cache: find an answer             hit: replay it, pay nothing; stale: and renew it in the background
     student: answer                   sure: a local model; not sure: a cheap one that agrees with it; else the teacher
     route: a tier, with the reason    constraints before score
+    compress: send a shorter prompt   the part of it that no provider has cached
     output: ask for a shorter answer  by the feature's target; what it is worth is modelled
     budget: reserve                   refuse here, before anything is paid
     call                              a recoverable failure: the next tier that can
@@ -21,12 +22,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from thrift_plugins.audited import NO_ROOM, PAYS, Audit, Audits, Comparison, NoRoom, tell, unasked
 from thrift_plugins.budgeting import OutputPolicy, is_cut
 from thrift_plugins.cached import Cached, Hit
 from thrift_plugins.caching import CachePolicy
+from thrift_plugins.compression.result import Compressed
 from thrift_plugins.distilled import Distilled, Given, Pupils, Recording
 from thrift_plugins.effects import Append, Call, Effect, Flow, Renew, Replay
 from thrift_plugins.errors import BudgetExceeded, ThriftError, UnknownModelPrice
@@ -37,6 +39,9 @@ from thrift_plugins.routing import Conversations, Router, eligible, forced, inpu
 from thrift_plugins.spending import Purse, Spending
 from thrift_plugins.tries import Lost, Tries
 from thrift_plugins.types import NO_USAGE, Decision, Patch, Reply, Request, Tier, Usage
+
+if TYPE_CHECKING:
+    from thrift_plugins.compression.policy import CompressionPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Engine:
         semantic: whether answers to similar questions are searched for.
         purse: the budgets of what may be spent.
         output: the budgets of how long answers may be.
+        compression: what of a prompt need not be sent.
         holdout: whether a call is left alone by every tactic, so that it can be seen what they are worth.
         conversations: keeps each where it costs least.
         audits: the quality gate.
@@ -66,6 +72,7 @@ class Engine:
     semantic: bool = False
     purse: Purse | None = None
     output: OutputPolicy | None = None
+    compression: CompressionPolicy | None = None
     holdout: Callable[[Request], bool] | None = None
     conversations: Conversations | None = None
     audits: Audits | None = None
@@ -239,12 +246,13 @@ class Engine:
         self, request: Request, tiers: Sequence[Tier], cached: Cached | None, booking: Booking, *, held: bool = False
     ) -> _Attempts:
         spending = self.purse.of(request, booking) if self.purse else None
-        return _Attempts(request, tiers, cached, spending, self.output, booking, held)
+        return _Attempts(request, tiers, cached, spending, self.output, self.compression, booking, held)
 
     def _cached(self, request: Request, booking: Booking, *, streamed: bool) -> Cached | None:
         if self.cache is None:
             return None
-        shorter = self.output.signature(request) if self.output else ""
+        policies = (self.output, self.compression)
+        shorter = " ".join(filter(None, (policy.signature(request) for policy in policies if policy)))
         if shorter or self.off:  # answers that a tactic has given which harms them are no answers any more
             request = replace(request, identity=" ".join([request.identity, shorter, *sorted(self.off)]))
         try:
@@ -278,6 +286,7 @@ OFF: Final[Mapping[str, Mapping[str, Any]]] = {
     "cache": {"cache": None},
     "semantic": {"semantic": False},
     "routing": {"router": None, "conversations": None},
+    "compression": {"compression": None},
     "budget": {"output": None},
     "distillation": {"pupils": None},
 }
@@ -377,6 +386,7 @@ class _Attempts:
     cached: Cached | None
     spending: Spending | None
     output: OutputPolicy | None
+    compression: CompressionPolicy | None
     booking: Booking
     held: bool
     talk: Conversations | None = None
@@ -455,20 +465,34 @@ class _Attempts:
             self.booking.routed(decision)
 
     def _call(self, decision: Decision) -> Call:
-        """The call that a decision comes to, with what is asked so that its answer is shorter."""
-        call = Call(decision.tier, self.request, decision)
+        """The call that a decision comes to, compressed, with what is asked so that its answer is shorter."""
+        compressed = self._compressed(decision)
+        base = replace(self.request, messages=compressed.messages) if compressed else self.request
+        call = Call(decision.tier, base, decision, edits=compressed.edits if compressed else ())
         if self.output is None or self.held:
             return call
         try:
-            plan = self.output.plan(self.request, self.tiers[decision.tier])
+            plan = self.output.plan(base, self.tiers[decision.tier])
         except Exception as error:  # noqa: BLE001  a prompt may hold anything; a longer answer is no reason to fail
             self.booking.fallback(f"output: not planned ({type(error).__name__})")
             return call
         if plan is not None:
-            request = replace(self.request, messages=plan.messages) if plan.messages else self.request
-            call = Call(decision.tier, request, decision, most=plan.most, imposed=plan.most is not None, plan=plan)
+            request = replace(base, messages=plan.messages) if plan.messages else base
+            call = replace(call, request=request, most=plan.most, imposed=plan.most is not None, plan=plan)
             self.booking.note(f"output: {', '.join(plan.reasons)}")
         return call
+
+    def _compressed(self, decision: Decision) -> Compressed | None:
+        """The prompt for the tier chosen, None where it goes as it is."""
+        if self.compression is None or self.held:
+            return None
+        try:
+            compressed = self.compression.compress(self.request, self.tiers[decision.tier])
+        except Exception as error:  # noqa: BLE001  a prompt may hold anything, and can always be sent as it is
+            self.booking.fallback(f"compression: failed ({type(error).__name__}), prompt sent as it was")
+            compressed = None
+        self.booking.compressed(compressed)
+        return compressed if compressed is not None and compressed.edits else None
 
     def _learnt(self, output: OutputPolicy, call: Call, tier: Tier, reply: Reply, whole: Reply) -> Patch | None:
         """What the plan was worth to an answer, once the whole of it has been learnt from."""
@@ -513,7 +537,7 @@ class _Attempts:
                     return _Attempt(tier, NO_USAGE, None, refused, None)
             except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
                 usage = _used(call, error, tier, self.booking)
-                yield from self._settle(tier, usage)
+                yield from self._settle(tier, usage, lost=call.partial is None and input_billed(error))
                 self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
                 return _Attempt(tier, usage, None, error, None)
         tier = _as_worked(tier, answer)
@@ -606,9 +630,9 @@ class _Attempts:
         if self.spending is not None:
             yield from self.spending.reserve(call, tier)
 
-    def _settle(self, tier: Tier, usage: Usage) -> Flow:
+    def _settle(self, tier: Tier, usage: Usage, *, lost: bool = False) -> Flow:
         if self.spending is not None:
-            yield from self.spending.settle(tier, usage)
+            yield from self.spending.settle(tier, usage, lost=lost)
 
     def _lost(self, error: BaseException, tier: Tier, usage: Usage) -> Flow:
         """The call ended without a whole answer."""

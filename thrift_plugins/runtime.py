@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from thrift_plugins.background import Background
 from thrift_plugins.budgeting import Lengths, OutputPolicy
 from thrift_plugins.caching import CachePolicy, Rule
-from thrift_plugins.config import CacheConfig, Config, OutputConfig, RoutingConfig
+from thrift_plugins.config import CacheConfig, CompressionConfig, Config, OutputConfig, RoutingConfig
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.forgetting import Forgetting
@@ -35,6 +35,7 @@ from thrift_plugins.tokens import Bounds
 from thrift_plugins.types import Json, Message, Request, Scope
 
 if TYPE_CHECKING:
+    from thrift_plugins.compression.policy import CompressionPolicy
     from thrift_plugins.distilled import Recording
     from thrift_plugins.quality import Gate, Judge
     from thrift_plugins.semantic import SemanticCache
@@ -102,6 +103,7 @@ class Runtime:
             semantic=self.semantic is not None,
             purse=self.purse,
             output=output,
+            compression=_compression(settings.compression, self.prices),
             holdout=_holdout(settings),
             conversations=Conversations(self.prices) if settings.routing.enabled and settings.routing.pin else None,
             audits=audits,
@@ -302,6 +304,22 @@ def _output_policy(settings: OutputConfig) -> OutputPolicy | None:
     if all(target.mode == "off" for target in targets):
         return None
     return OutputPolicy(settings.features, settings.default())
+
+
+def _compression(settings: CompressionConfig, prices: Prices) -> CompressionPolicy | None:
+    known = {name: settings.of(name) for name in ("", *settings.features)}
+    if not any(own.enabled for own in known.values()):
+        return None
+    from thrift_plugins.compression.opened import opened  # noqa: PLC0415  numpy is for those who use it
+
+    return opened(
+        {name: (own.max_tokens, own.ratio, own.risk, own.calibration) if own.enabled else None for name, own in known.items()},
+        prices,
+        ranker=settings.ranker,
+        spelling=settings.spelling,
+        duplicates=settings.duplicates,
+        turns=settings.turns,
+    )
 
 
 def _accounts_of(settings: Config, clock: Clock = time.time) -> Accounts:

@@ -184,14 +184,26 @@ class Spending:
         if lease is not None:
             yield from self._settle(lease, self._reserved)
 
-    def settle(self, tier: Tier, usage: Usage) -> Generator[Effect, Any, None]:
-        """Charge what the attempt has used, and give the rest back."""
+    def settle(self, tier: Tier, usage: Usage, *, lost: bool = False) -> Generator[Effect, Any, None]:
+        """Charge what the attempt has used, and give the rest back.
+
+        Args:
+            usage: what is known of it.
+            lost: whether the whole answer may have been made and billed all the same. A hard budget takes it for that, as
+                it does where a process died, unless it says otherwise.
+        """
         if usage.source == "provider":
             self._purse.bounds.learn(self._request, tier.model, usage)
         lease, self._lease = self._lease, None
         if lease is None:
             return
         amounts = self._amounts(tier, usage)
+        if lost and any(map(_in_full, self._budgets)):
+            self._booking.fallback("budget: answer lost, charged as reserved")
+            amounts = tuple(
+                max(amount, reserved) if _in_full(budget) else amount
+                for budget, amount, reserved in zip(self._budgets, amounts, self._reserved, strict=True)
+            )
         for budget, amount, reserved in zip(self._budgets, amounts, self._reserved, strict=True):
             if amount > reserved:
                 self._booking.fallback(f"budget: {budget.name} charged more than was reserved, by {amount - reserved}")
@@ -300,6 +312,11 @@ class Spending:
                 self._booking.note(f"budget: {budget.name} at {share:.0%}")
             if budget.mode == "soft" and standing.used + standing.held > standing.limit:
                 self._booking.note(f"budget: {budget.name} exceeded, soft")
+
+
+def _in_full(budget: Budget) -> bool:
+    """Whether it is charged all that was reserved for a call of which nobody knows what it came to."""
+    return budget.mode == "hard" and budget.orphans == "charge"
 
 
 def _hold(budget: Budget, request: Request, estimate: Estimate | None = None) -> Hold:

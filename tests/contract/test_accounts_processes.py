@@ -16,7 +16,10 @@ from typing import Self
 import pytest
 
 from tests.accounts_worker import ACCOUNTS, TTL, holds, opened
+from tests.calls_worker import LEASE, LEAST, accounts, budgets
 from tests.redis_server import RedisServer
+from thrift_plugins.stores.accounts import Hold
+from thrift_plugins.types import Request
 
 SCALE = float(os.environ.get("THRIFT_TEST_SCALE", "1"))
 PROCESSES = 16 if SCALE > 1 else 6
@@ -39,23 +42,13 @@ def speed(url: str) -> float:
 
 
 class Spenders:
-    """Processes that begin together."""
+    """Processes that begin together: `module` with the URL, calls of each, number, limit, log, and what else it wants."""
 
-    def __init__(self, url: str, folder: Path, *, calls: int, limit: int) -> None:
+    def __init__(self, module: str, url: str, folder: Path, *more: str, calls: int, limit: int) -> None:
         self.logs = [folder / f"{number}.log" for number in range(PROCESSES)]
         self.processes = [
             subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "tests.accounts_worker",
-                    url,
-                    str(calls),
-                    str(number),
-                    str(limit),
-                    str(log),
-                    str(speed(url)),
-                ],
+                [sys.executable, "-m", module, url, str(calls), str(number), str(limit), str(log), *more],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -99,7 +92,9 @@ class Spenders:
 
 
 def test_nothing_is_overspent(url: str, tmp_path: Path):
-    with Spenders(url, tmp_path, calls=CALLS // PROCESSES, limit=LIMIT) as spenders:
+    with Spenders(
+        "tests.accounts_worker", url, tmp_path, str(speed(url)), calls=CALLS // PROCESSES, limit=LIMIT
+    ) as spenders:
         time.sleep(0.3)
         spenders.kill(range(PROCESSES // 4))
         assert "unavailable" not in spenders.told()
@@ -119,6 +114,29 @@ def test_nothing_is_overspent(url: str, tmp_path: Path):
     assert app.held == tenant.held == 0, "nothing is left after the drain"
     assert bills.total() <= app.used <= LIMIT
     assert app.used - bills.total() <= PROCESSES * 5 * LIMIT // (16 * (CALLS // PROCESSES)), f"orphans: {orphans}"
+
+
+def test_nothing_is_overspent_by_calls(url: str, tmp_path: Path):
+    """The whole way: wrapped models, answers lost, streams left, tasks cancelled, processes killed."""
+    calls = CALLS // 2
+    limit = calls * 10_000  # nano-dollars; less than what those want that live
+    with Spenders("tests.calls_worker", url, tmp_path, calls=calls // PROCESSES, limit=limit) as spenders:
+        time.sleep(0.3)
+        spenders.kill(range(PROCESSES // 4))
+        told = spenders.told()
+        billed = sum(int(line) for log in spenders.logs for line in log.read_text().split("\n")[:-1])
+    asked = [budget for budget in budgets(limit) if budget.name == "all"]
+    hold = Hold(asked[0].account(Request(id="", at=0.0, model="", messages=())), limit, "total", 0.0, 0, True, "charge")
+    with closing(accounts(url)) as books:
+        give_up = time.monotonic() + 3 * LEASE
+        while books.standing([hold])[0].held and time.monotonic() < give_up:
+            books.reap()
+            time.sleep(0.05)
+        [standing] = books.standing([hold])
+    assert sum(map(int, told[1::2])) > 0, "they wanted more than there was"
+    assert standing.held == 0, "nothing is left after the drain"
+    assert billed <= standing.used <= limit
+    assert limit - standing.used <= max(limit // 200, LEAST)
 
 
 def test_a_budget_is_used_to_its_end(url: str):

@@ -49,6 +49,10 @@ def provider() -> Iterator[LoopbackProvider]:
         yield made
 
 
+RESERVED = 16_384
+"""Tokens for an answer of a length that nobody limits."""
+
+
 class App:
     """A handler with a total budget, its ledger, and models that know nothing of it."""
 
@@ -187,7 +191,10 @@ async def test_a_cancelled_call_is_settled(provider: LoopbackProvider, way: str)
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.sleep(0)
-    assert 0 < app.settled() < 100
+    if way in STREAMED:
+        assert 0 < app.settled() < 100
+    else:  # the provider may have made the answer all the same
+        assert app.settled() > RESERVED
 
 
 async def test_a_time_out_in_the_same_task(provider: LoopbackProvider) -> None:
@@ -263,7 +270,7 @@ async def test_another_handler_refuses(provider: LoopbackProvider, way: str) -> 
     if way in ("invoke", "stream"):  # its thread may go on
         assert app.handler.remaining()[0].held > 0
         app.handler.close()
-        assert app.settled() < 30
+        assert app.settled() > RESERVED, "nobody knows what became of it"
     else:
         assert app.settled() == 0
     assert provider.requests == ()

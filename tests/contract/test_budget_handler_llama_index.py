@@ -197,7 +197,10 @@ async def test_a_cancelled_call_is_settled(provider: LoopbackProvider, way: str)
         await task
     del task
     gc.collect()
-    assert 0 < await app.settled() < 100
+    if "stream" in way:
+        assert 0 < await app.settled() < 100
+    else:  # the provider may have made the answer all the same: what was reserved is charged
+        assert await app.settled() > 16_384
 
 
 @pytest.mark.parametrize("way", STREAMED)

@@ -227,7 +227,7 @@ async def test_a_cancelled_run(provider: LoopbackProvider) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert 0 < app.used()[0] < 200
+    assert app.used()[0] > 16_384, "the provider may have made the answer all the same: what was reserved is charged"
 
 
 class City(BaseModel):

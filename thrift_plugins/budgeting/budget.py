@@ -54,7 +54,8 @@ class Budget:
         on_outage: what happens while the accounts are down: "refuse", "allow", or "local": each process
             goes on with its share of what was left.
         orphans: what a call is charged whose process died: all that was reserved ("charge"), its input ("estimate"), or
-            nothing ("release").
+            nothing ("release"). A hard budget with "charge" also charges a call in full whose answer was lost on its way,
+            or that was cancelled while it waited for one: the provider may have made it all the same.
     """
 
     name: str

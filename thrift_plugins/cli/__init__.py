@@ -11,6 +11,8 @@ import typer
 
 from thrift_plugins.cli.budgets import budgets
 from thrift_plugins.cli.cache import cache
+from thrift_plugins.cli.compress import compress
+from thrift_plugins.cli.condense import condense
 from thrift_plugins.cli.demo import demo
 from thrift_plugins.cli.diff import diff
 from thrift_plugins.cli.distill import distill
@@ -50,7 +52,9 @@ app.command()(doctor)
 app.command()(budgets)
 app.command()(gate)
 app.command()(simulate)
+app.command()(condense)
 app.add_typer(cache)
+app.add_typer(compress)
 app.add_typer(distill)
 app.add_typer(ledger)
 app.add_typer(router)

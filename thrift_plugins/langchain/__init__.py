@@ -9,14 +9,17 @@ from thrift_plugins.langchain.chat_model import ThriftChatModel
 from thrift_plugins.langchain.judge_model import JudgeModel
 
 if TYPE_CHECKING:
+    from thrift_plugins.langchain.compressor import ContextCompressor, PromptCompressor
     from thrift_plugins.langchain.embedder import LangChainEmbedder
     from thrift_plugins.langchain.middleware import ThriftMiddleware
     from thrift_plugins.langchain.student_model import StudentModel
     from thrift_plugins.langchain.traffic_recorder import TrafficRecorder
 
 __all__ = [
+    "ContextCompressor",
     "JudgeModel",
     "LangChainEmbedder",
+    "PromptCompressor",
     "ResponseCache",
     "StudentModel",
     "ThriftChatModel",
@@ -26,7 +29,9 @@ __all__ = [
 ]
 
 _LATER = {
+    "ContextCompressor": "compressor",
     "LangChainEmbedder": "embedder",
+    "PromptCompressor": "compressor",
     "StudentModel": "student_model",
     "ThriftMiddleware": "middleware",
     "TrafficRecorder": "traffic_recorder",

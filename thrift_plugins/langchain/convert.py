@@ -11,6 +11,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from pydantic import BaseModel
 
 from thrift_plugins.canonical import plain
+from thrift_plugins.compression.result import Edit
 from thrift_plugins.prices import processing_of
 from thrift_plugins.types import Json, Message, Reply, Role, ToolCall, Usage
 
@@ -240,6 +241,19 @@ def with_rest(first: AIMessage, rest: AIMessage, whole: Reply) -> AIMessage:
             "response_metadata": {**first.response_metadata, **ended},
         }
     )
+
+
+def with_edits(messages: Sequence[BaseMessage], edits: Sequence[Edit]) -> list[BaseMessage]:
+    """Messages with some of their texts replaced. The app's own objects stay as they are."""
+    made = list(messages)
+    for at, place, text in edits:
+        content: Any = text
+        if place is not None and not isinstance(made[at].content, str):
+            blocks: list[Any] = [*made[at].content]
+            blocks[place] = {**blocks[place], "text": text} if isinstance(blocks[place], Mapping) else text
+            content = blocks
+        made[at] = made[at].model_copy(update={"content": content})
+    return made
 
 
 def merged(chunks: Sequence[AIMessageChunk]) -> AIMessage:

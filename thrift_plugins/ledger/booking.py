@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from thrift_plugins.errors import StreamClosed
 from thrift_plugins.ledger.event import Cost, Event
@@ -26,6 +26,16 @@ from thrift_plugins.types import (
     Tier,
     Usage,
 )
+
+
+class Shorter(Protocol):
+    """What a compressed prompt tells of itself."""
+
+    @property
+    def saved(self) -> int: ...
+    def notes(self) -> list[str]: ...
+    def undoings(self) -> list[str]: ...
+
 
 HitKind: TypeAlias = Literal["exact", "stale", "shared", "semantic"]
 """Where an answer from the cache was found: under the request's own address, there but past its time, in the hands of
@@ -82,6 +92,7 @@ class Booking:
         self._reserved: dict[str, Json] = {}
         self._settled: dict[str, int] = {}
         self._shortened: Patch | None = None
+        self._compressed = 0
         self._held_out = False
         self._requests, self._lost = 0, 0
         self._distilled: Mapping[str, Json] = _NOTHING
@@ -106,6 +117,12 @@ class Booking:
     def shortened(self, patch: Patch | None) -> None:
         """Note what an output budget has changed about the usage of the latest attempt."""
         self._shortened = patch
+
+    def compressed(self, prompt: Shorter | None) -> None:
+        """Note by how many tokens the prompt of the attempt that comes is shorter, and what was taken back."""
+        self._compressed = prompt.saved if prompt else 0
+        for told, notes in ((self._notes, prompt.notes()), (self._fallbacks, prompt.undoings())) if prompt else ():
+            told += [f"compression: {note}" for note in notes if f"compression: {note}" not in told]
 
     def held_out(self) -> None:
         """Note that no tactic has touched the call."""
@@ -269,12 +286,17 @@ class Booking:
         known = self._request.baseline_usage if outcome == "answered" else None
         if self._unasked is not None:
             return self.of_our_own(self._unasked, outcome, tier, usage, error)
-        before = known or usage
         patches: list[Patch] = []
+        full = usage  # as the same model would have used it for the whole prompt
+        if self._compressed > 0 and usage.input_tokens:
+            full = replace(usage, input_tokens=usage.input_tokens + self._compressed)
+            patches.append(Patch("compression", "usage", full, usage, "counted"))
         shortened = self._shortened if outcome == "answered" and known is None else None
         if shortened is not None:
             patches.append(shortened)
-            before = shortened.before
+            short = shortened.before
+            full = replace(short, input_tokens=short.input_tokens + full.input_tokens - usage.input_tokens)
+        before = known or full
         own = tier.name == self._baseline.name  # as the app alone would have been served
         mode = tier.processing if own else self._baseline.processing
         if tier.processing != mode:
@@ -282,10 +304,10 @@ class Booking:
         if tier.model != self._baseline.model:
             source: Provenance = "replayed" if known else "modelled"
             patches.append(Patch("routing", "model", self._baseline.model, tier.model, source))
-            if known and replace(known, source=usage.source) != usage:
-                patches.append(Patch("routing", "usage", before, usage, source))
-        elif shortened is None:
-            before = usage
+            if known and replace(known, source=full.source) != full:
+                patches.append(Patch("routing", "usage", before, full, source))
+        else:
+            before = full
         cost = Cost(self._baseline.model, before, processing=mode)
         return self._event(
             outcome, cost, tuple(patches), served=tier.model, usage=usage, finish_reason=finish_reason, error=error

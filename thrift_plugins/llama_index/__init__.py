@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from thrift_plugins.llama_index.budget_handler import TokenBudgetHandler
+from thrift_plugins.llama_index.compressor import ContextCompressor
 from thrift_plugins.llama_index.embedder import LlamaIndexEmbedder
 from thrift_plugins.llama_index.judge_model import JudgeModel
 from thrift_plugins.llama_index.llm import ThriftLLM
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from thrift_plugins.llama_index.traffic_recorder import TrafficRecorder
 
 __all__ = [
+    "ContextCompressor",
     "JudgeModel",
     "LlamaIndexEmbedder",
     "StudentLLM",

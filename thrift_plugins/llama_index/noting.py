@@ -1,13 +1,14 @@
-"""What is put on the arguments of the framework's methods: notes and turns. The app's own objects stay as they are."""
+"""What is put on the arguments of the framework's methods: edits, notes and turns. The app's own objects stay as they are."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock
+from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
 
 from thrift_plugins.budgeting import Note, noted
+from thrift_plugins.compression.result import Edit
 from thrift_plugins.types import Message
 
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -34,6 +35,43 @@ def with_notes(
     else:
         told = _turns_noted(given.get("chat_history") or (), _turn(given.get("user_msg")), notes)
     return _put(names, args, kwargs, told)
+
+
+def with_edits(
+    operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], edits: Sequence[Edit]
+) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments of a call with some of the texts of its messages replaced.
+
+    Args:
+        operation: name of the method, in any of its four forms.
+        edits: by the places of the messages in the request, and of the blocks in them that call no tool.
+    """
+    names, given = _given(operation, args, kwargs)
+    if "prompt" in given:
+        return _put(names, args, kwargs, {"prompt": edits[0].text})
+    if "messages" in given:
+        return _put(names, args, kwargs, {"messages": edited(given["messages"], edits)})
+    spoken = _turn(given.get("user_msg"))
+    messages = edited([*(given.get("chat_history") or ()), *spoken], edits)
+    if not spoken:
+        return _put(names, args, kwargs, {"chat_history": messages})
+    return _put(names, args, kwargs, {"chat_history": messages[:-1], "user_msg": messages[-1]})
+
+
+def edited(messages: Sequence[ChatMessage], edits: Sequence[Edit]) -> list[ChatMessage]:
+    """Copies of messages, some of whose texts are replaced; a text of several blocks becomes one."""
+    made = list(messages)
+    for at, place, text in edits:
+        blocks: list[Any] = list(made[at].blocks)
+        if place is None:
+            calls = [block for block in blocks if isinstance(block, ToolCallBlock)]
+            first = next(block for block in blocks if isinstance(block, TextBlock))
+            blocks = [first.model_copy(update={"text": text}), *calls]
+        else:
+            where = [number for number, block in enumerate(blocks) if not isinstance(block, ToolCallBlock)][place]
+            blocks[where] = blocks[where].model_copy(update={"text": text})
+        made[at] = made[at].model_copy(update={"blocks": blocks})
+    return made
 
 
 def with_turns(

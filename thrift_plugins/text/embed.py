@@ -86,6 +86,10 @@ class StaticEmbedder:
         """Numbers in a vector of `word`."""
         return _WIDTH if self._learnt is None else self._learnt.width
 
+    def plain_word(self, word: str) -> Vectors:
+        """A word's vector before it is brought to length 1: what says more is longer. float32 (word_width,)."""
+        return _word_vector(word) if self._learnt is None else self._learnt.piece(word)
+
     def _unit_word(self, word: str) -> Vectors:
         return _unit(_word_vector(word)) if self._learnt is None else _unit(self._learnt.piece(word))
 

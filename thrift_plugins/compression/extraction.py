@@ -1,0 +1,203 @@
+"""Keeps of some passages the sentences that a question needs, whole, in their order, and says what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+
+from thrift_plugins.compression.limit import Limit
+from thrift_plugins.compression.ranker import Ranker, shipped
+from thrift_plugins.compression.reading import Passage, Reading
+from thrift_plugins.compression.selection import Mask, likely, within
+from thrift_plugins.compression.vectors import Floats, WordTable
+from thrift_plugins.text.embed import Embedder
+from thrift_plugins.text.sentences import Span
+
+GAP: Final = "… "
+"""Stands where something was left out between two sentences of one passage."""
+
+Measure = Callable[[str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """What stays of a passage.
+
+    Attributes:
+        text: the sentences that stay, with `GAP` between those that were apart; "" where none does.
+        kept: where they are in the passage.
+        dropped: where what was left out is.
+    """
+
+    text: str
+    kept: tuple[Span, ...]
+    dropped: tuple[Span, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing was left out."""
+        return not self.dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What stays of passages, in their order.
+
+    Attributes:
+        excerpts: one for each passage.
+        tokens_before: of all passages with what stands before each, on lines of their own.
+        tokens_after: of what stays of them, likewise.
+    """
+
+    excerpts: tuple[Excerpt, ...]
+    tokens_before: int
+    tokens_after: int
+
+
+class Extractor:
+    """Finds the sentences that a question needs. Thread-safe; the same input gives the same output.
+
+    Args:
+        ranker: of the app's own, made by `thrift-plugins compress train`; by default the shipped one.
+        embedder: of the app's own, in the place of the static word vectors where whole sentences are compared. It costs one
+            vector a sentence.
+        table: word vectors to share.
+    """
+
+    def __init__(
+        self, *, ranker: Ranker | None = None, embedder: Embedder | None = None, table: WordTable | None = None
+    ) -> None:
+        self.ranker = ranker or shipped()
+        self.table = table or WordTable()
+        self._embedder = embedder
+
+    @property
+    def name(self) -> str:
+        """Names ranker and vectors: a calibration made with others says nothing."""
+        space = self._embedder.name if self._embedder is not None else self.table.name
+        return f"{self.ranker.digest}+{space}"
+
+    def read(self, query: str, passages: Sequence[Passage]) -> tuple[Reading, Floats]:
+        """The sentences, and how likely each is to be needed, in log odds."""
+        reading = Reading.of(query, passages, self.table)
+        similarity = None
+        if self._embedder is not None and len(reading):
+            rows = self._embedder.embed([query, *reading.texts])
+            similarity = rows[1:] @ rows[0]
+        return reading, self.ranker.scores(reading, similarity)
+
+    def extract(
+        self,
+        query: str,
+        passages: Sequence[Passage],
+        limit: Limit,
+        measure: Measure,
+        heads: Sequence[str] = (),
+        *,
+        whole: int | None = None,
+    ) -> Extraction:
+        """What of the passages stays within a limit. A context within it already stays as it is.
+
+        Args:
+            query: the question; nothing is left out where it has no words.
+            measure: tokens of a text.
+            heads: what stands before each passage, and goes with it where nothing of it stays.
+            whole: tokens of all of them, where that is known.
+        """
+        if whole is None:
+            whole = measure("\n".join([*heads, *(passage.text for passage in passages)]))
+        threshold, tokens = limit.threshold(), limit.tokens(whole)
+        same = Extraction(tuple(_whole(passage) for passage in passages), whole, whole)
+        if not limit.extracts or not query.strip() or (threshold is None and whole <= tokens):
+            return same
+        reading, scores = self.read(query, passages)
+        if not len(reading):
+            return same
+        heads = heads or [""] * len(passages)
+        if threshold is None:
+            kept, after = _Fitting(reading, scores, heads, measure, whole).within(tokens)
+        else:
+            kept = likely(scores, threshold)
+            after = _tokens(_excerpts(reading, kept), heads, measure)
+        return Extraction(_excerpts(reading, kept), whole, after) if after < whole else same
+
+
+def _tokens(excerpts: Sequence[Excerpt], heads: Sequence[str], measure: Measure) -> int:
+    kept = [head + excerpt.text for excerpt, head in zip(excerpts, heads, strict=True) if excerpt.text]
+    return measure("\n".join(kept))
+
+
+class _Fitting:
+    """Finds the best sentences that fit. Sizes are estimates, by letters; what they come to is counted, and put right."""
+
+    def __init__(self, reading: Reading, scores: Floats, heads: Sequence[str], measure: Measure, whole: int) -> None:
+        self._reading, self._scores, self._heads, self._measure = reading, scores, heads, measure
+        letters = np.array([len(text) for text in reading.texts], np.float64)
+        fronts = np.array([len(head) for head in heads], np.float64)
+        rate = whole / max(1.0, letters.sum() + fronts.sum())
+        self._sizes, self._fronts = letters * rate, fronts * rate
+
+    def within(self, tokens: int) -> tuple[Mask, int]:
+        """Which sentences, and how many tokens they have with what stands before and between them."""
+        room = float(tokens)
+        best_kept, best_used = self._try(room)
+        for _ in range(_TRIES):
+            if tokens * _FULL <= best_used <= tokens:
+                break
+            room += tokens - best_used if best_used > tokens else (tokens - best_used) * _HALF
+            kept, used = self._try(room)
+            if used > tokens and best_used <= tokens:
+                break
+            best_kept, best_used = kept, used
+            if kept.sum() <= 1:
+                break
+        return best_kept, best_used
+
+    def _try(self, room: float) -> tuple[Mask, int]:
+        kept = within(self._scores, self._sizes, self._reading.passage, self._fronts, room)
+        return kept, _tokens(_excerpts(self._reading, kept), self._heads, self._measure)
+
+
+_FULL: Final = 0.96
+_HALF: Final = 0.8
+_TRIES: Final = 3
+
+
+def _whole(passage: Passage) -> Excerpt:
+    return Excerpt(passage.text, (Span(0, len(passage.text)),), ())
+
+
+def _excerpts(reading: Reading, kept: Mask) -> tuple[Excerpt, ...]:
+    ends = np.searchsorted(reading.passage, np.arange(len(reading.passages) + 1))
+    return tuple(
+        _excerpt(passage.text, reading.spans[start:end], kept[start:end])
+        for passage, (start, end) in zip(reading.passages, pairwise(ends.tolist()), strict=True)
+    )
+
+
+def _excerpt(text: str, spans: Sequence[Span], kept: Mask) -> Excerpt:
+    if kept.all():
+        return Excerpt(text, (Span(0, len(text)),), ()) if len(spans) else Excerpt(text, (), ())
+    stays = [span for span, keep in zip(spans, kept, strict=True) if keep]
+    goes = [span for span, keep in zip(spans, kept, strict=True) if not keep]
+    parts: list[str] = []
+    for at, span in enumerate(stays):
+        if at and span.start != stays[at - 1].end:
+            parts.append(GAP if text[stays[at - 1].end - 1].isspace() else f" {GAP}")
+        parts.append(text[span.start : span.end])
+    return Excerpt("".join(parts).rstrip(), _run(stays), _run(goes))
+
+
+def _run(spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Spans with neighbours joined."""
+    found: list[Span] = []
+    for span in spans:
+        if found and found[-1].end == span.start:
+            found[-1] = Span(found[-1].start, span.end)
+        else:
+            found.append(span)
+    return tuple(found)

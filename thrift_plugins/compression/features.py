@@ -1,0 +1,250 @@
+"""What speaks for a sentence, in two looks: what it says itself, and what its neighbours and the best of the others say.
+
+Every figure is brought to the same scale within one context, so that weights that were learnt on one hold for another.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from thrift_plugins.compression.cues import NAME, PAIRS, SIGNS, asked_kinds, names_in
+from thrift_plugins.compression.reading import Reading, bm25, weights
+from thrift_plugins.compression.terms import says_little, stem, terms_of, tokens
+from thrift_plugins.compression.vectors import Floats, Indices
+from thrift_plugins.text.words import unspaced
+
+FIRST: Final = (
+    "bm25", "bm25_titled", "bm25_title", "bm25_passage", "cover", "cover_titled", "cover_passage", "pair", "soft", "soft_titled",
+    "cosine", "cosine_titled", "cosine_title", "cosine_passage", "retriever", "first", "place", "short", "length", "names", "title_asked",
+    *(f"{kind}_{sign}" for kind, sign in PAIRS),
+)  # fmt: skip
+"""Of the first look."""
+
+SECOND: Final = (
+    "score", "score_top", "score_passage", "score_before", "score_after", "score_around", "passage_rank",
+    "bridge", "bridge_titled", "title_named", "names_title", "best_first",
+)  # fmt: skip
+"""Of the second look, beside all of the first."""
+
+_TOP: Final = 3
+"""Sentences of the first look from which a bridge is built."""
+
+_AROUND: Final = 4
+"""Neighbours on each side that speak for a turn of a dialogue."""
+
+
+def first_look(reading: Reading, similarity: Floats | None = None) -> Floats:
+    """(S, len(FIRST)) what each sentence says itself.
+
+    Args:
+        similarity: (S,) of an embedder of the app's own, in the place of the static vectors' cosine.
+    """
+    at, heard, weight = reading.passage, reading.heard, reading.weights
+    titled = heard + reading.titled[at]
+    passages = reading.sums(heard) + reading.titled
+    lengths, title_lengths = reading.sentences.lengths, reading.titles.lengths
+    whole = reading.sums(lengths) + title_lengths
+    soft, soft_title = _soft(reading)
+    lexical = [
+        bm25(heard, lengths, weight),
+        bm25(titled, lengths + title_lengths[at], weight),
+        bm25(reading.titled, title_lengths, weight)[at],
+        bm25(passages, whole, weight)[at],
+    ]
+    close = lexical if any(map(unspaced, reading.query)) else _cosines(reading)  # learnt vectors are of spaced words
+    columns = [
+        *(_scaled(column) for column in lexical),
+        _cover(heard, weight),
+        _cover(titled, weight),
+        _cover(passages, weight)[at],
+        _pairs(reading),
+        _cover(soft, weight),
+        _cover(np.maximum(soft, soft_title[at]), weight),
+        *(_scaled(column) for column in close),
+        _scaled(_given(reading)[at]),
+        (reading.place == 0).astype(np.float32),
+        1 / (1 + reading.place.astype(np.float32)),
+        (lengths < _SHORT).astype(np.float32),
+        np.log1p(lengths) / 4,
+        *_named(reading),
+        *_asked(reading),
+    ]
+    if similarity is not None:
+        columns[FIRST.index("cosine")] = _scaled(similarity.astype(np.float32))
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def second_look(reading: Reading, score: Floats) -> Floats:
+    """(S, len(SECOND)) what speaks for each sentence once all have a score of the first look."""
+    best = reading.by_passage(score)
+    before, after, around = _neighbours(reading, score)
+    ranks = np.unique(-best, return_inverse=True)[1].astype(np.float32)
+    top = score.max()
+    columns = [
+        score,
+        score - top,
+        best - top,
+        before - top,
+        after - top,
+        around,
+        1 / (1 + ranks),
+        *_bridge(reading, score),
+        ((reading.place == 0) & (best == best.max())).astype(np.float32),
+    ]
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+_SHORT: Final = 4
+
+
+def _scaled(values: Floats) -> Floats:
+    """In standard deviations from the mean; 0 where all are alike."""
+    spread = float(values.std())
+    return (values - values.mean()) / spread if spread > 1e-6 else np.zeros_like(values)
+
+
+def _cover(have: Floats, weight: Floats) -> Floats:
+    """The share of the question's weight that each row has."""
+    total = float(weight.sum())
+    covered: Floats = np.minimum(have, 1) @ weight
+    return covered / total if total else covered
+
+
+def _pairs(reading: Reading) -> Floats:
+    """Neighbouring words of the question that are neighbours in a sentence too, as a share."""
+    asked = [term for term in reading.terms if not says_little(term)]
+    if len(asked) < 2:
+        return np.zeros(len(reading), np.float32)
+    rows, width = reading.sentences, len(asked)
+    place = rows.places([reading.numbers.get(term, -1) for term in asked], len(reading.numbers))
+    known = place >= 0
+    where, which = rows.rows[known], place[known]
+    beside = (where[1:] == where[:-1]) & (which[1:] == which[:-1] + 1)
+    seen = np.zeros((len(reading), width), bool)
+    seen[where[1:][beside], which[1:][beside]] = True
+    return np.asarray(seen.sum(axis=1) / (width - 1), np.float32)
+
+
+def _soft(reading: Reading) -> tuple[Floats, Floats]:
+    """(S, Q) and (D, Q): how near the nearest word of a sentence, or title, is to each term of the question."""
+    exact = np.minimum(reading.heard, 1), np.minimum(reading.titled, 1)
+    asked = _words_of_terms(reading)
+    if not asked or not reading.vocabulary:  # pairs of characters have no vector of their own
+        return exact
+    near = np.maximum(_unit(reading.vectors) @ _unit(reading.table.rows(asked)).T, 0) ** _SHARP
+    return np.maximum(reading.sentences.most(near), exact[0]), np.maximum(reading.titles.most(near), exact[1])
+
+
+_SHARP: Final = 2
+
+
+def _words_of_terms(reading: Reading) -> list[str]:
+    """A word of the question for each of its terms, empty where they are no words."""
+    found: dict[str, str] = {}
+    for word in reading.asked:
+        found.setdefault(stem(word), word)
+    return [found[term] for term in reading.terms] if all(term in found for term in reading.terms) else []
+
+
+def _unit(rows: Floats) -> Floats:
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+    return np.asarray(rows / np.where(lengths == 0, 1, lengths), np.float32)
+
+
+def _cosines(reading: Reading) -> list[Floats]:
+    """Of the question with the sentence, with title and sentence, with the title, with the passage: (S,) each."""
+    at = reading.passage
+    goal = reading.table.rows(reading.asked).sum(axis=0, keepdims=True)
+    goal = _unit(goal)[0]
+    own, title = reading.sentences.sums(reading.vectors), reading.titles.sums(reading.vectors)
+    whole = reading.sums(own) + title
+    return [_unit(own) @ goal, _unit(own + title[at]) @ goal, (_unit(title) @ goal)[at], (_unit(whole) @ goal)[at]]
+
+
+def _given(reading: Reading) -> Floats:
+    """(D,) the retriever's scores, 0 where it gave none."""
+    scores = [passage.score for passage in reading.passages]
+    known = [score for score in scores if score is not None]
+    lowest = min(known, default=0.0)
+    return np.array([lowest if score is None else score for score in scores], np.float32)
+
+
+def _named(reading: Reading) -> list[Floats]:
+    """Names that the question does not have, which an answer may be; and how much of the title it has."""
+    asked = set(reading.asked)
+    names = [len({name.lower() for name in NAME.findall(text)} - asked) for text in reading.texts]
+    terms = set(reading.terms)
+    share = [
+        sum(term in terms for term in told) / len(told) if (told := _telling(passage.title)) else 0.0
+        for passage in reading.passages
+    ]
+    return [np.array([min(4, count) / 4 for count in names], np.float32), np.array(share, np.float32)[reading.passage]]
+
+
+def _telling(title: str) -> list[str]:
+    return [term for term in terms_of(tokens(title)) if not says_little(term)]
+
+
+def _asked(reading: Reading) -> list[Floats]:
+    """What kind of thing is asked for, times whether the sentence has one."""
+    kinds = asked_kinds(reading.query)
+    needed = {sign for kind, sign in PAIRS if kinds[kind]}
+    signs = {sign: np.array([SIGNS[sign](text) for text in reading.texts], np.float32) for sign in needed}
+    nothing = np.zeros(len(reading), np.float32)
+    return [signs[sign] if kinds[kind] else nothing for kind, sign in PAIRS]
+
+
+def _neighbours(reading: Reading, score: Floats) -> tuple[Floats, Floats, Floats]:
+    """Of the sentence before, of the one after, and the mean around, all within the passage."""
+    at, low = reading.passage, np.float32(score.min())
+    same = np.concatenate((at[1:] == at[:-1], [False]))
+    after = np.where(same, np.roll(score, -1), low)
+    before = np.where(np.concatenate(([False], same[:-1])), np.roll(score, 1), low)
+    sums = np.concatenate(([0.0], np.cumsum(score, dtype=np.float64)))
+    starts = np.maximum(np.arange(len(score)) - _AROUND, np.searchsorted(at, at, side="left"))
+    ends = np.minimum(np.arange(len(score)) + _AROUND + 1, np.searchsorted(at, at, side="right"))
+    around = (sums[ends] - sums[starts]) / (ends - starts)
+    return before.astype(np.float32), after.astype(np.float32), around.astype(np.float32)
+
+
+def _bridge(reading: Reading, score: Floats) -> list[Floats]:
+    """What the best sentences name leads to others: by their terms, by a title that they name, and by naming their title."""
+    top = np.argsort(-score, kind="stable")[:_TOP]
+    asked = set(reading.terms)
+    found: dict[str, None] = {}
+    for place in top:
+        named = [*names_in(reading.texts[place]), reading.passages[reading.passage[place]].title]
+        found.update(dict.fromkeys(term for name in named for term in terms_of(tokens(name)) if term not in asked))
+    terms = [term for term in found if not says_little(term)][:_MOST_TERMS]
+    heard, titled = reading.counts(terms)
+    weight, at = weights(heard, terms), reading.passage
+    lengths, title_lengths = reading.sentences.lengths, reading.titles.lengths
+    own = bm25(heard, lengths, weight)
+    with_title = bm25(heard + titled[at], lengths + title_lengths[at], weight)
+    inside = np.isin(at, at[top])  # what is in the same passage needs no bridge
+    return [_scaled(np.where(inside, 0, own)), _scaled(np.where(inside, 0, with_title)), *_links(reading, top)]
+
+
+_MOST_TERMS: Final = 24
+
+
+def _links(reading: Reading, top: Indices) -> tuple[Floats, Floats]:
+    """Whether a sentence's title is named by one of the best in another passage, and whether it names the title of one."""
+    at = reading.passage
+    titles = [set(_telling(passage.title)) for passage in reading.passages]
+    said = {int(place): set(terms_of(tokens(reading.texts[place]))) for place in top}
+    named = np.array(
+        [
+            float(any(own <= terms and at[place] != number for place, terms in said.items())) if own else 0.0
+            for number, own in enumerate(titles)
+        ],
+        np.float32,
+    )
+    naming = np.zeros(len(reading), bool)
+    for number in {int(at[place]) for place in top}:
+        if titles[number]:
+            heard, _ = reading.counts(sorted(titles[number]))
+            naming |= (heard > 0).all(axis=1) & (at != number)
+    return named[at], naming.astype(np.float32)
