@@ -80,6 +80,7 @@ class Study:
     cached: int = 0
     wordless: int = 0
     tenants: int = 0
+    nameless: int = 0
     compared: Counter[Judgement] = field(default_factory=Counter)
     cheaper: str = ""
     could: Routable = field(default_factory=Routable)
@@ -126,6 +127,7 @@ def study(
             found.calls += 1
             found.start, clock.now = found.start or call.at, call.at
             found.end = max(found.end, call.at)
+            found.nameless += not call.scope.tenant
             if len(tenants) < _MANY:
                 tenants.add(hash(call.scope.tenant))
             _ask(call, found, runtime, router)
@@ -302,7 +304,7 @@ def unknowns(found: Study, config: Config) -> list[str]:
         told.append(
             f"what a cache would have answered of {found.wordless:,} calls whose prompt or answer is not in the log"
         )
-    if found.tenants <= 1 and found.total.outcomes["hit"]:
+    if found.tenants <= 1 and found.nameless and found.total.outcomes["hit"]:
         told.append(
             "whose calls they are: the log names no tenant, so hits are counted across all of its users. If answers must not be "
             "shared, name the field that keeps them apart with --tenant"
