@@ -205,6 +205,13 @@ def test_how_prompts_are_compressed():
     assert found["on", "prompt compression"]["what"] == "off"
 
 
+def test_which_students_there_are():
+    _, found = configured("[distillation]\nrecord = ['intent']\n")
+    assert found["on", "local students"]["what"] == "off; answers of intent are recorded"
+    _, found = configured("[distillation]\nenabled = true\n")
+    assert found["on", "local students"]["what"] == "on: all that are in their folder, 0.96 agreement"
+
+
 def test_what_is_not_installed(monkeypatch: pytest.MonkeyPatch):
     distribution = installed.distribution
 

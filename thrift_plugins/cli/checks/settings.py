@@ -8,7 +8,14 @@ from pathlib import Path
 
 from thrift_plugins.budgeting import Budget
 from thrift_plugins.cli.checks.finding import Finding, State
-from thrift_plugins.config import CompressionConfig, Config, OutputConfig, QualityConfig, RoutingConfig
+from thrift_plugins.config import (
+    CompressionConfig,
+    Config,
+    DistillationConfig,
+    OutputConfig,
+    QualityConfig,
+    RoutingConfig,
+)
 from thrift_plugins.errors import ConfigError
 
 _DEFAULT_FILE = Path("thrift.toml")
@@ -40,6 +47,7 @@ def tactics(config: Config) -> Iterator[Finding]:
     yield Finding("on", "budgets", _named(config.budgets) or "off")
     yield Finding("on", "shorter answers", _shorter(config.output) or "off")
     yield Finding("on", "prompt compression", _compressed(config.compression))
+    yield Finding("on", "local students", _students(config.distillation))
     yield Finding("on", "quality gate", _gate(config.quality))
     if ledger.enabled:
         share = (
@@ -56,6 +64,7 @@ def acting(config: Config) -> frozenset[str]:
         "cache": config.cache.enabled,
         "routing": config.routing.enabled,
         "compression": _compresses(config.compression),
+        "distillation": config.distillation.enabled,
         "budget": bool(_shorter(config.output)),
     }
     return frozenset(name for name, enabled in on.items() if enabled)
@@ -87,6 +96,14 @@ def _limit(own: CompressionConfig) -> str:
     limits = {"max_tokens": own.max_tokens, "ratio": own.ratio, "risk": own.risk}
     given = next((f"{name} {value:g}" for name, value in limits.items() if value is not None), None)
     return given or "nothing is left out, only spelling changes"
+
+
+def _students(distillation: DistillationConfig) -> str:
+    recorded = f"answers of {', '.join(distillation.record)} are recorded" if distillation.record else ""
+    if not distillation.enabled:
+        return f"off; {recorded}" if recorded else "off"
+    whose = ", ".join(distillation.tasks) or "all that are in their folder"
+    return "; ".join(filter(None, [f"on: {whose}, {distillation.agreement:g} agreement", recorded]))
 
 
 def _gate(quality: QualityConfig) -> str:
