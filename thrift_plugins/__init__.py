@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from thrift_plugins.budgeting import Budget, Target
     from thrift_plugins.compression import Limit
     from thrift_plugins.config import (
+        BatchConfig,
+        BatchFeature,
         CacheConfig,
         CompressionConfig,
         Config,
+        DistillationConfig,
         FeatureConfig,
         LedgerConfig,
         OutputConfig,
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from thrift_plugins.errors import (
         BudgetExceeded,
         ConfigError,
+        NotDistillable,
         StoreCorrupt,
         StoreError,
         StoreUnavailable,
@@ -42,15 +46,19 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BatchConfig": "config",
+    "BatchFeature": "config",
     "Budget": "budgeting",
     "BudgetExceeded": "errors",
     "CacheConfig": "config",
     "CompressionConfig": "config",
     "Config": "config",
     "ConfigError": "errors",
+    "DistillationConfig": "config",
     "FeatureConfig": "config",
     "LedgerConfig": "config",
     "Limit": "compression.limit",
+    "NotDistillable": "errors",
     "OutputConfig": "config",
     "QualityConfig": "config",
     "RoutingConfig": "config",
@@ -68,15 +76,19 @@ _HOMES = {
 }
 
 __all__ = [
+    "BatchConfig",
+    "BatchFeature",
     "Budget",
     "BudgetExceeded",
     "CacheConfig",
     "CompressionConfig",
     "Config",
     "ConfigError",
+    "DistillationConfig",
     "FeatureConfig",
     "LedgerConfig",
     "Limit",
+    "NotDistillable",
     "OutputConfig",
     "QualityConfig",
     "RoutingConfig",

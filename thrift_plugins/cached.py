@@ -253,6 +253,10 @@ class Cached:
         failed = isinstance(error, Exception)
         yield from self._land(Landing(why=f"a shared call failed ({type(error).__name__})") if failed else LEFT)
 
+    def passed(self) -> Generator[Effect, Any, None]:
+        """Somebody else has answered, for nothing; those who wait may ask him too."""
+        yield from self._land(LEFT)
+
     def watched(self, reading: Reading) -> None:
         """Let those who wait see how far the call has come."""
         if self._seat is not None:

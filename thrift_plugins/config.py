@@ -344,6 +344,93 @@ class QualityConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class DistillationConfig:
+    """Settings of distilled students, each of which answers for a task: a feature of the app.
+
+    Attributes:
+        enabled: whether students answer. What they may do is found out first: they begin in the shadow.
+        folder: where recorded answers and students are; "" for one beside the store's file.
+        tasks: the features that have a student; none for all that there are in the folder.
+        record: the features whose answers are written down to learn from, with addresses, numbers and keys taken out.
+        agreement: share of all requests whose answer is to be one that the teacher would give, above 0.5 and below 1.
+        audit: share of requests that the teacher answers too, above 0 and at most 1.
+        canary: share of requests that a new student may answer, likewise.
+        canary_for: comparisons with the teacher before it may answer more, 1 or more.
+        shadow: comparisons before it may answer any, 100 or more.
+        confirms: whether a cheaper tier is asked where a student is not sure, and believed where both agree.
+        promotes: whether students go up by themselves; else `thrift-plugins distill promote` does it.
+    """
+
+    enabled: bool = False
+    folder: str = ""
+    tasks: Sequence[str] = ()
+    record: Sequence[str] = ()
+    agreement: float = 0.96
+    audit: float = 0.02
+    canary: float = 0.2
+    canary_for: int = 200
+    shadow: int = 400
+    confirms: bool = True
+    promotes: bool = True
+
+    def __post_init__(self) -> None:
+        _settle(self, "distillation.")
+        for name in ("tasks", "record"):
+            object.__setattr__(self, name, _names(f"distillation.{name}", getattr(self, name)))
+        if not 0.5 < self.agreement < 1:
+            raise ConfigError(f"distillation.agreement must be above 0.5 and below 1, not {self.agreement}")
+        for name in ("audit", "canary"):
+            if not 0 < getattr(self, name) <= 1:
+                raise ConfigError(f"distillation.{name} must be above 0 and at most 1, not {getattr(self, name)}")
+        for name, least in (("shadow", 100), ("canary_for", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"distillation.{name} must be {least} or more, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchFeature:
+    """Settings of one feature's calls in a batch run, over those for all.
+
+    Attributes:
+        waits: whether they may wait for a batch; False asks them at once.
+        within: seconds in which each must be answered, more than 0; None for as long as the run may take.
+    """
+
+    waits: bool = True
+    within: float | None = None
+
+    def __post_init__(self) -> None:
+        _settle(self, "batch.features.*.")
+        _lives("batch.features.*.within", self.within, "to ask at once, set batch.features.*.waits = false")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchConfig:
+    """Settings of calls that are made in a batch run (`BatchExecutor`); outside of one, nothing waits.
+
+    Attributes:
+        waits: whether calls may wait for a batch, where their feature does not say otherwise.
+        features: feature to its own settings.
+    """
+
+    waits: bool = True
+    features: Mapping[str, BatchFeature] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _settle(self, "batch.")
+        named = {name: _batch_feature(name, one) for name, one in self.features.items()}
+        object.__setattr__(self, "features", named)
+
+    def of(self, feature: str) -> BatchFeature:
+        """The settings that hold for a feature."""
+        return self.features.get(feature) or BatchFeature(self.waits)
+
+
+def _batch_feature(name: str, given: BatchFeature | Mapping[str, Any]) -> BatchFeature:
+    return given if isinstance(given, BatchFeature) else _section(BatchFeature, given, f"batch.features.{name}")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that can be set.
 
@@ -356,6 +443,8 @@ class Config:
         budgets: what may be spent, by whom, and in what time.
         budget_url: where the accounts of budgets are kept: as for `store`, or "" for beside the store.
         quality: the gate that watches what the tactics do to answers.
+        distillation: local students of a costly model.
+        batch: which calls may wait in a batch run.
     """
 
     store: str = field(default="", repr=False)  # it may hold a password
@@ -369,6 +458,8 @@ class Config:
     budgets: Sequence[Budget] = ()
     budget_url: str = field(default="", repr=False)
     quality: QualityConfig = field(default_factory=QualityConfig)
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    batch: BatchConfig = field(default_factory=BatchConfig)
 
     def __post_init__(self) -> None:
         _settle(self, "")

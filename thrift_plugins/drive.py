@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeGuard, TypeVar
 
 from thrift_plugins.effects import Call, Effect, Flow, Renew, Replay
 from thrift_plugins.errors import StreamClosed
 from thrift_plugins.perform import Parts, aperform, perform
 from thrift_plugins.runtime import Runtime
+from thrift_plugins.tries import Lost
 from thrift_plugins.types import Reply
 
 Chunk = TypeVar("Chunk")
@@ -61,7 +62,11 @@ class AsyncStreamer(Renewing, Protocol[Piece]):
     def reply(self) -> Reply: ...
 
 
-_ANSWERS = (Call, Replay)
+
+
+def _for_the_app(effect: Effect) -> TypeGuard[Call | Replay]:
+    """Whether the app gets what comes of it."""
+    return isinstance(effect, Replay) or (isinstance(effect, Call) and not effect.unshown)
 
 
 class _Steps:
@@ -95,12 +100,16 @@ class _Steps:
 def _perform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
     if isinstance(effect, Renew):
         return runtime.background.submit(effect.key, lambda: run(effect.flow, runtime, caller.quiet()))
+    if isinstance(effect, Call):
+        return caller.quiet().call(effect)
     return perform(runtime, effect)
 
 
 async def _aperform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
     if isinstance(effect, Renew):
         return runtime.background.spawn(effect.key, lambda: arun(effect.flow, runtime, caller.quiet()))
+    if isinstance(effect, Call):
+        return await caller.quiet().acall(effect)
     return await aperform(runtime, effect)
 
 
@@ -109,7 +118,7 @@ def run(flow: Flow, runtime: Runtime, caller: Caller) -> None:
     steps = _Steps(flow)
     while (effect := steps.take()) is not None:
         try:
-            if isinstance(effect, _ANSWERS):
+            if _for_the_app(effect):
                 steps.result(caller.call(effect))
             else:
                 steps.result(_perform(effect, runtime, caller))
@@ -122,7 +131,7 @@ async def arun(flow: Flow, runtime: Runtime, caller: AsyncCaller) -> None:
     steps = _Steps(flow)
     while (effect := steps.take()) is not None:
         try:
-            if isinstance(effect, _ANSWERS):
+            if _for_the_app(effect):
                 steps.result(await caller.acall(effect))
             else:
                 steps.result(await _aperform(effect, runtime, caller))
@@ -136,7 +145,7 @@ def stream(flow: Flow, runtime: Runtime, streamer: Streamer[Chunk]) -> Generator
     with suppress(StreamClosed):
         while (effect := steps.take()) is not None:
             try:
-                if isinstance(effect, _ANSWERS):
+                if _for_the_app(effect):
                     steps.result((yield from streamer.pieces(effect)))
                 else:
                     steps.result(_perform(effect, runtime, streamer))
@@ -150,7 +159,7 @@ async def astream(flow: Flow, runtime: Runtime, streamer: AsyncStreamer[Chunk]) 
     with suppress(StreamClosed):
         while (effect := steps.take()) is not None:
             try:
-                if isinstance(effect, _ANSWERS):
+                if _for_the_app(effect):
                     async with aclosing(streamer.apieces(effect)) as pieces:
                         async for piece in pieces:
                             yield piece
@@ -163,18 +172,22 @@ async def astream(flow: Flow, runtime: Runtime, streamer: AsyncStreamer[Chunk]) 
 
 def start(flow: Flow, runtime: Runtime, caller: Renewing) -> Call | Replay:
     """Run a flow up to its call on a model, which the app's code makes by its own means and ends with `finish`."""
-    return _started(flow, lambda effect: _perform(effect, runtime, caller))
+    return _started(_Steps(flow), lambda effect: _perform(effect, runtime, caller))
 
 
 def begin(flow: Flow, parts: Parts) -> Call | Replay:
     """`start` for a flow without a cache, which has nothing to renew."""
-    return _started(flow, lambda effect: perform(parts, effect))
+    return _started(_Steps(flow), lambda effect: perform(parts, effect))
 
 
-def _started(flow: Flow, do: Callable[[Effect], Any]) -> Call | Replay:
-    steps = _Steps(flow)
+def again(flow: Flow, parts: Parts, lost: Lost) -> Call | Replay:
+    """Run a flow that `begin` left at its call up to the same call again, once its lost answer has been accounted for."""
+    return _started(_ended(flow, None, lost), lambda effect: perform(parts, effect))
+
+
+def _started(steps: _Steps, do: Callable[[Effect], Any]) -> Call | Replay:
     while (effect := steps.take()) is not None:
-        if isinstance(effect, _ANSWERS):
+        if _for_the_app(effect):
             return effect
         try:
             steps.result(do(effect))
@@ -185,18 +198,22 @@ def _started(flow: Flow, do: Callable[[Effect], Any]) -> Call | Replay:
 
 async def astart(flow: Flow, runtime: Runtime, caller: Renewing) -> Call | Replay:
     """`start` without blocking the event loop."""
-    return await _astarted(flow, lambda effect: _aperform(effect, runtime, caller))
+    return await _astarted(_Steps(flow), lambda effect: _aperform(effect, runtime, caller))
 
 
 async def abegin(flow: Flow, parts: Parts) -> Call | Replay:
     """`begin` without blocking the event loop."""
-    return await _astarted(flow, lambda effect: aperform(parts, effect))
+    return await _astarted(_Steps(flow), lambda effect: aperform(parts, effect))
 
 
-async def _astarted(flow: Flow, do: Callable[[Effect], Awaitable[Any]]) -> Call | Replay:
-    steps = _Steps(flow)
+async def aagain(flow: Flow, parts: Parts, lost: Lost) -> Call | Replay:
+    """`again` without blocking the event loop."""
+    return await _astarted(_ended(flow, None, lost), lambda effect: aperform(parts, effect))
+
+
+async def _astarted(steps: _Steps, do: Callable[[Effect], Awaitable[Any]]) -> Call | Replay:
     while (effect := steps.take()) is not None:
-        if isinstance(effect, _ANSWERS):
+        if _for_the_app(effect):
             return effect
         try:
             steps.result(await do(effect))

@@ -5,11 +5,12 @@ sent their results; it does no I/O, reads no clock, and knows no framework. `dri
 asynchronously, whole or streamed. Whatever ends a call, the generator books it before it lets the exception through.
 
     cache: find an answer             hit: replay it, pay nothing; stale: and renew it in the background
+    student: answer                   sure: a local model; not sure: a cheap one that agrees with it; else the teacher
     route: a tier, with the reason    constraints before score
     compress: send a shorter prompt   the part of it that no provider has cached
     output: ask for a shorter answer  by the feature's target; what it is worth is modelled
     budget: reserve                   refuse here, before anything is paid
-    call                              a recoverable failure: the next tier that can
+    call, or hand over to a batch     a recoverable failure: the next tier that can
     budget: settle                    what was used, whatever came of it
     verify                            a rejected cheap answer: the next tier up
     cache: keep, land                 whoever waits for the same answer gets it
@@ -28,15 +29,16 @@ from thrift_plugins.budgeting import OutputPolicy, is_cut
 from thrift_plugins.cached import Cached, Hit
 from thrift_plugins.caching import CachePolicy
 from thrift_plugins.compression.result import Compressed
+from thrift_plugins.distilled import Distilled, Given, Pupils, Recording
 from thrift_plugins.effects import Append, Call, Effect, Flow, Renew, Replay
 from thrift_plugins.errors import BudgetExceeded, ThriftError, UnknownModelPrice
 from thrift_plugins.ledger.booking import RENEWAL, Booking, Unasked
 from thrift_plugins.quality import ALL
 from thrift_plugins.quality.judge import LOSS
-from thrift_plugins.routing import Conversations, Router, forced, input_billed, recoverable, rejects, turn_of
+from thrift_plugins.routing import Conversations, Router, eligible, forced, input_billed, recoverable, rejects, turn_of
 from thrift_plugins.spending import Purse, Spending
 from thrift_plugins.tries import Lost, Tries
-from thrift_plugins.types import NO_USAGE, Decision, Patch, Reply, Request, Tier, Usage
+from thrift_plugins.types import NO_USAGE, Decision, Patch, Processing, Reply, Request, Tier, Usage
 
 if TYPE_CHECKING:
     from thrift_plugins.compression.policy import CompressionPolicy
@@ -58,6 +60,8 @@ class Engine:
         holdout: whether a call is left alone by every tactic, so that it can be seen what they are worth.
         conversations: keeps each where it costs least.
         audits: the quality gate.
+        pupils: the students, each for a task.
+        recorder: writes down answers of the baseline, to learn from.
         off: the tactics that were taken out of it.
     """
 
@@ -72,6 +76,8 @@ class Engine:
     holdout: Callable[[Request], bool] | None = None
     conversations: Conversations | None = None
     audits: Audits | None = None
+    pupils: Pupils | None = None
+    recorder: Recording | None = None
     off: frozenset[str] = frozenset()
 
     def without(self, tactics: frozenset[str]) -> Engine:
@@ -121,35 +127,63 @@ class Engine:
         try:
             insisted = _insisted(request, tiers, booking)
             hit = (yield from cached.find()) if cached else None
-            if held:
-                decision = insisted or Decision(baseline, tiers[baseline].name, "holdout")
-            elif hit is None:
-                decision = insisted or self._route(request, tiers, baseline, booking)
-            else:
-                decision = _stood_for(hit, tiers, baseline)
+            distilled = self._distilled(request, tiers, baseline, booking, held=held or insisted is not None)
+            attempts = self._attempts(request, tiers, cached, booking, held=held) if hit is None else None
+            taught = (yield from _taught(attempts, distilled)) if attempts and distilled else None
+            asked_for = insisted or (distilled.teacher if distilled else None)
+            decision = self._decided(request, tiers, baseline, booking, hit or taught, asked_for, held=held)
         except BaseException as error:
             yield from _refused(error, cached, booking)
             raise
         booking.routed(decision)
-        if hit is None:
-            attempts = self._attempts(request, tiers, cached, booking, held=held)
-            attempts.talk, attempts.audit = self.conversations, audit
+        if attempts is not None and taught is None:
+            attempts.talk, attempts.audit, attempts.distilled = self.conversations, audit, distilled
             reply, touched = yield from attempts.make(decision, tiers[baseline])
             decision = attempts.decision or decision
         else:
-            if hit.stale_key is not None:
+            if hit and hit.stale_key is not None:
                 yield Renew(hit.stale_key, self._renewal(request, tiers, baseline, booking.dialect))
-            if audit:
-                audit.look(hit.reply)
-            yield from _replay(hit, decision, booking)
-            reply, touched = hit.reply, _HITS.get(hit.kind, frozenset())
+            reply, touched = yield from _given(hit or taught, decision, booking, audit)
         if audit:
-            asked = None if hit else decision
+            asked = None if hit or taught else decision
             yield from audit.answered(
                 reply,
                 touched & OFF.keys(),
                 lambda aim: self._shadow(request, tiers, baseline, booking.dialect, aim, reply, asked),
             )
+
+    def _distilled(
+        self, request: Request, tiers: Sequence[Tier], baseline: int, booking: Booking, *, held: bool
+    ) -> Distilled | None:
+        """The student's steps, where there is one, or where one is to learn.
+
+        Args:
+            held: whether the baseline, or whom the app insists on, answers; that is learnt from all the same.
+        """
+        pupils = None if held else self.pupils
+        if pupils is None and self.recorder is None:
+            return None
+        return Distilled(pupils, self.recorder, request, booking, tiers, baseline)
+
+    def _decided(
+        self,
+        request: Request,
+        tiers: Sequence[Tier],
+        baseline: int,
+        booking: Booking,
+        found: Hit | Given | None,
+        asked_for: Decision | None,
+        *,
+        held: bool,
+    ) -> Decision:
+        """Who answers, and why; for an answer that is there already, as whose it is shown."""
+        if isinstance(found, Given):
+            return found.decision
+        if found is not None:
+            return _stood_for(found, tiers, baseline)
+        if held:
+            return asked_for or Decision(baseline, tiers[baseline].name, "holdout")
+        return asked_for or self._route(request, tiers, baseline, booking)
 
     def _shadow(
         self,
@@ -231,7 +265,7 @@ class Engine:
             request,
             admission,
             booking,
-            patience=self.patience,
+            patience=None if request.waits else self.patience,  # the collector knows equal requests itself
             semantic=self.semantic,
             streamed=streamed,
         )
@@ -254,6 +288,7 @@ OFF: Final[Mapping[str, Mapping[str, Any]]] = {
     "routing": {"router": None, "conversations": None},
     "compression": {"compression": None},
     "budget": {"output": None},
+    "distillation": {"pupils": None},
 }
 """What each tactic that changes answers is without. The quality gate compares these, and may take them off."""
 
@@ -276,6 +311,33 @@ def _stood_for(hit: Hit, tiers: Sequence[Tier], baseline: int) -> Decision:
     """A stored answer is shown as the tier that gave it, whose parsers know its form."""
     index = next((place for place, tier in enumerate(tiers) if tier.name == hit.reply.tier), baseline)
     return Decision(index, tiers[index].name, "cache", (hit.reason,))
+
+
+def _taught(attempts: _Attempts, distilled: Distilled) -> Generator[Effect, Any, Given | None]:
+    """What a student answers."""
+
+    def cheaper() -> int | None:
+        return next((index for index in eligible(attempts.request, attempts.tiers) if index < distilled.baseline), None)
+
+    taught = yield from distilled.answer(attempts, cheaper)
+    if taught is not None and attempts.cached:
+        yield from attempts.cached.passed()
+    return taught
+
+
+def _given(
+    found: Hit | Given | None, decision: Decision, booking: Booking, audit: Audit | None
+) -> Generator[Effect, Any, tuple[Reply, frozenset[str]]]:
+    """Show an answer that is there already. Gives it, and the tactics that have touched it."""
+    if found is None:
+        raise RuntimeError("there is no answer to give")
+    if audit:
+        audit.look(found.reply)
+    if isinstance(found, Given):
+        yield from found.shown()
+        return found.reply, frozenset({"distillation"})
+    yield from _replay(found, decision, booking)
+    return found.reply, _HITS.get(found.kind, frozenset())
 
 
 def _replay(hit: Hit, decision: Decision, booking: Booking) -> Flow:
@@ -329,6 +391,7 @@ class _Attempts:
     held: bool
     talk: Conversations | None = None
     audit: Audit | None = None
+    distilled: Distilled | None = None
     decision: Decision | None = None
     planned: bool = False
 
@@ -337,6 +400,8 @@ class _Attempts:
         reply, tier = yield from self._answer(decision)
         if self.audit:
             self.audit.look(reply)
+        if self.distilled:
+            self.distilled.taught(reply, tier.name)
         if self.talk is not None and len(self.tiers) > 1:
             self.talk.learn(self.request, tier, baseline, reply.usage)
         try:
@@ -363,6 +428,15 @@ class _Attempts:
             if not isinstance(error, Exception):
                 raise error
         return attempt.reply
+
+    def unshown(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply | None, Usage]]:
+        """Ask one tier for an answer that the app does not see, or not yet. Gives None where there is none, and what it used."""
+        call, tier = Call(decision.tier, self.request, decision, unshown=True), self.tiers[decision.tier]
+        yield from self._reserve(call, tier)
+        attempt = yield from self._performed(call, tier)
+        if attempt.error is not None and not isinstance(attempt.error, Exception):
+            raise attempt.error
+        return attempt.reply, attempt.usage
 
     def _answer(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply, Tier]]:
         """Ask the tier chosen, and those above it while one fails or its answer cannot stand."""
@@ -463,12 +537,14 @@ class _Attempts:
                     return _Attempt(tier, NO_USAGE, None, refused, None)
             except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
                 usage = _used(call, error, tier, self.booking)
-                yield from self._settle(tier, usage, lost=call.partial is None and input_billed(error))
+                lost = call.partial is None and _may_be_billed(call, error)
+                yield from self._settle(tier, usage, lost=lost, broken=call.partial is not None)
                 self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
                 return _Attempt(tier, usage, None, error, None)
-        tier = _as_worked(tier, answer)
+        self.booking.batched(tier, call.tries.processing)
+        tier = _as_worked(tier, answer, call.tries.processing)
         reply = answer.given_by(tier.name, self.booking.measured(answer, tier, call.as_sent))
-        yield from self._settle(tier, reply.usage)
+        yield from self._settle(tier, reply.usage, broken=not reply.complete)
         self.booking.tried(tier, call.tries, lambda: reply.usage)
         return _Attempt(tier, reply.usage, reply, None, None)
 
@@ -556,9 +632,9 @@ class _Attempts:
         if self.spending is not None:
             yield from self.spending.reserve(call, tier)
 
-    def _settle(self, tier: Tier, usage: Usage, *, lost: bool = False) -> Flow:
+    def _settle(self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False) -> Flow:
         if self.spending is not None:
-            yield from self.spending.settle(tier, usage, lost=lost)
+            yield from self.spending.settle(tier, usage, lost=lost, broken=broken)
 
     def _lost(self, error: BaseException, tier: Tier, usage: Usage) -> Flow:
         """The call ended without a whole answer."""
@@ -569,9 +645,9 @@ class _Attempts:
             yield Append(self.booking.ended(error, tier, usage))
 
 
-def _as_worked(tier: Tier, reply: Reply) -> Tier:
+def _as_worked(tier: Tier, reply: Reply, batched: Processing | None) -> Tier:
     """The tier, in the mode in which its provider has worked: it need not be the one that was asked for."""
-    told = reply.processing
+    told = batched or reply.processing
     return tier if told is None or told == tier.processing else replace(tier, processing=told)
 
 
@@ -579,4 +655,9 @@ def _used(call: Call, error: BaseException, tier: Tier, booking: Booking) -> Usa
     """What a call that did not end well has cost, as far as anybody on this side can know."""
     if call.partial is not None:
         return booking.measured(call.partial, tier, call.as_sent)
-    return booking.sent(tier, call.as_sent) if input_billed(error) else NO_USAGE
+    return booking.sent(tier, call.as_sent) if _may_be_billed(call, error) else NO_USAGE
+
+
+def _may_be_billed(call: Call, error: BaseException) -> bool:
+    """Whether a call of which nothing came may have cost something all the same: a callback of the app's may have raised."""
+    return input_billed(error) or call.tries.answered

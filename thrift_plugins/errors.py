@@ -5,6 +5,7 @@
     ├── UnknownModelPrice      no price for a model; says how to give one
     ├── UnsupportedByTier      no tier can serve the request; says what each one lacks
     ├── BudgetExceeded         a hard budget has no room for a call, which was not made; says what is left, and until when
+    ├── NotDistillable         no student can be promised from these examples; says why, and what would help
     ├── TraceError             a line of a trace that cannot be replayed; says which line and field
     └── StoreError             a store did not do what was asked
         ├── StoreUnavailable   down, slow, frozen, full, or switched off by its breaker
@@ -95,6 +96,10 @@ class BudgetExceeded(ThriftError):
 
 def _amount(amount: int, unit: str) -> str:
     return f"{amount:,} tokens" if unit == "tokens" else f"${amount / 1e9:,.6f}"
+
+
+class NotDistillable(ThriftError, ValueError):
+    """No student can be made, or promised, from what there is."""
 
 
 class TraceError(ThriftError, ValueError):

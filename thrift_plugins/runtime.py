@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from thrift_plugins.background import Background
+from thrift_plugins.batching.session import current
 from thrift_plugins.budgeting import Lengths, OutputPolicy
 from thrift_plugins.caching import CachePolicy, Rule
-from thrift_plugins.config import CacheConfig, CompressionConfig, Config, OutputConfig, RoutingConfig
+from thrift_plugins.config import BatchFeature, CacheConfig, CompressionConfig, Config, OutputConfig, RoutingConfig
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.forgetting import Forgetting
@@ -36,9 +37,13 @@ from thrift_plugins.types import Json, Message, Request, Scope
 
 if TYPE_CHECKING:
     from thrift_plugins.compression.policy import CompressionPolicy
+    from thrift_plugins.distilled import Recording
     from thrift_plugins.quality import Gate, Judge
     from thrift_plugins.semantic import SemanticCache
+    from thrift_plugins.teaching import School
     from thrift_plugins.text.embed import Embedder
+
+_AT_ONCE: Final = BatchFeature(waits=False)
 
 
 class Runtime:
@@ -92,6 +97,7 @@ class Runtime:
         self.purse = Purse(tuple(settings.budgets), self.prices, bounds) if settings.budgets else None
         audits = open_gate(settings, judge, embedder, prices=self.prices, bounds=bounds)
         self.gate: Gate | None = audits.gate if audits else None
+        self.school = self._open_school(embedder)
         self.engine = Engine(
             cache=policy,
             router=(router or _router(settings.routing)) if settings.routing.enabled else None,
@@ -104,6 +110,8 @@ class Runtime:
             holdout=_holdout(settings),
             conversations=Conversations(self.prices) if settings.routing.enabled and settings.routing.pin else None,
             audits=audits,
+            pupils=self.school.students if self.school else None,
+            recorder=_recorder(settings),
         )
         self.background = Background()
         self.learnt = _learnt(self.store, bounds if self.purse else None, output.lengths if output else None)
@@ -137,6 +145,13 @@ class Runtime:
 
         return open_semantic(self.store, policy, settings, embedder, clock=self.clock)
 
+    def _open_school(self, embedder: Embedder | None) -> School | None:
+        if not self.config.distillation.enabled:
+            return None
+        from thrift_plugins.teaching import open_school  # noqa: PLC0415  numpy is for those who use it
+
+        return open_school(self.config, self.store, embedder, self.clock)
+
     def request(
         self,
         *,
@@ -165,6 +180,8 @@ class Runtime:
             self.background.submit("learnt", self.learnt.exchange)
         if self._verdicts is not None and self._verdicts.due():
             self.background.submit(f"verdicts {next(_exchanges)}", self._verdicts.exchange)
+        if self.school is not None and self.school.due():
+            self.background.submit(f"students {next(_exchanges)}", self.school.exchange)
         return Request(
             id=recording.request_id if recording else f"{int(now * 1_000_000):014x}{_process_tag()}{next(_calls):08x}",
             at=now,
@@ -180,7 +197,13 @@ class Runtime:
             forced=forced or current_route(),
             baseline_usage=recording.baseline_usage if recording else None,
             run=current_run() or run,
+            waits=(batched := self._batched(scope)).waits,
+            within=batched.within,
         )
+
+    def _batched(self, scope: Scope) -> BatchFeature:
+        """Whether a call may wait: in a batch run, where its feature does not say otherwise."""
+        return _AT_ONCE if current() is None else self.config.batch.of(scope.feature)
 
     def budgets(self, *, scope: Scope | None = None, run: str = "") -> list[Remaining]:
         """What is left of every budget that covers a scope, and when it starts anew.
@@ -237,7 +260,7 @@ class Runtime:
     def close(self) -> None:
         """Write the ledger out and let go of files and connections. Idempotent."""
         self.background.close()
-        for learnt in (self.learnt, self._verdicts):
+        for learnt in (self.learnt, self._verdicts, self.school):
             if learnt:
                 learnt.exchange()
         if self.semantic:
@@ -251,6 +274,14 @@ class Runtime:
 
 def _router(settings: RoutingConfig) -> Router:
     return LearnedRouter.load(settings.router) if settings.router else RuleRouter(caution=settings.caution)
+
+
+def _recorder(settings: Config) -> Recording | None:
+    if not settings.distillation.record:
+        return None
+    from thrift_plugins.teaching import open_recorder  # noqa: PLC0415  for those who use it
+
+    return open_recorder(settings)
 
 
 def _telemetry(clock: Clock) -> Observer:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from typing import TypeAlias
 
 from thrift_plugins.types import Reply
+
+Heard: TypeAlias = Callable[[Reply, str], Reply]
+"""(recorded answer, text that was sent) -> the answer to that text, with what it used."""
 
 
 class Tape:
@@ -17,16 +20,16 @@ class Tape:
 
     def __init__(self) -> None:
         self._replies: Mapping[str, Reply] = {}
-        self._asked = ""
+        self._heard: Heard | None = None
         self.sent: Callable[[], str] | None = None
 
-    def load(self, replies: Mapping[str, Reply], asked: str = "") -> None:
+    def load(self, replies: Mapping[str, Reply], heard: Heard | None = None) -> None:
         """Put on the answers of the next request, by model.
 
         Args:
-            asked: the text of all its messages, where less of it may be sent; "" where that cannot be.
+            heard: what becomes of an answer where another text is sent than was recorded; None: nothing.
         """
-        self._replies, self._asked = replies, asked
+        self._replies, self._heard = replies, heard
         self.sent = None
 
     def play(self, model: str, sent: Callable[[], str]) -> Reply:
@@ -40,13 +43,4 @@ class Tape:
         except KeyError:
             raise LookupError(f"no answer of {model!r} was recorded for this request") from None
         self.sent = sent
-        return self._shortened(reply, sent()) if self._asked else reply
-
-    def _shortened(self, reply: Reply, sent: str) -> Reply:
-        """The answer with the input that a shorter prompt would have used, by its letters: nobody recorded one."""
-        if len(sent) >= len(self._asked):
-            return reply
-        usage = reply.usage
-        cached = usage.cache_read + usage.cache_write + usage.cache_write_1h
-        left = round(usage.input_tokens * len(sent) / len(self._asked))
-        return replace(reply, usage=replace(usage, input_tokens=min(usage.input_tokens, max(cached, left))))
+        return self._heard(reply, sent()) if self._heard else reply

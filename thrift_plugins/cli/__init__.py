@@ -9,12 +9,14 @@ import sys
 
 import typer
 
+from thrift_plugins.cli.batch import batch
 from thrift_plugins.cli.budgets import budgets
 from thrift_plugins.cli.cache import cache
 from thrift_plugins.cli.compress import compress
 from thrift_plugins.cli.condense import condense
 from thrift_plugins.cli.demo import demo
 from thrift_plugins.cli.diff import diff
+from thrift_plugins.cli.distill import distill
 from thrift_plugins.cli.doctor import doctor
 from thrift_plugins.cli.export import export
 from thrift_plugins.cli.gate import gate
@@ -52,8 +54,10 @@ app.command()(budgets)
 app.command()(gate)
 app.command()(simulate)
 app.command()(condense)
+app.add_typer(batch)
 app.add_typer(cache)
 app.add_typer(compress)
+app.add_typer(distill)
 app.add_typer(ledger)
 app.add_typer(router)
 

@@ -55,11 +55,70 @@ class Alarm:
         while self._exposure >= self._starts:
             self._start()
 
+    def state(self) -> list[float]:
+        """What it has come to, so that it can go on elsewhere with `resumed`."""
+        return [float(self.raised), self._exposure, float(self._starts), *self._won]
+
+    @classmethod
+    def resumed(cls, allowed: float, state: Sequence[float], *, false_alarms: float = 0.01) -> Alarm:
+        """One that goes on where another of the same terms was. Raises `ValueError` where the state is none."""
+        made = cls(allowed, false_alarms=false_alarms)
+        raised, exposure, starts, *won = map(float, state)
+        if len(won) != len(_FACTORS) or min(exposure, starts, *won) < 0:
+            raise ValueError("no state of an alarm")
+        made.raised, made._exposure, made._starts, made._won = bool(raised), exposure, int(starts), won
+        return made
+
     def _start(self) -> None:
         self._starts += 1
         stake = 1 / (self._starts * (self._starts + 1))  # which sum up to 1 over all starts there may ever be
         self._won = [won + stake for won in self._won]
 
+
+class Change:
+    """Raised when something has begun to happen more often than is allowed, whenever that begins.
+
+    It forgets how good things were before (Shiryaev and Roberts): as long as no more happens than is allowed, a false alarm
+    comes after `patience` trials in the mean, or later.
+
+    Args:
+        allowed: rate of events.
+    """
+
+    def __init__(self, allowed: float, *, patience: float) -> None:
+        if not 0 < allowed < 1 or patience < 1:
+            raise ValueError(f"a rate between 0 and 1 and some patience, not {allowed} and {patience}")
+        self._allowed, self._patience = allowed, patience
+        self._rates = [min(factor * allowed, (1 + allowed) / 2) for factor in _CHANGES]
+        self._won = [0.0] * len(_CHANGES)
+        self.raised = False
+
+    def observe(self, events: int, trials: int) -> None:
+        """Take note of trials, of which so many were events."""
+        for place, rate in enumerate(self._rates):
+            gain = events * log(rate / self._allowed) + (trials - events) * (log1p(-rate) - log1p(-self._allowed))
+            self._won[place] = min((self._won[place] + trials) * exp(min(gain, _MOST)), _RICHEST)
+        self.raised = self.raised or sum(self._won) / len(self._won) >= self._patience
+
+    def state(self) -> list[float]:
+        """What it has come to, so that it can go on elsewhere with `resumed`."""
+        return [float(self.raised), *self._won]
+
+    @classmethod
+    def resumed(cls, allowed: float, state: Sequence[float], *, patience: float) -> Change:
+        """One that goes on where another of the same terms was. Raises `ValueError` where the state is none."""
+        made = cls(allowed, patience=patience)
+        raised, *won = map(float, state)
+        if len(won) != len(_CHANGES) or min(won) < 0:
+            raise ValueError("no state of a change")
+        made.raised, made._won = bool(raised), won
+        return made
+
+
+_CHANGES = (1.4, 1.9, 2.6, 4.0)
+"""Times the allowed rate that it may come to."""
+
+_RICHEST = 1e200
 
 _MOST = 300.0
 """Of a logarithm: more is refuted anyway, and exceeds what a float holds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from thrift_plugins.errors import StreamClosed
 from thrift_plugins.ledger.event import Cost, Event
@@ -19,6 +19,7 @@ from thrift_plugins.types import (
     Outcome,
     Overhead,
     Patch,
+    Processing,
     Provenance,
     Reply,
     Request,
@@ -58,6 +59,9 @@ class Unasked(NamedTuple):
     extra: Mapping[str, Json]
 
 
+STUDENT: Final = "(student)"
+"""Who served an answer for which no model was asked."""
+
 RENEWAL = Unasked("cache", "renewal", {"cache": {"renewal": True}})
 
 
@@ -92,6 +96,8 @@ class Booking:
         self._compressed = 0
         self._held_out = False
         self._requests, self._lost = 0, 0
+        self._distilled: Mapping[str, Json] = _NOTHING
+        self._asked_as: Processing | None = None
 
     def fallback(self, what: str) -> None:
         """Note a part that was out of order, in words for the ledger."""
@@ -128,6 +134,45 @@ class Booking:
         """Note what is wrong with the answer."""
         self.flaws = flaws
 
+    def distilled(self, told: Mapping[str, Json]) -> None:
+        """Note what a student had to do with the answer."""
+        self._distilled = told
+
+    def unconfirmed(self, tier: Tier, usage: Usage) -> None:
+        """Note a cheap answer that did not confirm the student's, and is not given."""
+        if usage != NO_USAGE:
+            self._overheads.append(Overhead("distillation", tier.model, usage, "unconfirmed", tier.processing))
+
+    def as_if(self, reply: Reply, tier: Tier) -> Usage:
+        """What a model would have used for an answer that it was not asked for, by our count."""
+        sent = self.sent(tier, lambda: self._request)
+        return replace(sent, output_tokens=count_reply(reply, tier.model))
+
+    def by_student(self, usage: Usage, finish_reason: str | None) -> Event:
+        """The event of an answer that no model was asked for.
+
+        Args:
+            usage: what the baseline would have used for it.
+        """
+        known = self._request.baseline_usage
+        patch = Patch("distillation", "made", before=True, after=False, provenance="replayed" if known else "modelled")
+        cost = Cost(self._baseline.model, known or usage, processing=self._baseline.processing)
+        return self._event("answered", cost, (patch,), served=STUDENT, finish_reason=finish_reason)
+
+    def confirmed(self, tier: Tier, usage: Usage, finish_reason: str | None) -> Event:
+        """The event of a cheap answer that is given because a student thinks it likely too."""
+        known, own = self._request.baseline_usage, self._baseline
+        source: Provenance = "replayed" if known else "modelled"
+        patches = [Patch("distillation", "model", own.model, tier.model, source)]
+        if tier.processing != own.processing:
+            patches.append(Patch("distillation", "processing", own.processing, tier.processing, source))
+        if known and replace(known, source=usage.source) != usage:
+            patches.append(Patch("distillation", "usage", known, usage, source))
+        cost = Cost(own.model, known or usage, processing=own.processing)
+        return self._event(
+            "answered", cost, tuple(patches), served=tier.model, usage=usage, finish_reason=finish_reason
+        )
+
     def beside(self, tier: Tier, usage: Usage, reason: str) -> None:
         """Note a further call that was made for one that nobody has asked for."""
         if self._unasked is not None and usage != NO_USAGE:
@@ -151,6 +196,17 @@ class Booking:
         self._fallbacks.append(f"routing: {tier.name} {reason} ({why})")
         if usage != NO_USAGE:
             self._overheads.append(Overhead("routing", tier.model, usage, reason, tier.processing))
+
+    def batched(self, tier: Tier, worked: Processing | None) -> None:
+        """Note that the answer came out of a batch run, None where it did not.
+
+        Args:
+            tier: as it would have been asked otherwise.
+            worked: "batch", or what a deadline has made of it.
+        """
+        self._asked_as = tier.processing if worked else None
+        if worked and worked != "batch":
+            self.note(f"batch: answered by {worked} processing, to meet a deadline")
 
     def continued(self, tier: Tier, usage: Usage) -> None:
         """Note what it cost to ask for the rest of a cut answer: the output budget's doing, and on its bill."""
@@ -257,9 +313,12 @@ class Booking:
             full = replace(short, input_tokens=short.input_tokens + full.input_tokens - usage.input_tokens)
         before = known or full
         own = tier.name == self._baseline.name  # as the app alone would have been served
-        mode = tier.processing if own else self._baseline.processing
-        if tier.processing != mode:
-            patches.append(Patch("routing", "processing", mode, tier.processing, "modelled"))
+        asked = self._asked_as or tier.processing
+        mode = asked if own else self._baseline.processing
+        if asked != mode:
+            patches.append(Patch("routing", "processing", mode, asked, "modelled"))
+        if tier.processing != asked:
+            patches.append(Patch("batch", "processing", asked, tier.processing))
         if tier.model != self._baseline.model:
             source: Provenance = "replayed" if known else "modelled"
             patches.append(Patch("routing", "model", self._baseline.model, tier.model, source))
@@ -293,6 +352,8 @@ class Booking:
         told: dict[str, Json] = dict(extra)
         if self._held_out:
             told["holdout"] = True
+        if self._distilled:
+            told["distillation"] = dict(self._distilled)
         if self.flaws:
             told["flaws"] = list(self.flaws)
         if self._requests:

@@ -138,6 +138,12 @@ def ledger_beside(url: str) -> str:
     return _beside(url if scheme in ("", "sqlite") else "", "ledger")
 
 
+def students_beside(url: str) -> str:
+    """Where an app's recorded answers and students are by default: a folder beside the store's file, or in that of all files."""
+    scheme = _scheme(url)
+    return str(Path(_path(url if scheme in ("", "sqlite") else "")).with_name("students"))
+
+
 def _beside(url: str, what: str) -> str:
     file = Path(_path(url))
     return str(file.with_name(f"{file.stem}-{what}{file.suffix}"))

@@ -145,6 +145,29 @@ def _add(vector: Vectors, name: str, weight: float) -> None:
         vector[digest[turn]] += weight if digest[4] >> turn & 1 else -weight
 
 
+class WordEmbedder:
+    """wordllama's vectors alone, which mean the same in every text.
+
+    Raises:
+        ModuleNotFoundError: wordllama, or tokenizers, is not installed.
+    """
+
+    name = "wordllama-256"
+
+    def __init__(self) -> None:
+        self._learnt = _LearntWords()
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Rows of length 1, float32 (n, 256); a row of zeros for a text without words."""
+        return np.stack([self._learnt.vector(text) for text in texts])
+
+
+def word_embedder() -> WordEmbedder | None:
+    """Word vectors where the extra `semantic` is installed."""
+    known = all(importlib.util.find_spec(name) is not None for name in ("wordllama", "tokenizers"))
+    return WordEmbedder() if known else None
+
+
 class _LearntWords:
     """wordllama's token vectors and its tokenizer, read from its two files: its own loader asks a server for them."""
 

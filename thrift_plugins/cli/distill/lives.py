@@ -1,0 +1,117 @@
+"""`distill status`, `promote` and `rollback`: what students do in production, and what a person wants them to do."""
+
+from __future__ import annotations
+
+import time
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from thrift_plugins.cli.cache.opened import ConfigFile, StoreUrl, settings, store_of
+from thrift_plugins.cli.distill.training import Task
+from thrift_plugins.cli.figures import JsonFile, write_figures
+from thrift_plugins.errors import ConfigError
+
+if TYPE_CHECKING:
+    from thrift_plugins.config import Config
+    from thrift_plugins.distillation.life import Life
+    from thrift_plugins.stores.base import Store
+
+
+def status(config: ConfigFile = None, store: StoreUrl = None, json_file: JsonFile = None) -> None:
+    """Show every student: shadow, canary, active or demoted, why, and what its audits have found."""
+    from rich.console import Console
+    from rich.table import Table
+
+    chosen = settings(config)
+    with store_of(chosen.store if store is None else store) as opened:
+        found = [_told(task, _life(opened, chosen, task)) for task in _tasks(chosen)]
+    if json_file is not None:
+        write_figures(json_file, {"students": found})
+    table = Table(
+        "task", "state", "why", "compared", "audits", "wrong", "requests", title="Students", title_justify="left"
+    )
+    for told in found:
+        table.add_row(
+            *(str(told[name]) for name in ("task", "state", "why", "compared", "audits", "wrong", "requests"))
+        )
+    Console().print(table) if found else typer.echo("There are no students yet: see `thrift-plugins distill run`.")
+
+
+def promote(
+    task: Task,
+    again: Annotated[bool, typer.Option("--again", help="Put one that was demoted into the shadow again.")] = False,
+    config: ConfigFile = None,
+    store: StoreUrl = None,
+) -> None:
+    """Let a student go one step up, if what came in production certifies it: shadow, canary, active."""
+    from thrift_plugins.teaching import change_life
+
+    chosen = settings(config)
+    with store_of(chosen.store if store is None else store) as opened:
+        life = _life(opened, chosen, task)
+        if again:
+            life.restart("by hand", time.time())
+        elif why := life.promote(time.time()):
+            raise ConfigError(f"the student of {task!r} cannot go up: {why}")
+        change_life(opened, task, life.version, life)
+    typer.echo(f"The student of {task!r} is {life.state} now. Running apps follow within seconds.")
+
+
+def rollback(
+    task: Task,
+    to: Annotated[str, typer.Option(help="The version; by default the one before.")] = "",
+    config: ConfigFile = None,
+    store: StoreUrl = None,
+) -> None:
+    """Demote the student that serves at once, and let an earlier version serve after the apps' next start."""
+    from thrift_plugins.teaching import change_life, folder_of, make_current, versions
+
+    chosen = settings(config)
+    with store_of(chosen.store if store is None else store) as opened:
+        life = _life(opened, chosen, task)
+        life.demote("rolled back by hand", time.time())
+        change_life(opened, task, life.version, life)
+    known = versions(folder_of(chosen), task)
+    if to and to not in known:
+        raise ConfigError(f"there is no version {to!r} of {task!r}; there are: {', '.join(known)}")
+    before = known[: known.index(life.version)] if life.version in known else []
+    chosen_version = to or (before[-1] if before else "")
+    typer.echo(f"The student of {task!r}, version {life.version}, is demoted.")
+    if chosen_version:
+        make_current(folder_of(chosen), task, chosen_version)
+        typer.echo(f"Version {chosen_version} serves from the next start of an app on, in the state in which it was.")
+
+
+def _tasks(config: Config) -> list[str]:
+    from thrift_plugins.teaching import folder_of
+
+    return sorted(path.parent.name for path in Path(folder_of(config)).glob("*/current"))
+
+
+def _life(store: Store, config: Config, task: str) -> Life:
+    from dataclasses import replace
+
+    from thrift_plugins.teaching import current, folder_of, read_life, terms_of
+
+    student = current(folder_of(config), task)
+    terms = replace(terms_of(config.distillation), agreement=student.certificate.agreement)
+    return read_life(store, task, student.version, terms)
+
+
+def _told(task: str, life: Life) -> dict[str, Any]:
+    audits, wrong = life.audits
+    return {
+        "task": task,
+        "version": life.version,
+        "state": life.state,
+        "why": life.why,
+        "since": life.since,
+        "threshold": life.threshold if isfinite(life.threshold) else None,
+        "compared": len(life.compared),
+        "audits": audits,
+        "wrong": wrong,
+        "requests": life.requests[0],
+    }

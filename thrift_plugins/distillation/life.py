@@ -1,0 +1,234 @@
+"""The life of one student in production, which all workers share: shadow, canary, active, demoted.
+
+    shadow   the teacher answers; the student's opinion is compared with it
+    canary   the student answers a share; the teacher answers the others, and they are compared
+    active   the student answers what it may; by chance some are asked of the teacher, and compared
+    demoted  the teacher answers; nothing is compared. A person, or a new version, ends it
+
+A student goes up when what was seen in production, and not only its training, certifies it. It goes down by itself when the
+audits show that it differs more often than was promised, when too many requests are unlike what it knows, and when
+the prompt or the teacher is another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+
+from thrift_plugins.distillation.certificate import Certificate, certified
+from thrift_plugins.learning.risk import upper_bound
+from thrift_plugins.learning.sequential import Alarm, Change
+
+State: TypeAlias = Literal["shadow", "canary", "active", "demoted"]
+
+FORMAT: Final = 1
+_KEPT: Final = 4_000
+"""Comparisons that are remembered; the latest."""
+
+_FALSE_ALARM: Final = 0.01
+_STRANGE: Final = 0.05
+"""Share of what came in the shadow that is called strange: the least familiar."""
+
+_SURE: Final = 0.99
+"""That no more than is allowed is strange, as long as nothing changes."""
+
+_PATIENCE: Final = 200_000.0
+"""Requests after which, in the mean, nothing new is taken for something, or later."""
+
+
+class Compared(NamedTuple):
+    """The teacher was asked too, by chance.
+
+    Attributes:
+        chance: how sure the student was.
+        right: whether it agrees.
+        familiar: how much the request was like what it knows.
+    """
+
+    chance: float
+    right: bool
+    familiar: float
+
+
+class Seen(NamedTuple):
+    """Requests that came, and how many of them were strange."""
+
+    requests: int
+    strange: int
+
+
+class Broken(NamedTuple):
+    """Why a student can be no longer right."""
+
+    why: str
+
+
+News: TypeAlias = Compared | Seen | Broken
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """By what a student goes up and down.
+
+    Attributes:
+        agreement: promised share of all requests whose answer is not one that the teacher would not give.
+        confidence: with which.
+        shadow: comparisons before it may answer.
+        canary: comparisons before it may answer all that it is sure of.
+        worth: share of requests that it must be able to answer.
+        promotes: whether it goes up by itself.
+    """
+
+    agreement: float = 0.96
+    confidence: float = 0.99
+    shadow: int = 400
+    canary: int = 200
+    worth: float = 0.25
+    promotes: bool = True
+
+
+@dataclass(slots=True)
+class Life:
+    """What is known of a student's doings. Not thread-safe.
+
+    Attributes:
+        version: of the student.
+        threshold: chance from which it may answer.
+        strange: how familiar a request must be, not to be strange.
+        compared: chance, agreement and familiarity of the latest comparisons, since it was last put into shadow.
+        audits: comparisons since it may answer, and on how many of them it would have been wrong.
+        requests: that were seen since then, and how many were strange.
+        since: when it came into this state, in seconds since the epoch.
+    """
+
+    version: str
+    terms: Terms
+    state: State = "shadow"
+    why: str = "new"
+    since: float = 0.0
+    threshold: float = inf
+    strange: float = -inf
+    allowed: float = 2 * _STRANGE
+    compared: list[tuple[float, bool, float]] = field(default_factory=list)
+    audits: list[int] = field(default_factory=lambda: [0, 0])
+    requests: list[int] = field(default_factory=lambda: [0, 0])
+    alarm: Alarm = field(init=False)
+    news: Change = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.alarm = Alarm(1 - self.terms.agreement, false_alarms=_FALSE_ALARM)
+        self.news = Change(self.allowed, patience=_PATIENCE)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the student may answer at all."""
+        return self.state in ("canary", "active")
+
+    def take(self, news: News, now: float) -> None:
+        """Take note of something, and go up or down where that is due."""
+        if self.state == "demoted":
+            return
+        match news:
+            case Broken(why):
+                self.demote(why, now)
+            case Compared():
+                self._compared(news, now)
+            case Seen(requests, strange):
+                self._seen(requests, strange, now)
+
+    def demote(self, why: str, now: float) -> None:
+        """The teacher answers from now on."""
+        self.state, self.why, self.since = "demoted", why, now
+
+    def restart(self, why: str, now: float) -> None:
+        """Into the shadow again, with nothing known."""
+        self.state, self.why, self.since, self.threshold = "shadow", why, now, inf
+        self.compared, self.audits, self.requests = [], [0, 0], [0, 0]
+        self.__post_init__()
+
+    def promote(self, now: float, *, why: str = "by hand") -> str:
+        """One step up, if what was seen allows it.
+
+        Returns:
+            Why not; "" where it went up.
+        """
+        if self.state == "canary":
+            self.state, self.why, self.since = "active", why, now
+            return ""
+        if self.state != "shadow":
+            return f"it is {self.state}"
+        own = self.certificate()
+        if own.calibrated < self.terms.shadow:
+            return f"{own.calibrated} of {self.terms.shadow} comparisons in the shadow were made"
+        if not own.holds or own.coverage < self.terms.worth:
+            return (
+                f"{own.agreement:.0%} agreement can be promised for {own.coverage:.0%} of what came in the shadow;"
+                f" {self.terms.worth:.0%} are worth it"
+            )
+        self.threshold = own.threshold
+        self._get_used()
+        self.state, self.why, self.since = "canary", why, now
+        return ""
+
+    def certificate(self) -> Certificate:
+        """What may be promised after what was seen in production."""
+        pairs = [(chance, right) for chance, right, _ in self.compared]
+        return certified(pairs, self.terms.agreement, confidence=self.terms.confidence)
+
+    def _get_used(self) -> None:
+        """What is usual is what came until now."""
+        ranked = sorted(familiar for _, _, familiar in self.compared)
+        few = int(_STRANGE * len(ranked))
+        self.strange, self.allowed = ranked[few], upper_bound(few, len(ranked), _SURE)
+        self.news = Change(self.allowed, patience=_PATIENCE)
+
+    def _compared(self, news: Compared, now: float) -> None:
+        chance, right, familiar = news
+        self.compared = [*self.compared, (round(chance, 4), right, round(familiar, 4))][-_KEPT:]
+        if not self.answers:
+            if self.terms.promotes and len(self.compared) >= self.terms.shadow and not len(self.compared) % 50:
+                self.promote(now, why="certified in the shadow")
+            return
+        wrong = chance >= self.threshold and not right
+        self.audits = [self.audits[0] + 1, self.audits[1] + wrong]
+        self.alarm.observe(int(wrong), 1)
+        if self.alarm.raised:
+            count, errors = self.audits
+            self.demote(f"broken agreement: {errors} of {count} audits would have been wrong", now)
+        elif self.state == "canary" and self.audits[0] >= self.terms.canary and self.terms.promotes:
+            self.promote(now, why="held as canary")
+
+    def _seen(self, requests: int, strange: int, now: float) -> None:
+        if not self.answers:
+            return
+        self.requests = [self.requests[0] + requests, self.requests[1] + strange]
+        self.news.observe(strange, requests)
+        if self.news.raised:
+            self.demote("new kinds of requests: too many are unlike what it has learnt", now)
+
+    def told(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "format": FORMAT, "version": self.version, "state": self.state, "why": self.why, "since": self.since,
+            "threshold": self.threshold if isfinite(self.threshold) else None,
+            "strange": self.strange if isfinite(self.strange) else None, "allowed": self.allowed,
+            "compared": [[chance, int(right), familiar] for chance, right, familiar in self.compared], "audits": self.audits,
+            "requests": self.requests, "alarm": self.alarm.state(), "news": self.news.state(),
+        }  # fmt: skip
+
+    @classmethod
+    def read(cls, told: Mapping[str, Any], terms: Terms) -> Life:
+        """What `told` gave. Raises `KeyError`, `TypeError` or `ValueError` where it is not that."""
+        if told["format"] != FORMAT or told["state"] not in get_args(State):
+            raise ValueError("a life of another version")
+        made = cls(str(told["version"]), terms, told["state"], str(told["why"]), float(told["since"]))
+        made.threshold = inf if told["threshold"] is None else float(told["threshold"])
+        made.strange = -inf if told["strange"] is None else float(told["strange"])
+        made.allowed = float(told["allowed"])
+        made.compared = [(float(chance), bool(right), float(known)) for chance, right, known in told["compared"]]
+        made.audits, made.requests = [int(each) for each in told["audits"]], [int(each) for each in told["requests"]]
+        made.alarm = Alarm.resumed(1 - terms.agreement, told["alarm"], false_alarms=_FALSE_ALARM)
+        made.news = Change.resumed(made.allowed, told["news"], patience=_PATIENCE)
+        return made

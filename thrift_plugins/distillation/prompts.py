@@ -1,0 +1,108 @@
+"""Which requests are one task's: the prompt around the text that changes, and the text itself, without secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from thrift_plugins.types import Request
+
+_SHORTEST_FRAME: Final = 12
+"""Characters that all texts share at one end, from which they belong to the prompt."""
+
+REDACTOR: Final = "1"
+"""Version of what is redacted: a student reads texts as they were when it learnt."""
+
+_SECRETS: Final = (
+    ("<email>", re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")),
+    ("<key>", re.compile(r"\b(?:sk|pk|rk|ghp|gho|xox[abp]|AKIA|AIza|eyJ)[-_A-Za-z0-9.]{16,}")),
+    ("<iban>", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,4})?\b")),
+    ("<card>", re.compile(r"\b\d(?:[ -]?\d){12,18}\b")),
+    ("<phone>", re.compile(r"(?<![\w.])\+?\d{1,3}?[ (-]{0,2}\d{2,4}[) -]{1,2}\d{3,4}[ -]?\d{2,4}(?:[ -]?\d{2,4})?\b")),
+    ("<address>", re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b")),
+)
+
+
+def redacted(text: str) -> str:
+    """The text with what may name or open somebody replaced by what it was: mail addresses, keys, accounts, numbers."""
+    for name, pattern in _SECRETS:
+        text = pattern.sub(name, text)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as a student sees it.
+
+    Attributes:
+        text: the user's turn.
+        prompt: digest of all around it: instructions, tools and schema.
+    """
+
+    text: str
+    prompt: str
+
+
+def asked(request: Request) -> Asked | str:
+    """What is asked; in words, why no student can answer it."""
+    turns = [message for message in request.messages if message.role != "system"]
+    if len(turns) != 1 or turns[0].role != "user":
+        return "a conversation, and no single question"
+    if not isinstance(turns[0].content, str):
+        parts = turns[0].content
+        if not all(isinstance(part, str) or (isinstance(part, dict) and part.get("type") == "text") for part in parts):
+            return "there is more than text in it"
+    told: dict[str, Any] = {
+        "system": [message.text for message in request.messages if message.role == "system"],
+        "tools": [[tool.get("name"), tool.get("parameters")] for tool in request.tools],
+        "schema": request.schema,
+    }
+    try:
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=True).encode()).hexdigest()[:32]
+    except (TypeError, ValueError):
+        return "its prompt has no canonical form"
+    return Asked(turns[0].text, digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What of a prompt stands in the user's turn, before and behind the text that changes."""
+
+    before: str = ""
+    behind: str = ""
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Frame:
+        """What all of these begin and end with, as far as it is long enough to be no chance."""
+        if len(set(texts)) < 2:
+            return cls()
+        before = _shared(texts)
+        before = before[: 1 + max(before.rfind(" "), before.rfind("\n"))]
+        if len(before) < _SHORTEST_FRAME:
+            before = ""
+        rest = [text[len(before) :][::-1] for text in texts]
+        behind = _shared(rest)[::-1]
+        cut = min((at for at in (behind.find(" "), behind.find("\n")) if at >= 0), default=len(behind))
+        behind = behind[cut:]
+        return cls(before, behind if len(behind) >= _SHORTEST_FRAME else "")
+
+    def inside(self, text: str) -> str | None:
+        """The text that changes, None where the prompt is another one."""
+        if not text.startswith(self.before) or not text.endswith(self.behind):
+            return None
+        if len(text) < len(self.before) + len(self.behind):
+            return None
+        return text[len(self.before) : len(text) - len(self.behind)]
+
+
+def _shared(texts: Sequence[str]) -> str:
+    """What all of these begin with."""
+    first, last = min(texts), max(texts)  # all others are between them, and so is what they share
+    for at, letter in enumerate(first):
+        if at >= len(last) or letter != last[at]:
+            return first[:at]
+    return first
