@@ -55,9 +55,11 @@ class Rows:
     def __init__(self, texts: Iterable[Sequence[str]], vocabulary: dict[str, int], numbers: dict[str, int]) -> None:
         rows = list(texts)
         self.starts = np.cumsum([0, *map(len, rows)])
-        flat = [vocabulary.setdefault(word, len(vocabulary)) for row in rows for word in row]
-        self.words: Indices = np.array(flat, np.intp)
-        if any(not word.isascii() and unspaced(word) for word in vocabulary):
+        flat = [*chain.from_iterable(rows)]
+        for word in dict.fromkeys(flat):
+            vocabulary.setdefault(word, len(vocabulary))
+        self.words: Indices = np.fromiter(map(vocabulary.__getitem__, flat), np.intp, len(flat))
+        if not all(map(str.isascii, vocabulary)) and any(map(unspaced, vocabulary)):
             told = [terms_of([*row]) for row in rows]
             self.terms: Indices = np.array(
                 [numbers.setdefault(term, len(numbers)) for row in told for term in row], np.intp
