@@ -21,9 +21,10 @@ from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.progress import BatchProgress, cost_of, progress
 from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.results import BatchResult, Submitted
-from thrift_plugins.batching.running import Call, Inputs, Run, widen_threads
+from thrift_plugins.batching.running import Call, Inputs, Run
 from thrift_plugins.batching.session import Session, answered_by, current
 from thrift_plugins.batching.settings import BatchSettings
+from thrift_plugins.batching.threads import threads_of
 from thrift_plugins.batching.transport import collecting
 from thrift_plugins.batching.waits import Widen
 from thrift_plugins.errors import ConfigError
@@ -208,7 +209,7 @@ class Executor:
         loop = asyncio.get_running_loop()
         session = self._session()
         until = None if deadline is None else self._clock() + deadline
-        widen_threads(loop, session)
+        session.pool = threads_of(loop)
         with (
             session.watching(loop, asyncio.current_task()),
             collecting(),
