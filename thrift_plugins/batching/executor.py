@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from thrift_plugins.batching.client import BatchClient
 from thrift_plugins.batching.courier import Courier
+from thrift_plugins.batching.garbage import unhurried
 from thrift_plugins.batching.host import Host
 from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.progress import BatchProgress, cost_of, progress
@@ -123,7 +124,7 @@ class Executor:
             deadline=until,
             waits=waits,
         )
-        with collecting(), self.around():
+        with collecting(), unhurried(), self.around():
             async with aclosing(run.chunks()) as chunks:  # type: ignore[type-var]
                 async for chunk in chunks:
                     yield chunk
@@ -197,7 +198,7 @@ class Executor:
         """
         session = self._session()
         until = None if deadline is None else self._clock() + deadline
-        with collecting(), self.around(), session.entered(), answered_by(until):
+        with collecting(), unhurried(), self.around(), session.entered(), answered_by(until):
             try:
                 yield
             finally:
@@ -211,6 +212,7 @@ class Executor:
         until = None if deadline is None else self._clock() + deadline
         session.pool = threads_of(loop)
         with (
+            unhurried(),
             session.watching(loop, asyncio.current_task()),
             collecting(),
             self.around(),
