@@ -18,11 +18,13 @@ STRONG, CHEAP, UNKNOWN = "gpt-4o", "gpt-4o-mini", "acme-secret-1"
 NEVER = Cost(STRONG, NO_USAGE, made=False)
 
 
-def events(count: int, *, days: float = 30.0, tenants: int = 200, seed: int = 1) -> Iterator[Event]:
+def events(
+    count: int, *, days: float = 30.0, tenants: int = 200, seed: int = 1, start: float = START
+) -> Iterator[Event]:
     """Events in the order of time, spread over some days."""
     chance = random.Random(seed)
     for number in range(count):
-        at = START + number * days * 86_400 / count
+        at = start + number * days * 86_400 / count
         scope = Scope(
             f"tenant-{chance.randrange(tenants)}",
             f"user-{chance.randrange(5000)}",
@@ -32,10 +34,12 @@ def events(count: int, *, days: float = 30.0, tenants: int = 200, seed: int = 1)
         yield _event(f"{int(at * 1e6):014x}{number:016x}", at, scope, chance)
 
 
-def fill(log: EventLog, count: int, *, days: float = 30.0, tenants: int = 200, seed: int = 1) -> None:
+def fill(
+    log: EventLog, count: int, *, days: float = 30.0, tenants: int = 200, seed: int = 1, start: float = START
+) -> None:
     """Price events and write them to a log, which stays open."""
     ledger = Ledger(log, Prices(), capacity=count + 1)
-    for number, event in enumerate(events(count, days=days, tenants=tenants, seed=seed)):
+    for number, event in enumerate(events(count, days=days, tenants=tenants, seed=seed, start=start)):
         ledger.append(event)
         if number % 5_000 == 0:
             ledger.flush()

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from thrift_plugins.budgeting import Budget, Target
     from thrift_plugins.compression import Limit
     from thrift_plugins.config import (
+        BatchConfig,
+        BatchFeature,
         CacheConfig,
         CompressionConfig,
         Config,
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "BatchConfig": "config",
+    "BatchFeature": "config",
     "Budget": "budgeting",
     "BudgetExceeded": "errors",
     "CacheConfig": "config",
@@ -72,6 +76,8 @@ _HOMES = {
 }
 
 __all__ = [
+    "BatchConfig",
+    "BatchFeature",
     "Budget",
     "BudgetExceeded",
     "CacheConfig",

@@ -388,6 +388,49 @@ class DistillationConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchFeature:
+    """Settings of one feature's calls in a batch run, over those for all.
+
+    Attributes:
+        waits: whether they may wait for a batch; False asks them at once.
+        within: seconds in which each must be answered, more than 0; None for as long as the run may take.
+    """
+
+    waits: bool = True
+    within: float | None = None
+
+    def __post_init__(self) -> None:
+        _settle(self, "batch.features.*.")
+        _lives("batch.features.*.within", self.within, "to ask at once, set batch.features.*.waits = false")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchConfig:
+    """Settings of calls that are made in a batch run (`BatchExecutor`); outside of one, nothing waits.
+
+    Attributes:
+        waits: whether calls may wait for a batch, where their feature does not say otherwise.
+        features: feature to its own settings.
+    """
+
+    waits: bool = True
+    features: Mapping[str, BatchFeature] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _settle(self, "batch.")
+        named = {name: _batch_feature(name, one) for name, one in self.features.items()}
+        object.__setattr__(self, "features", named)
+
+    def of(self, feature: str) -> BatchFeature:
+        """The settings that hold for a feature."""
+        return self.features.get(feature) or BatchFeature(self.waits)
+
+
+def _batch_feature(name: str, given: BatchFeature | Mapping[str, Any]) -> BatchFeature:
+    return given if isinstance(given, BatchFeature) else _section(BatchFeature, given, f"batch.features.{name}")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything that can be set.
 
@@ -401,6 +444,7 @@ class Config:
         budget_url: where the accounts of budgets are kept: as for `store`, or "" for beside the store.
         quality: the gate that watches what the tactics do to answers.
         distillation: local students of a costly model.
+        batch: which calls may wait in a batch run.
     """
 
     store: str = field(default="", repr=False)  # it may hold a password
@@ -415,6 +459,7 @@ class Config:
     budget_url: str = field(default="", repr=False)
     quality: QualityConfig = field(default_factory=QualityConfig)
     distillation: DistillationConfig = field(default_factory=DistillationConfig)
+    batch: BatchConfig = field(default_factory=BatchConfig)
 
     def __post_init__(self) -> None:
         _settle(self, "")

@@ -15,6 +15,7 @@ from thrift_plugins.effects import Call, Effect, Flow, Renew, Replay
 from thrift_plugins.errors import StreamClosed
 from thrift_plugins.perform import Parts, aperform, perform
 from thrift_plugins.runtime import Runtime
+from thrift_plugins.tries import Lost
 from thrift_plugins.types import Reply
 
 Chunk = TypeVar("Chunk")
@@ -171,16 +172,20 @@ async def astream(flow: Flow, runtime: Runtime, streamer: AsyncStreamer[Chunk]) 
 
 def start(flow: Flow, runtime: Runtime, caller: Renewing) -> Call | Replay:
     """Run a flow up to its call on a model, which the app's code makes by its own means and ends with `finish`."""
-    return _started(flow, lambda effect: _perform(effect, runtime, caller))
+    return _started(_Steps(flow), lambda effect: _perform(effect, runtime, caller))
 
 
 def begin(flow: Flow, parts: Parts) -> Call | Replay:
     """`start` for a flow without a cache, which has nothing to renew."""
-    return _started(flow, lambda effect: perform(parts, effect))
+    return _started(_Steps(flow), lambda effect: perform(parts, effect))
 
 
-def _started(flow: Flow, do: Callable[[Effect], Any]) -> Call | Replay:
-    steps = _Steps(flow)
+def again(flow: Flow, parts: Parts, lost: Lost) -> Call | Replay:
+    """Run a flow that `begin` left at its call up to the same call again, once its lost answer has been accounted for."""
+    return _started(_ended(flow, None, lost), lambda effect: perform(parts, effect))
+
+
+def _started(steps: _Steps, do: Callable[[Effect], Any]) -> Call | Replay:
     while (effect := steps.take()) is not None:
         if _for_the_app(effect):
             return effect
@@ -193,16 +198,20 @@ def _started(flow: Flow, do: Callable[[Effect], Any]) -> Call | Replay:
 
 async def astart(flow: Flow, runtime: Runtime, caller: Renewing) -> Call | Replay:
     """`start` without blocking the event loop."""
-    return await _astarted(flow, lambda effect: _aperform(effect, runtime, caller))
+    return await _astarted(_Steps(flow), lambda effect: _aperform(effect, runtime, caller))
 
 
 async def abegin(flow: Flow, parts: Parts) -> Call | Replay:
     """`begin` without blocking the event loop."""
-    return await _astarted(flow, lambda effect: aperform(parts, effect))
+    return await _astarted(_Steps(flow), lambda effect: aperform(parts, effect))
 
 
-async def _astarted(flow: Flow, do: Callable[[Effect], Awaitable[Any]]) -> Call | Replay:
-    steps = _Steps(flow)
+async def aagain(flow: Flow, parts: Parts, lost: Lost) -> Call | Replay:
+    """`again` without blocking the event loop."""
+    return await _astarted(_ended(flow, None, lost), lambda effect: aperform(parts, effect))
+
+
+async def _astarted(steps: _Steps, do: Callable[[Effect], Awaitable[Any]]) -> Call | Replay:
     while (effect := steps.take()) is not None:
         if _for_the_app(effect):
             return effect

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from thrift_plugins.batching.session import collected, current
 from thrift_plugins.budgeting import Plan
 from thrift_plugins.caching import Admission
 from thrift_plugins.caching.flights import Flight, Landing
@@ -15,7 +16,7 @@ from thrift_plugins.ledger.event import Event
 from thrift_plugins.quality import Consult
 from thrift_plugins.stores.accounts import Hold
 from thrift_plugins.stores.base import Claim
-from thrift_plugins.tries import Tries, counting
+from thrift_plugins.tries import Tries, counting, retries_of
 from thrift_plugins.types import Decision, Reply, Request
 
 # The cache. Every one of these may be answered by a `StoreError`, and from an app's own store by any other.
@@ -204,9 +205,22 @@ class Call:
         return self.form(self.request) if self.form else self.request
 
 
-def counted(effect: Call | Replay) -> AbstractContextManager[None]:
-    """The requests that are sent in this block are of this call; a replay sends none."""
-    return counting(effect.tries) if isinstance(effect, Call) else nullcontext()
+def counted(effect: Call | Replay, model: object) -> AbstractContextManager[None]:
+    """The requests that this model sends in this block are of this call; a replay sends none.
+
+    In a batch run, they are handed over to its collector, or go out at once where the call may not wait.
+    """
+    if not isinstance(effect, Call):
+        return nullcontext()
+    effect.tries.retries = retries_of(model)
+    return counting(effect.tries) if current() is None else _handed(effect)
+
+
+@contextmanager
+def _handed(call: Call) -> Iterator[None]:
+    request = call.request
+    with counting(call.tries), collected(waits=request.waits, deadline=request.within and request.at + request.within):
+        yield
 
 
 class Replay(NamedTuple):

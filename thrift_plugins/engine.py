@@ -10,7 +10,7 @@ asynchronously, whole or streamed. Whatever ends a call, the generator books it 
     compress: send a shorter prompt   the part of it that no provider has cached
     output: ask for a shorter answer  by the feature's target; what it is worth is modelled
     budget: reserve                   refuse here, before anything is paid
-    call                              a recoverable failure: the next tier that can
+    call, or hand over to a batch     a recoverable failure: the next tier that can
     budget: settle                    what was used, whatever came of it
     verify                            a rejected cheap answer: the next tier up
     cache: keep, land                 whoever waits for the same answer gets it
@@ -38,7 +38,7 @@ from thrift_plugins.quality.judge import LOSS
 from thrift_plugins.routing import Conversations, Router, eligible, forced, input_billed, recoverable, rejects, turn_of
 from thrift_plugins.spending import Purse, Spending
 from thrift_plugins.tries import Lost, Tries
-from thrift_plugins.types import NO_USAGE, Decision, Patch, Reply, Request, Tier, Usage
+from thrift_plugins.types import NO_USAGE, Decision, Patch, Processing, Reply, Request, Tier, Usage
 
 if TYPE_CHECKING:
     from thrift_plugins.compression.policy import CompressionPolicy
@@ -265,7 +265,7 @@ class Engine:
             request,
             admission,
             booking,
-            patience=self.patience,
+            patience=None if request.waits else self.patience,  # the collector knows equal requests itself
             semantic=self.semantic,
             streamed=streamed,
         )
@@ -537,12 +537,14 @@ class _Attempts:
                     return _Attempt(tier, NO_USAGE, None, refused, None)
             except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
                 usage = _used(call, error, tier, self.booking)
-                yield from self._settle(tier, usage, lost=call.partial is None and input_billed(error))
+                lost = call.partial is None and _may_be_billed(call, error)
+                yield from self._settle(tier, usage, lost=lost, broken=call.partial is not None)
                 self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
                 return _Attempt(tier, usage, None, error, None)
-        tier = _as_worked(tier, answer)
+        self.booking.batched(tier, call.tries.processing)
+        tier = _as_worked(tier, answer, call.tries.processing)
         reply = answer.given_by(tier.name, self.booking.measured(answer, tier, call.as_sent))
-        yield from self._settle(tier, reply.usage)
+        yield from self._settle(tier, reply.usage, broken=not reply.complete)
         self.booking.tried(tier, call.tries, lambda: reply.usage)
         return _Attempt(tier, reply.usage, reply, None, None)
 
@@ -630,9 +632,9 @@ class _Attempts:
         if self.spending is not None:
             yield from self.spending.reserve(call, tier)
 
-    def _settle(self, tier: Tier, usage: Usage, *, lost: bool = False) -> Flow:
+    def _settle(self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False) -> Flow:
         if self.spending is not None:
-            yield from self.spending.settle(tier, usage, lost=lost)
+            yield from self.spending.settle(tier, usage, lost=lost, broken=broken)
 
     def _lost(self, error: BaseException, tier: Tier, usage: Usage) -> Flow:
         """The call ended without a whole answer."""
@@ -643,9 +645,9 @@ class _Attempts:
             yield Append(self.booking.ended(error, tier, usage))
 
 
-def _as_worked(tier: Tier, reply: Reply) -> Tier:
+def _as_worked(tier: Tier, reply: Reply, batched: Processing | None) -> Tier:
     """The tier, in the mode in which its provider has worked: it need not be the one that was asked for."""
-    told = reply.processing
+    told = batched or reply.processing
     return tier if told is None or told == tier.processing else replace(tier, processing=told)
 
 
@@ -653,4 +655,9 @@ def _used(call: Call, error: BaseException, tier: Tier, booking: Booking) -> Usa
     """What a call that did not end well has cost, as far as anybody on this side can know."""
     if call.partial is not None:
         return booking.measured(call.partial, tier, call.as_sent)
-    return booking.sent(tier, call.as_sent) if input_billed(error) else NO_USAGE
+    return booking.sent(tier, call.as_sent) if _may_be_billed(call, error) else NO_USAGE
+
+
+def _may_be_billed(call: Call, error: BaseException) -> bool:
+    """Whether a call of which nothing came may have cost something all the same: a callback of the app's may have raised."""
+    return input_billed(error) or call.tries.answered

@@ -13,13 +13,14 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TypeAlias
 
 from thrift_plugins import drive
 from thrift_plugins.budgeting import Budget, Fuse
-from thrift_plugins.effects import Call, Flow, Replay, SemanticTier
+from thrift_plugins.effects import Call, Flow, Replay, SemanticTier, counted
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import BudgetExceeded, ConfigError
 from thrift_plugins.ledger import Ledger
@@ -30,6 +31,7 @@ from thrift_plugins.stores import LocalSlices, accounts_beside, open_accounts
 from thrift_plugins.stores.accounts import Accounts
 from thrift_plugins.stores.base import Store
 from thrift_plugins.tokens import Bounds
+from thrift_plugins.tries import Lost
 from thrift_plugins.types import NO_USAGE, Reply, Request, Tier
 
 _REMEMBERED = 1_000
@@ -114,6 +116,26 @@ class Metered:
         self._effect.delivered = True
         self._said.append(piece)
         return self._fuse.burns(piece)
+
+    def counted(self, model: object) -> AbstractContextManager[None]:
+        """The requests that this model sends in this block are of this call.
+
+        Raises:
+            Lost: the answer to one was lost, and it is not repeated before `again`.
+        """
+        return counted(self._effect, model)
+
+    def again(self, lost: Lost) -> None:
+        """Account for an answer that was lost, before the same is asked once more.
+
+        Raises:
+            BudgetExceeded: there is no room for it any more, and the call has ended.
+        """
+        drive.again(self._flow, self._books, lost)
+
+    async def aagain(self, lost: Lost) -> None:
+        """`again` without blocking the event loop."""
+        await drive.aagain(self._flow, self._books, lost)
 
     def end(self, reply: Reply) -> None:
         """It was answered."""

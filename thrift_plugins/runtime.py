@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from thrift_plugins.background import Background
+from thrift_plugins.batching.session import current
 from thrift_plugins.budgeting import Lengths, OutputPolicy
 from thrift_plugins.caching import CachePolicy, Rule
-from thrift_plugins.config import CacheConfig, CompressionConfig, Config, OutputConfig, RoutingConfig
+from thrift_plugins.config import BatchFeature, CacheConfig, CompressionConfig, Config, OutputConfig, RoutingConfig
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.forgetting import Forgetting
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from thrift_plugins.semantic import SemanticCache
     from thrift_plugins.teaching import School
     from thrift_plugins.text.embed import Embedder
+
+_AT_ONCE: Final = BatchFeature(waits=False)
 
 
 class Runtime:
@@ -194,7 +197,13 @@ class Runtime:
             forced=forced or current_route(),
             baseline_usage=recording.baseline_usage if recording else None,
             run=current_run() or run,
+            waits=(batched := self._batched(scope)).waits,
+            within=batched.within,
         )
+
+    def _batched(self, scope: Scope) -> BatchFeature:
+        """Whether a call may wait: in a batch run, where its feature does not say otherwise."""
+        return _AT_ONCE if current() is None else self.config.batch.of(scope.feature)
 
     def budgets(self, *, scope: Scope | None = None, run: str = "") -> list[Remaining]:
         """What is left of every budget that covers a scope, and when it starts anew.

@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Any, Protocol
 
 from thrift_plugins.budgeting import Budget, Estimate, affordable, most_output, spent
+from thrift_plugins.budgeting.unseen import Unseen
 from thrift_plugins.effects import Append, Call, Effect, Reap, Reserve, Settle
 from thrift_plugins.errors import BudgetExceeded, StoreError, UnknownModelPrice
 from thrift_plugins.ledger.booking import Booking
@@ -27,6 +28,9 @@ logger = logging.getLogger("thrift_plugins")
 
 LEASE = 900.0
 """Seconds after which a call that was never settled is taken for dead. SDKs give up after ten minutes."""
+
+LEASE_IN_BATCH = 172_800.0
+"""The same for a call that is made in a batch: providers have a day, and a batch that expires is sent again."""
 
 FLOOR = 64
 """Output tokens below which an answer is not worth having: a call that would be cut to fewer is refused."""
@@ -53,8 +57,11 @@ class Warned:
         self._lock = Lock()
 
     def due(self, budget: Budget, standing: Standing) -> float | None:
-        """The highest share of the limit that is reached now, and of which nothing was said in this window."""
-        taken = (standing.used + standing.held) / standing.limit
+        """The highest share of the limit that is spent now, and of which nothing was said in this window.
+
+        What is only reserved says little: an answer is mostly far shorter, and a warning is given once.
+        """
+        taken = standing.used / standing.limit
         reached = max((share for share in budget.warn if taken >= share), default=None)
         if reached is None:
             return None
@@ -101,6 +108,7 @@ class Purse:
         warned: warnings given so far.
         imposes: whether a model can be told to answer shorter than the app lets it. Where nobody can tell it, a call whose
             own limit does not fit is refused.
+        unseen: whose answers may be longer than they show.
     """
 
     budgets: tuple[Budget, ...]
@@ -108,6 +116,7 @@ class Purse:
     bounds: Bounds
     warned: Warned = field(default_factory=Warned)
     imposes: bool = True
+    unseen: Unseen = field(default_factory=Unseen)
     _reserved: Iterator[int] = field(default_factory=itertools.count)
 
     def reaps(self) -> bool:
@@ -184,22 +193,29 @@ class Spending:
         if lease is not None:
             yield from self._settle(lease, self._reserved)
 
-    def settle(self, tier: Tier, usage: Usage, *, lost: bool = False) -> Generator[Effect, Any, None]:
+    def settle(
+        self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False
+    ) -> Generator[Effect, Any, None]:
         """Charge what the attempt has used, and give the rest back.
 
         Args:
             usage: what is known of it.
             lost: whether the whole answer may have been made and billed all the same. A hard budget takes it for that, as
                 it does where a process died, unless it says otherwise.
+            broken: whether there is only a part of it. That says nothing of what a model reasons in hiding, which is then
+                taken for lost too.
         """
         if usage.source == "provider":
             self._purse.bounds.learn(self._request, tier.model, usage)
+            self._purse.unseen.learn(tier.model, usage)
         lease, self._lease = self._lease, None
         if lease is None:
             return
         amounts = self._amounts(tier, usage)
-        if lost and any(map(_in_full, self._budgets)):
-            self._booking.fallback("budget: answer lost, charged as reserved")
+        hidden = broken and usage.source != "provider" and self._purse.unseen.may_be(self._request, tier.model)
+        if (lost or hidden) and any(map(_in_full, self._budgets)):
+            what = "reasoning that nobody saw" if hidden else "answer lost"
+            self._booking.fallback(f"budget: {what}, charged as reserved")
             amounts = tuple(
                 max(amount, reserved) if _in_full(budget) else amount
                 for budget, amount, reserved in zip(self._budgets, amounts, self._reserved, strict=True)
@@ -233,9 +249,7 @@ class Spending:
         request = call.as_sent()
         bound = self._purse.bounds.bound(request, tier.model)
         try:
-            rates = self._purse.prices.rates(
-                tier.model, at=request.at, processing=tier.processing, input_tokens=bound
-            )
+            rates = self._purse.prices.rates(tier.model, at=request.at, processing=tier.processing, input_tokens=bound)
         except UnknownModelPrice:
             if any(budget.unit == "usd" and budget.mode == "hard" for budget in self._budgets):
                 raise
@@ -249,7 +263,7 @@ class Spending:
     def _ask(self, lease: str, estimate: Estimate) -> Generator[Effect, Any, Grant | None]:
         holds = tuple(_hold(budget, self._request, estimate) for budget in self._budgets)
         try:
-            grant: Grant = yield Reserve(lease, holds, LEASE, self._local)
+            grant: Grant = yield Reserve(lease, holds, self._ttl, self._local)
         except StoreError as error:
             return (yield from self._without(error, lease, holds))
         except Exception:
@@ -259,6 +273,10 @@ class Spending:
                 yield Settle(lease, (0,) * len(holds), self._local)
             raise
         return grant
+
+    @property
+    def _ttl(self) -> float:
+        return LEASE_IN_BATCH if self._request.waits else LEASE
 
     def _reap(self) -> Generator[Effect, Any, None]:
         """Book what became of the calls of dead processes."""
@@ -282,7 +300,7 @@ class Spending:
         if "local" not in ways:
             return None
         self._local = True
-        grant: Grant = yield Reserve(lease, holds, LEASE, self._local)
+        grant: Grant = yield Reserve(lease, holds, self._ttl, self._local)
         return grant
 
     def _less(self, estimate: Estimate, grant: Grant, most: int | None) -> Estimate | None:
@@ -306,9 +324,11 @@ class Spending:
 
     def _warn(self, grant: Grant) -> None:
         for budget, standing in zip(self._budgets, grant.standings, strict=True):
+            if not standing.limit:  # the accounts are down, and this one was never seen: nobody knows how it stands
+                continue
             share = self._purse.warned.due(budget, standing)
             if share is not None:
-                logger.warning("budget %r: %d %% of an account's limit is spent or reserved", budget.name, share * 100)
+                logger.warning("budget %r: %d %% of an account's limit is spent", budget.name, share * 100)
                 self._booking.note(f"budget: {budget.name} at {share:.0%}")
             if budget.mode == "soft" and standing.used + standing.held > standing.limit:
                 self._booking.note(f"budget: {budget.name} exceeded, soft")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TypeAlias
 
 from thrift_plugins.types import Reply
+
+Heard: TypeAlias = Callable[[Reply, str], Reply]
+"""(recorded answer, text that was sent) -> the answer to that text, with what it used."""
 
 
 class Tape:
@@ -16,11 +20,16 @@ class Tape:
 
     def __init__(self) -> None:
         self._replies: Mapping[str, Reply] = {}
+        self._heard: Heard | None = None
         self.sent: Callable[[], str] | None = None
 
-    def load(self, replies: Mapping[str, Reply]) -> None:
-        """Put on the answers of the next request, by model."""
-        self._replies = replies
+    def load(self, replies: Mapping[str, Reply], heard: Heard | None = None) -> None:
+        """Put on the answers of the next request, by model.
+
+        Args:
+            heard: what becomes of an answer where another text is sent than was recorded; None: nothing.
+        """
+        self._replies, self._heard = replies, heard
         self.sent = None
 
     def play(self, model: str, sent: Callable[[], str]) -> Reply:
@@ -34,4 +43,4 @@ class Tape:
         except KeyError:
             raise LookupError(f"no answer of {model!r} was recorded for this request") from None
         self.sent = sent
-        return reply
+        return self._heard(reply, sent()) if self._heard else reply

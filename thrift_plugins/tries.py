@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from inspect import iscoroutinefunction
 from typing import Any, Final
 
+from thrift_plugins.types import Processing
+
 _REFUSED: Final = 400
 _CLIENTS: Final = (
     "root_client", "root_async_client", "client", "async_client", "_client", "_async_client", "_aclient",
@@ -20,6 +22,9 @@ _CLIENTS: Final = (
 """Where the classes of LangChain and LlamaIndex, and the SDKs of OpenAI and Anthropic in them, have their clients."""
 
 _DEEP: Final = 3
+
+RETRIES: Final = 2
+"""How often the SDKs of OpenAI and Anthropic repeat a request unless they are told otherwise."""
 
 
 class Lost(BaseException):
@@ -37,24 +42,35 @@ class Tries:
         lost: how many of them were repeated though they may have been paid.
         stops: whether a repetition of such a one raises `Lost` instead.
         stopped: whether one was.
+        retries: how many may be repeated so. An SDK that is stopped begins to count its own retries anew.
+        processing: how a batch run had it worked on, None outside of one.
     """
 
-    __slots__ = ("_content", "_status", "lost", "sent", "stopped", "stops")
+    __slots__ = ("_content", "_status", "lost", "processing", "retries", "sent", "stopped", "stops")
 
-    def __init__(self) -> None:
-        self.sent, self.lost = 0, 0
+    def __init__(self, retries: int = RETRIES) -> None:
+        self.sent, self.lost, self.retries = 0, 0, retries
         self.stops = self.stopped = False
         self._content: object = None
         self._status: int | None = None
+        self.processing: Processing | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the provider took the last request and began to answer it, so that it bills it, whatever raises here."""
+        return self._status is not None and self._status < _REFUSED
 
     def request(self, content: object) -> None:
         """A request is about to be sent.
 
         Raises:
             Lost: it repeats one that was lost, and that has to be accounted for first.
+            ConnectionError: it does so once too often; an SDK takes that for the end of its own retries.
         """
         again = self.sent > 0 and content == self._content
         if again and (self._status is None or self._status < _REFUSED):
+            if self.stops and self.lost >= self.retries:
+                raise ConnectionError(f"no answer came, and the request was repeated {self.lost} times")
             self.lost += 1
             if self.stops:
                 self.stopped = True
@@ -74,6 +90,13 @@ class Tries:
 _current: ContextVar[Tries | None] = ContextVar("thrift_tries", default=None)
 
 
+def worked_as(processing: Processing) -> None:
+    """The call that this code is in was answered by a batch run, which knows how it was worked on."""
+    tries = _current.get()
+    if tries is not None:
+        tries.processing = processing
+
+
 @contextmanager
 def counting(tries: Tries) -> Iterator[None]:
     """Requests that are sent in this block, here or where its context goes, are of this call.
@@ -90,6 +113,12 @@ def counting(tries: Tries) -> Iterator[None]:
         raise
     finally:
         _current.reset(token)
+
+
+def retries_of(model: object) -> int:
+    """How often a model's SDK repeats a request that has failed."""
+    told = getattr(model, "max_retries", None)
+    return told if isinstance(told, int) and told >= 0 else RETRIES
 
 
 def watch(model: object, deep: int = _DEEP) -> None:

@@ -180,6 +180,8 @@ class Request:
         forced: tier that the caller insists on.
         baseline_usage: what the baseline is known to use for it (replays know), else None.
         run: id of the app's run that it is part of, such as an agent's or a chain's; "" if there is none.
+        waits: whether it is made in a batch, and may take hours.
+        within: seconds in which it must be answered then, None where the batch run says so.
     """
 
     id: str
@@ -196,6 +198,8 @@ class Request:
     forced: str | None = None
     baseline_usage: Usage | None = None
     run: str = ""
+    waits: bool = False
+    within: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

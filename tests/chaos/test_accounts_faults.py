@@ -163,6 +163,16 @@ def test_a_failover_that_loses_a_lease_does_not_lose_the_charge(tmp_path: Path):
         until(lambda: held(accounts) == (0, 7))
 
 
+def test_a_full_server_is_not_told_to_forget_what_was_spent(server: RedisServer):
+    with closing(RedisAccounts(server.url, timeout=5)) as accounts:
+        server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        server.ask("CONFIG", "SET", "maxmemory", "1mb")
+        with pytest.raises(StoreUnavailable, match="volatile-lru"):
+            accounts.reserve("full/1", HOLDS, 60)
+        server.ask("CONFIG", "SET", "maxmemory", "0")
+        assert accounts.reserve("full/2", HOLDS, 60).granted
+
+
 def test_a_server_that_evicts_is_warned_of(server: RedisServer, caplog: pytest.LogCaptureFixture):
     server.ask("CONFIG", "SET", "maxmemory", "100mb")
     server.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")

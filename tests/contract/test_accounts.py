@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from math import inf
 from pathlib import Path
@@ -14,7 +14,7 @@ import pytest
 
 from tests.redis_server import RedisServer
 from tests.redis_sets import ClusterSet
-from thrift_plugins.errors import ConfigError
+from thrift_plugins.errors import ConfigError, StoreUnavailable
 from thrift_plugins.stores import (
     LocalSlices,
     MemoryAccounts,
@@ -23,7 +23,7 @@ from thrift_plugins.stores import (
     accounts_beside,
     open_accounts,
 )
-from thrift_plugins.stores.accounts import Accounts, Hold
+from thrift_plugins.stores.accounts import Accounts, Grant, Hold, Standing
 
 NOON = 1_790_000_000.0
 
@@ -366,6 +366,50 @@ class TestLocalSlices:
         assert books.standing([hold()])[0].used == 15
         watched.reserve("a/2", [hold(amount=1)], 60)
         assert books.standing([hold()])[0].used == 15, "told once"
+
+    def test_each_is_told_once_whoever_asks(self):
+        """Two who ask at once: the second comes while the first is telling."""
+        watched: Accounts
+        slices, late = LocalSlices(processes=1), iter(range(1))
+
+        class Slow(MemoryAccounts):
+            def settle(self, lease: str, amounts: Sequence[int]) -> tuple[Standing, ...]:
+                told = super().settle(lease, amounts)
+                if next(late, None) is not None:
+                    watched.reserve("another", [hold(amount=0)], 60)
+                return told
+
+        books = Slow()
+        watched = slices.watching(books)
+        watched.standing([hold()])
+        for number in range(3):
+            slices.reserve(f"b/{number}", [hold(amount=20)], 60)
+            slices.settle(f"b/{number}", [15])
+        watched.reserve("one", [hold(amount=0)], 60)
+        assert books.standing([hold()])[0].used == 45
+
+    def test_what_could_not_be_told_is_told_at_the_end(self):
+        slices, down = LocalSlices(), [True]
+
+        class Down(MemoryAccounts):
+            def reserve(self, lease: str, holds: Sequence[Hold], ttl: float) -> Grant:
+                if down[0]:
+                    raise StoreUnavailable("down")
+                return super().reserve(lease, holds, ttl)
+
+        books = Down()
+        watched = slices.watching(books)
+        watched.standing([hold()])
+        for number in range(20):
+            slices.reserve(f"b/{number}", [hold(amount=20, hard=False)], 60)
+            slices.settle(f"b/{number}", [2])
+        with pytest.raises(StoreUnavailable):
+            watched.reserve("one", [hold(amount=0)], 60)
+        watched.close()
+        assert books.standing([hold()])[0].used == 0
+        down[0] = False
+        watched.close()
+        assert books.standing([hold()])[0].used == 40
 
     async def test_asynchronously(self, parts: tuple[Accounts, LocalSlices, Accounts]):
         watched, slices, books = parts

@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_openai import ChatOpenAI
 from typer.testing import CliRunner
 
@@ -209,6 +210,16 @@ def test_what_was_spent_alone_is_paid_back(provider: LoopbackProvider) -> None:
     assert app.runtime.budgets()[0].used == sum(row.input_tokens + row.output_tokens for row in provider.billed)
 
 
+def test_accounts_that_were_never_seen_stop_no_soft_budget(provider: LoopbackProvider) -> None:
+    accounts = Down()
+    accounts.off = True
+    app = App(provider, Budget.tokens("b", 10_000, mode="soft", on_outage="local"), accounts=accounts)
+    app.ask()
+    [event] = app.events()
+    assert any("a local share is spent" in line for line in event["fallbacks"])
+    assert not any("budget: b" in line for line in event["reasons"]), "nobody knows how it stands"
+
+
 def test_accounts_that_die_before_the_end(provider: LoopbackProvider) -> None:
     accounts = Down()
     app = App(provider, Budget.tokens("b", 10_000), accounts=accounts)
@@ -220,6 +231,71 @@ def test_accounts_that_die_before_the_end(provider: LoopbackProvider) -> None:
     provider.script(answer)
     assert app.ask() == "Fine."
     assert any("charged in full" in line for line in app.events()[0]["fallbacks"])
+
+
+class Raises(BaseCallbackHandler):
+    """An observer of the app's with a bug."""
+
+    raise_error = True
+
+    def __init__(self, hook: str) -> None:
+        setattr(self, hook, self._raise)
+
+    def _raise(self, *_args: Any, **_told: Any) -> None:
+        raise RuntimeError("a bug of the app's")
+
+
+@pytest.mark.parametrize(
+    ("hook", "streams", "paid"),
+    [
+        ("on_chat_model_start", False, False),
+        ("on_llm_end", False, True),
+        ("on_llm_new_token", True, True),
+        ("on_llm_end", True, True),
+    ],
+)
+def test_an_answer_that_a_callback_has_thrown_away_is_charged(
+    provider: LoopbackProvider, hook: str, *, streams: bool, paid: bool
+) -> None:
+    """It was made, and billed, however often the app's own handler raises after it."""
+    app = App(provider, Budget.tokens("b", 10_000))
+    config: Any = {"callbacks": [Raises(hook)]}
+    with pytest.raises(RuntimeError, match="a bug of the app's"):
+        list(app.model.stream("How are you?", config)) if streams else app.model.invoke("How are you?", config)
+    assert provider.wait_idle()
+    [left] = app.runtime.budgets()
+    assert left.held == 0
+    assert left.used >= sum(row.input_tokens + row.output_tokens for row in provider.billed)
+    [event] = app.events()
+    assert (left.used > 0) == (event["bill"]["actual"] > 0) == paid
+
+
+@pytest.mark.parametrize(("model", "learns"), [("o3-mini", False), (STRONG, True)])
+def test_reasoning_that_a_stream_did_not_show_is_charged_when_it_is_left(
+    provider: LoopbackProvider, model: str, *, learns: bool
+) -> None:
+    """By its name, or since it was seen to reason in hiding."""
+    app = App(provider, Budget.tokens("b", 10_000), models=[model])
+    provider.script(lambda _: Answer("Fine. " * 40, reasoning_tokens=50))
+    if learns:
+        app.ask()
+    pieces = app.model.stream("How are you?")
+    for _ in range(3):
+        next(pieces)
+    pieces.close()
+    assert provider.wait_idle()
+    [left] = app.runtime.budgets()
+    assert left.held == 0
+    assert left.used >= sum(row.input_tokens + row.output_tokens for row in provider.billed)
+    assert any("reasoning that nobody saw" in line for line in app.events()[-1]["fallbacks"])
+
+
+def test_an_answer_that_cannot_be_read_is_charged(provider: LoopbackProvider) -> None:
+    app = App(provider, Budget.tokens("b", 10_000))
+    provider.faults.append(Fault.garbage())
+    with pytest.raises(Exception):  # noqa: B017, PT011  the SDK's own
+        app.ask()
+    assert app.runtime.budgets()[0].used >= sum(row.input_tokens + row.output_tokens for row in provider.billed) > 0
 
 
 def test_the_call_of_a_dead_process_is_charged_and_shown(provider: LoopbackProvider) -> None:

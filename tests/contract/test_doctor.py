@@ -16,7 +16,7 @@ from thrift_plugins import Config, Runtime
 from thrift_plugins.cli.checks import State, installed, versions
 from thrift_plugins.cli.checks.storage import release
 from thrift_plugins.ledger import Cost, Event
-from thrift_plugins.types import Scope, Usage
+from thrift_plugins.types import NO_USAGE, Patch, Scope, Usage
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,7 @@ def test_a_full_server_that_evicts_nothing(tmp_path: Path, monkeypatch: pytest.M
     with RedisServer(tmp_path, "--maxmemory", "64mb", "--maxmemory-policy", "noeviction") as server:
         _, found = configured(f'store = "{server.url}"\n')
     assert found["store", "memory"]["state"] == "note"
-    assert "use allkeys-lru" in found["store", "memory"]["what"]
+    assert "use volatile-lru" in found["store", "memory"]["what"]
 
 
 def test_a_server_that_is_gone(monkeypatch: pytest.MonkeyPatch):
@@ -197,6 +197,14 @@ def test_what_is_off():
     assert ("ledger", "events") not in found
 
 
+def test_how_prompts_are_compressed():
+    _, found = configured("[compression]\nenabled = true\n[compression.features.rag]\nratio = 4.0\n")
+    assert found["on", "prompt compression"]["what"] == "on: nothing is left out, only spelling changes; rag: ratio 4"
+    assert examined()[1]["lately", "calls"]["what"].startswith("none in the last 30 days")
+    _, found = configured("")
+    assert found["on", "prompt compression"]["what"] == "off"
+
+
 def test_what_is_not_installed(monkeypatch: pytest.MonkeyPatch):
     distribution = installed.distribution
 
@@ -220,3 +228,53 @@ def test_an_old_price_list(monkeypatch: pytest.MonkeyPatch):
     (listed,) = [finding for finding in versions() if finding.name == "genai-prices"]
     assert listed.state is State.note
     assert "pip install -U" in listed.what
+
+
+RAG = Usage(4_000, 300, source="provider")
+
+
+def lived(count: int, *, feature: str = "rag", usage: Usage = RAG, ago: float = 86_400.0) -> None:
+    """Calls of a feature on the default ledger, half of them from the cache."""
+    runtime = Runtime()
+    cost = Cost("gpt-4o", usage)
+    for number in range(count):
+        at = time.time() - ago + number
+        name = f"{feature}-{number}"
+        if number % 2:
+            hit = Patch("cache", "made", before=True, after=False)
+            event = Event(
+                name, at, "langchain", Scope(feature=feature), "hit", cost, "", NO_USAGE, "stop", patches=(hit,)
+            )
+        else:
+            event = Event(name, at, "langchain", Scope(feature=feature), "answered", cost, "gpt-4o", usage, "stop")
+        runtime.ledger.append(event)
+    runtime.close()
+
+
+def test_what_each_tactic_did_lately_and_what_to_turn_on_next():
+    lived(200)
+    lived(200, feature="mail", usage=Usage(200, 900, source="provider"))
+    lived(100, feature="old", ago=40 * 86_400)
+    code, found = examined()
+    assert code == 0
+    assert found["lately", "calls"]["what"].startswith("400 calls in 30 days: $")
+    assert "(50.0%)" in found["lately", "cache"]["what"]
+    assert found["lately", "routing"] == {
+        "area": "lately",
+        "name": "routing",
+        "state": "note",
+        "what": "is on and has done nothing",
+    }
+    told = [found["next", f"{place}."]["what"] for place in (1, 2, 3)]
+    assert any("batch" in each and "“rag”" in each for each in told), told
+    assert any("[output.features.mail]" in each or "“mail” as a batch" in each for each in told), told
+    assert not any("“old”" in each for each in told)
+    amounts = [float(each.partition("$")[2].split()[0].replace(",", "")) for each in told if "$" in each]
+    assert amounts == sorted(amounts, reverse=True)
+
+
+def test_with_no_call_lately_nothing_is_advised():
+    lived(10, ago=40 * 86_400)
+    _, found = examined()
+    assert found["lately", "calls"]["what"].startswith("none in the last 30 days")
+    assert not [name for area, name in found if area == "next"]

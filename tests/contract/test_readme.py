@@ -22,7 +22,7 @@ from tests.ledger_kit import fill
 from tests.unit.test_learned_router import world
 from thrift_plugins import Config, QualityConfig, Runtime
 from thrift_plugins.stores import SQLiteEventLog, ledger_beside, open_event_log
-from thrift_plugins.testing import LoopbackProvider
+from thrift_plugins.testing import LoopbackBatches
 
 pytestmark = SDK_LEAKS
 
@@ -52,7 +52,7 @@ def test_every_block_is_of_a_kind_that_is_checked_here():
 
 @pytest.mark.parametrize("body", blocks("python"), ids=lambda body: body.splitlines()[-1][:40])
 def test_python(body: str, monkeypatch: pytest.MonkeyPatch):
-    with LoopbackProvider() as provider:
+    with LoopbackBatches() as provider:
         with_a_key(monkeypatch, provider)
         exec(compile(body, "README.md", "exec"), {"__name__": "readme"})
 

@@ -147,6 +147,21 @@ def test_a_call_that_never_succeeds(provider: LoopbackProvider) -> None:
     assert used["input_tokens"] == 6 * event["usage"]["input_tokens"]
 
 
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "chat", "achat"])
+def test_a_hard_budget_lets_no_sdk_repeat_more_often_than_it_would(provider: LoopbackProvider, way: str) -> None:
+    """A provider that is down for good: the SDK gives up, and the rest of the budget is there for other calls."""
+    app = App(provider, Budget.tokens("day", 1_000_000, window="day"))
+    provider.faults.extend([Fault.break_after(0)] * 50)
+    with pytest.raises(Exception, match="onnection"):
+        WAYS[way](app)
+    retries = 3 if "chat" in way else 6
+    assert len(provider.requests) == 1 + retries
+    [day] = app.runtime.budgets()
+    assert day.held == 0
+    assert day.used >= sum(usage.input_tokens + usage.output_tokens for usage in provider.billed)
+    assert app.event()["extra"]["sdk"] == {"requests": 1 + retries, "lost": retries}
+
+
 def test_a_soft_budget_is_charged_and_stops_nothing(provider: LoopbackProvider) -> None:
     app = App(provider, Budget.tokens("day", 10, window="day", mode="soft"))
     provider.faults.append(Fault.break_after(0))

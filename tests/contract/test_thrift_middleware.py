@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 from langchain.agents import create_agent
-from langchain.agents.middleware import ModelFallbackMiddleware, ModelRetryMiddleware
+from langchain.agents.middleware import AgentMiddleware, ModelFallbackMiddleware, ModelRetryMiddleware
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
@@ -337,3 +337,58 @@ def test_without_the_extra() -> None:
 def test_no_such_way_to_end() -> None:
     with pytest.raises(ConfigError, match="exceeded must be"):
         ThriftMiddleware([THREAD(1)], exceeded="explode")  # type: ignore[arg-type]
+
+
+class Settings(AgentMiddleware[Any, Any, Any]):
+    """Sets arguments of every call, as LangChain's own middleware for prompt caches does."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def wrap_model_call(self, request: Any, handler: Any) -> Any:
+        return handler(request.override(model_settings={**request.model_settings, **self.settings}))
+
+
+def test_settings_that_other_middleware_makes_are_reserved_for(provider: LoopbackProvider) -> None:
+    def reserved(**settings: Any) -> int:
+        app = App(provider, THREAD(100_000))
+        agent: Any = create_agent(plain(provider, max_tokens=100), [], middleware=[Settings(**settings), app.guard])
+        agent.invoke({"messages": [("user", QUESTION)]})
+        amount: int = app.events()[0]["extra"]["budget"]["reserved"]["thread"]
+        return amount
+
+    assert reserved(n=4) == reserved() + 300
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_requests_that_the_sdk_repeats_are_booked(
+    provider: LoopbackProvider, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.0)
+    app = App(provider, THREAD(100_000), model=plain(provider, max_tokens=400, max_retries=2))
+    provider.faults.extend([Fault.break_after(20)] * 2)
+    await app.run(way=way)
+    assert len(provider.requests) == 4  # the third is answered, and after the tool there is one more
+    assert app.used()[0] >= billed(provider)
+    first, _ = app.events()
+    assert first["extra"]["sdk"] == {"requests": 3, "lost": 2}
+    assert [overhead[:2] for overhead in first["overheads"]] == [["retries", "lost"]]
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_without_room_for_it_no_request_is_repeated(provider: LoopbackProvider, way: str) -> None:
+    app = App(provider, THREAD(700), model=plain(provider, max_tokens=400, max_retries=2))
+    provider.faults.extend([Fault.break_after(20)] * 3)
+    with pytest.raises(BudgetExceeded):
+        await app.run(way=way)
+    assert len(provider.requests) == 1
+    assert app.used()[0] >= billed(provider)
+
+
+async def test_an_answer_that_cannot_be_read_is_charged(provider: LoopbackProvider) -> None:
+    app = App(provider, THREAD(100_000), model=plain(provider, max_tokens=400))
+    provider.faults.append(Fault.garbage())
+    with pytest.raises(ValueError, match="Unterminated"):
+        await app.run()
+    assert app.used()[0] >= billed(provider) > 0

@@ -46,6 +46,8 @@ def test_a_limit_in_tokens_that_cannot_work(limit: Any) -> None:
         {"per": ("team",)},
         {"rolling": "1h"},
         {"rolling": True},
+        {"rolling": 0.5},
+        {"rolling": 1e300},
         {"per": "tenant"},
         {"per": ("tenant", 5)},
         {"match": {"team": "x"}},
@@ -166,6 +168,7 @@ def test_a_warning_is_given_once_in_a_window() -> None:
     def due(used: int, resets: float = 1.0) -> float | None:
         return warned.due(budget, Standing("a", 100, used, 0, resets))
 
+    assert warned.due(budget, Standing("a", 100, 40, 60, 1.0)) is None, "what is reserved is not spent"
     assert [due(40), due(50), due(60), due(95), due(99), due(60, 2.0)] == [None, 0.5, None, 0.8, None, 0.5]
 
 
@@ -177,3 +180,22 @@ def test_the_error_says_what_is_left_and_until_when() -> None:
     )
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.left) == (str(error), error.left)
+
+
+CACHED = Prices({"m": {"input": 1.0, "output": 4.0, "cache_write": 1.25}}).rates("m", at=0.0, input_tokens=10)
+MARK: Any = {"cache_control": {"type": "ephemeral"}}
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        {"params": MARK},
+        {"params": {"tools": [{"name": "search", **MARK}]}},
+        {"params": {"extra_body": MARK}},
+        {"tools": ({"name": "search", **MARK},)},
+        {"messages": (Message("user", ({"type": "text", "text": "Hello", **MARK},)),)},
+    ],
+)
+def test_what_is_written_to_a_prompt_cache_is_reserved_at_its_price(marked: Any) -> None:
+    assert Estimate.of(replace(REQUEST, **marked), 100, 0, CACHED).amount("usd") == 125_000
+    assert Estimate.of(REQUEST, 100, 0, CACHED).amount("usd") == 100_000

@@ -109,7 +109,7 @@ def test_a_whole_file(tmp_path: Path):
     [
         ("[cache]\nttll = 3", r"\[?.*cache.*has no setting 'ttll'. Did you mean 'ttl'\?"),
         ("stroe = 'x'", r"has no setting 'stroe'. Did you mean 'store'\?"),
-        ("[quantum]\nx = 1", "has no setting 'quantum'. Known keys: budget_url, budgets, cache, compression, distillation, ledger, output, prices, prices_file, quality, routing, store"),
+        ("[quantum]\nx = 1", "has no setting 'quantum'. Known keys: batch, budget_url, budgets, cache, compression, distillation, ledger, output, prices, prices_file, quality, routing, store"),
         ("[cache]\nttl = '3'", r"cache.ttl must be of type float, not str$"),
         ("[cache]\nenabled = 1", "cache.enabled must be of type bool, not int$"),
         ("[ledger]\ncapacity = 1.5", "ledger.capacity must be of type int, not float"),

@@ -12,14 +12,14 @@ import thrift_plugins
 
 PLACES = {
     "thrift_plugins": {
-        "Budget", "BudgetExceeded", "CacheConfig", "CompressionConfig", "Config", "ConfigError", "DistillationConfig", "FeatureConfig", "LedgerConfig", "Limit", "NotDistillable", "OutputConfig", "QualityConfig", "RoutingConfig", "Runtime", "SemanticConfig",
+        "BatchConfig", "BatchFeature", "Budget", "BudgetExceeded", "CacheConfig", "CompressionConfig", "Config", "ConfigError", "DistillationConfig", "FeatureConfig", "LedgerConfig", "Limit", "NotDistillable", "OutputConfig", "QualityConfig", "RoutingConfig", "Runtime", "SemanticConfig",
         "StoreCorrupt", "StoreError", "StoreUnavailable", "Target", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "feedback", "fresh", "route",
         "run", "scope",
     },
-    "thrift_plugins.langchain": {"ContextCompressor", "JudgeModel", "LangChainEmbedder", "PromptCompressor", "ResponseCache", "StudentModel", "ThriftChatModel", "ThriftMiddleware", "TokenBudgetHandler", "TrafficRecorder"},
-    "thrift_plugins.llama_index": {"ContextCompressor", "JudgeModel", "LlamaIndexEmbedder", "StudentLLM", "ThriftLLM", "TokenBudgetHandler", "TrafficRecorder", "install"},
-    "thrift_plugins.testing": {"Answer", "BilledCall", "Fault", "FaultPlan", "LlamaIndexLLMContract", "LoopbackProvider",
-                               "WireRequest", "offline_openai"},
+    "thrift_plugins.langchain": {"BatchExecutor", "ContextCompressor", "ExampleSelector", "JudgeModel", "LangChainEmbedder", "PromptCompressor", "ResponseCache", "StudentModel", "ThriftChatModel", "ThriftMiddleware", "TokenBudgetHandler", "TrafficRecorder"},
+    "thrift_plugins.llama_index": {"BatchExecutor", "ContextCompressor", "JudgeModel", "LlamaIndexEmbedder", "StudentLLM", "ThriftLLM", "TokenBudgetHandler", "TrafficRecorder", "install"},
+    "thrift_plugins.testing": {"Answer", "BatchFaults", "BatchLimits", "BilledCall", "Ending", "Fault", "FaultPlan", "LlamaIndexLLMContract",
+                               "LoopbackBatches", "LoopbackProvider", "PaidLine", "Refusal", "WireRequest", "offline_openai"},
 }  # fmt: skip
 
 

@@ -6,7 +6,6 @@ one of these names, it has the account of those without a name, so that nobody s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
@@ -32,6 +31,9 @@ _NANO = Decimal(1_000_000_000)
 _MOST = 2**53
 """Larger sums do not survive a store's scripting language."""
 
+_LONGEST = 10 * 366 * 86_400
+"""Seconds of a rolling window at most. Shorter than one, its slices could not be numbered; longer, use "total"."""
+
 _SETTINGS = ("window", "rolling", "per", "match", "mode", "warn", "on_outage", "orphans")
 
 _ALL: Mapping[str, str] = {}
@@ -46,7 +48,7 @@ class Budget:
         limit: nano-dollars, or tokens of input and output together, hidden reasoning included.
         unit: which of the two.
         window: when it starts anew; see `Window`.
-        rolling: instead of a window, seconds over which spending is added up at any moment; 0 for none.
+        rolling: instead of a window, seconds over which spending is added up at any moment, 1 or more; 0 for none.
         per: what splits it into accounts: "tenant", "user", "feature", "session", or "key:NAME" for a wall of the app's.
         match: only calls whose scope has these names, or this "tag", fall under it.
         mode: "hard" refuses a call that does not fit, before it is paid; "soft" says so and lets it go.
@@ -55,7 +57,8 @@ class Budget:
             goes on with its share of what was left.
         orphans: what a call is charged whose process died: all that was reserved ("charge"), its input ("estimate"), or
             nothing ("release"). A hard budget with "charge" also charges a call in full whose answer was lost on its way,
-            or that was cancelled while it waited for one: the provider may have made it all the same.
+            or that was cancelled while it waited for one: the provider may have made it all the same. So it does a
+            stream that broke off, or was left, of a model that reasons in hiding.
     """
 
     name: str
@@ -80,8 +83,10 @@ class Budget:
         _one_of(f"orphans of {where}", self.orphans, get_args(Orphans))
         if self.on_outage is not None:
             _one_of(f"on_outage of {where}", self.on_outage, get_args(OnOutage))
-        if not (_is_number(self.rolling) and math.isfinite(self.rolling) and self.rolling >= 0):
-            raise ConfigError(f"rolling of {where} must be a number of seconds, not {self.rolling!r}")
+        if not _is_number(self.rolling) or (self.rolling != 0 and not 1 <= self.rolling <= _LONGEST):
+            raise ConfigError(
+                f"rolling of {where} must be a number of seconds from 1 to {_LONGEST:,}, or 0 for none, not {self.rolling!r}"
+            )
         _check_scope(where, self.per, self.match)
         _check_warn(where, self.warn)
 

@@ -84,19 +84,25 @@ def most_output(tier: Tier) -> tuple[int, bool]:
 def _dearest_input(request: Request, rates: Rates | None) -> int:
     if rates is None:
         return 0
-    return (
-        max(rates.input, rates.cache_write, rates.cache_write_1h, rates.input_audio) if _marks(request) else rates.input
-    )
+    most = max(rates.input, rates.cache_write, rates.cache_write_1h, rates.input_audio)
+    return most if most > rates.input and _marks(request) else rates.input
 
 
 def _marks(request: Request) -> bool:
     """Whether anything in the request may be charged above plain input: marks for a prompt cache, audio."""
-    return "cache_control" in request.params or any(
+    return _has_mark([request.params, *request.tools]) or any(
         isinstance(block, Mapping) and ("cache_control" in block or "audio" in str(block.get("type", "")))
         for message in request.messages
         if not isinstance(message.content, str)
         for block in message.content
     )
+
+
+def _has_mark(told: object) -> bool:
+    """Whether a mark for a prompt cache is anywhere in it: on a tool, or in what is sent as it is."""
+    if isinstance(told, Mapping):
+        return "cache_control" in told or any(map(_has_mark, told.values()))
+    return isinstance(told, list | tuple) and any(map(_has_mark, told))
 
 
 def _nano_up(pico: int) -> Nano:

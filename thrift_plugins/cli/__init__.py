@@ -9,6 +9,7 @@ import sys
 
 import typer
 
+from thrift_plugins.cli.batch import batch
 from thrift_plugins.cli.budgets import budgets
 from thrift_plugins.cli.cache import cache
 from thrift_plugins.cli.compress import compress
@@ -53,6 +54,7 @@ app.command()(budgets)
 app.command()(gate)
 app.command()(simulate)
 app.command()(condense)
+app.add_typer(batch)
 app.add_typer(cache)
 app.add_typer(compress)
 app.add_typer(distill)

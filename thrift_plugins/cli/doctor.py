@@ -1,4 +1,4 @@
-"""`thrift-plugins doctor`: what is installed, what is on, whether the store, the ledger and the prices are well."""
+"""`thrift-plugins doctor`: what is installed, what is on, whether all is well, what the tactics did, what to turn on next."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ def doctor(
     config: Annotated[Path | None, typer.Option(help="A thrift.toml; by default the one in this folder.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Check versions, settings, store, ledger, prices and keys. Exit code 1 where something is wrong."""
+    """Check versions, settings, store, ledger, prices and keys; say what each tactic did in the last 30 days, and what to do next.
+
+    Exit code 1 where something is wrong.
+    """
     findings = diagnose(config)
     if as_json:
         _print_json(findings)
@@ -37,6 +40,7 @@ def diagnose(file: Path | None) -> list[Finding]:
     findings = [*checks.versions(), *checks.keys(), settings]
     if config is not None:
         findings += [*checks.tactics(config), *checks.store(config), *checks.ledger(config)]
+        findings += checks.worth(config, checks.acting(config))
     return findings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,9 +16,9 @@ from thrift_plugins.errors import ConfigError
 
 if TYPE_CHECKING:
     from thrift_plugins.config import Config
-    from thrift_plugins.replay import Outcome, Trace
+    from thrift_plugins.replay import Outcome, Setup, Trace
 
-_CONFIG_HELP = "'all', 'none', or a thrift.toml, whose store and ledger are not touched: a replay has its own."
+_CONFIG_HELP = "'all', 'none', tactics like 'cache,routing', or a thrift.toml, whose store and ledger are not touched: a replay has its own."
 
 _FORMAT_HELP = "Of a log: openai, langsmith, langfuse, litellm or ledger; by default found out."
 
@@ -39,6 +40,12 @@ def replay(
     config: Annotated[str, typer.Option(help=_CONFIG_HELP)] = "all",
     warm: Annotated[
         Path | None, typer.Option(help="Of a trace: folder with what the app has from the month before.")
+    ] = None,
+    shared: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of a trace: a feature whose answers are the same for every tenant, so that they share them."
+        ),
     ] = None,
     format: Annotated[str | None, typer.Option(help=_FORMAT_HELP)] = None,  # noqa: A002  the option's name
     tenant: Annotated[str | None, typer.Option(help="Of a log: the field that names the tenant: metadata.org.")] = None,
@@ -66,20 +73,18 @@ def replay(
     from thrift_plugins.replay import Trace
     from thrift_plugins.report.terminal import print_outcome
 
-    settings = _settings(config)
     if format is not None or not is_trace(trace):
         wanted = Wanted(format, tenant, feature, ask or cheaper, ask, judge, sample, usd)
-        replay_log(trace, settings, wanted, json_file)
+        replay_log(trace, _settings(config), wanted, json_file)
         return
-    if warm is not None and not warm.is_dir():
-        raise ConfigError(f"--warm {warm}: no such folder")
-    outcome = _run(Trace(trace), framework, settings)
-    print_outcome(outcome, learnt=warm is None)
+    setup, outcome = _run(Trace(trace), framework, config, warm, frozenset(shared or ()))
+    print_outcome(outcome, learnt=setup.learnt)
     if json_file is not None:
         write_figures(json_file, outcome.figures())
 
 
 def _settings(config: str) -> Config:
+    """Of a log, which tells nothing that a tactic could learn from."""
     from thrift_plugins.config import Config
 
     if config == "all":
@@ -87,7 +92,23 @@ def _settings(config: str) -> Config:
     return Config.none() if config == "none" else Config.load(config)
 
 
-def _run(trace: Trace, framework: Framework, settings: Config) -> Outcome:
+def _setup(trace: Trace, config: str, warm: Path | None, folder: Path) -> Setup:
+    """The settings that are asked for by name, or those of a file."""
+    from thrift_plugins.config import Config
+    from thrift_plugins.replay import SWITCHES, Setup, prepared
+
+    named = {"all": list(SWITCHES), "none": []}.get(config) or config.split(",")
+    if config == "none" or set(named) <= SWITCHES.keys():
+        return prepared(named if config != "none" else [], trace, warm, folder)
+    if warm is not None and not warm.is_dir():
+        raise ConfigError(f"--warm {warm}: no such folder")
+    learnt = ("Settings from a file are taken as they are: --warm changed nothing.",) if warm else ()
+    return Setup(Config.load(config), learnt=learnt)
+
+
+def _run(
+    trace: Trace, framework: Framework, config: str, warm: Path | None, shared: frozenset[str]
+) -> tuple[Setup, Outcome]:
     """Check the whole trace first, so that a broken line costs nothing, then replay it with a progress bar."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -95,9 +116,15 @@ def _run(trace: Trace, framework: Framework, settings: Config) -> Outcome:
     from thrift_plugins.report.terminal import stderr
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=stderr(), transient=True) as bar, tempfile.TemporaryDirectory() as folder:
+    with (
+        Progress(*columns, console=stderr(), transient=True) as bar,
+        tempfile.TemporaryDirectory() as made,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         reading = bar.add_task("reading", total=None)
         rows = sum(1 for _ in trace)
+        setup = replace(_setup(trace, config, warm, Path(made)), shared=shared)
         bar.remove_task(reading)
         task = bar.add_task(f"replaying through {framework.value}", total=rows)
-        return run(trace, framework.value, settings, Path(folder), progress=lambda: bar.advance(task))
+        step = lambda: bar.advance(task)  # noqa: E731  one line
+        return setup, run(trace, framework.value, setup, Path(folder), progress=step)

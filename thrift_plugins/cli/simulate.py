@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import orjson
 import typer
@@ -14,7 +14,7 @@ from thrift_plugins.cli.figures import JsonFile, write_figures
 from thrift_plugins.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from thrift_plugins.learning.survey import Estimate
     from thrift_plugins.ledger.whatif import Simulated, Simulation, WhatIf
@@ -28,6 +28,9 @@ def simulate(
         list[str] | None, typer.Option(help="A feature at batch prices, '*' for every one. May be repeated.")
     ] = None,
     model: Annotated[list[str] | None, typer.Option(help="FEATURE=MODEL: answered by another model.")] = None,
+    input: Annotated[  # noqa: A002  the option's name
+        list[str] | None, typer.Option(help="FEATURE=0.5: prompts of half the length.")
+    ] = None,
     output: Annotated[list[str] | None, typer.Option(help="FEATURE=0.7: answers of 70 % of the length.")] = None,
     off: Annotated[list[str] | None, typer.Option(help="TACTIC, or FEATURE=TACTIC: without it.")] = None,
     since: Since = None,
@@ -45,7 +48,7 @@ def simulate(
     from thrift_plugins.prices import Prices
 
     start, end = between(since, until)
-    whats = _wanted(batch, model, output, off)
+    whats = _wanted(batch, model, {"input": input, "output": output}, off)
     prices = Prices(settings(config).prices)
     with ledger_of(config, ledger) as log:
         whats = whats or _by_default(log, start, end)
@@ -85,25 +88,32 @@ def figures(found: Simulation) -> dict[str, Any]:
 
 
 def _wanted(
-    batch: Sequence[str] | None, model: Sequence[str] | None, output: Sequence[str] | None, off: Sequence[str] | None
+    batch: Sequence[str] | None,
+    model: Sequence[str] | None,
+    shares: Mapping[Literal["input", "output"], Sequence[str] | None],
+    off: Sequence[str] | None,
 ) -> list[WhatIf]:
     from thrift_plugins.ledger.whatif import WhatIf
 
     whats = [WhatIf("batch", feature) for feature in batch or ()]
     whats += [WhatIf("model", *_pair("--model", told, "faq=gpt-4o-mini")) for told in model or ()]
-    for told in output or ():
-        feature, share = _pair("--output", told, "faq=0.7")
-        try:
-            length = float(share)
-        except ValueError:
-            length = -1.0
-        if not 0 < length <= 10:
-            raise ConfigError(f"--output {told}: the share of the length must be above 0, as in faq=0.7")
-        whats.append(WhatIf("output", feature, share=length))
+    whats += [WhatIf(kind, *_share(kind, told)) for kind, every in shares.items() for told in every or ()]
     for told in off or ():
         feature, equals, tactic = told.partition("=")
         whats.append(WhatIf("off", feature, tactic) if equals else WhatIf("off", value=told))
     return whats
+
+
+def _share(kind: str, told: str) -> tuple[str, str, float]:
+    """Of a length: the feature, no other value, and the share."""
+    feature, share = _pair(f"--{kind}", told, "faq=0.7")
+    try:
+        length = float(share)
+    except ValueError:
+        length = -1.0
+    if not 0 < length <= 10:
+        raise ConfigError(f"--{kind} {told}: the share of the length must be above 0, as in faq=0.7")
+    return feature, "", length
 
 
 def _pair(option: str, told: str, example: str) -> tuple[str, str]:
@@ -171,5 +181,5 @@ def _notes(found: Simulation) -> Iterator[str]:
             yield f"{result.what.title}: no call would be otherwise."
         elif result.what.kind == "batch" and not result.saved:
             yield f"{result.what.title}: there is no batch price for its models, so nothing is claimed."
-    if any(result.what.kind in ("model", "output") for result in found.results):
+    if any(result.what.kind in ("model", "input", "output") for result in found.results):
         yield "For as many tokens as were counted; how good such answers are is in no ledger: see the quality gate, and replay --ask."

@@ -67,6 +67,11 @@ def parts_of(text: str) -> list[Part]:
     return [Part("other", text)] if text else []
 
 
+def passages(text: str) -> int:
+    """How many documents a text encloses that were found for a question; 0 for a conversation."""
+    return 0 if is_dialogue(text) else sum(part.kind == "context" for part in parts_of(text))
+
+
 def query_in(parts: list[Part]) -> str:
     """The question of a message: what is asked, or what stays beside its context where nothing says that it asks."""
     asked = " ".join(part.text for part in parts if part.kind == "query").strip()

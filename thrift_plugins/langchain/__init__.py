@@ -9,14 +9,18 @@ from thrift_plugins.langchain.chat_model import ThriftChatModel
 from thrift_plugins.langchain.judge_model import JudgeModel
 
 if TYPE_CHECKING:
+    from thrift_plugins.langchain.batch_executor import BatchExecutor
     from thrift_plugins.langchain.compressor import ContextCompressor, PromptCompressor
     from thrift_plugins.langchain.embedder import LangChainEmbedder
+    from thrift_plugins.langchain.example_selector import ExampleSelector
     from thrift_plugins.langchain.middleware import ThriftMiddleware
     from thrift_plugins.langchain.student_model import StudentModel
     from thrift_plugins.langchain.traffic_recorder import TrafficRecorder
 
 __all__ = [
+    "BatchExecutor",
     "ContextCompressor",
+    "ExampleSelector",
     "JudgeModel",
     "LangChainEmbedder",
     "PromptCompressor",
@@ -29,14 +33,16 @@ __all__ = [
 ]
 
 _LATER = {
+    "BatchExecutor": "batch_executor",
     "ContextCompressor": "compressor",
+    "ExampleSelector": "example_selector",
     "LangChainEmbedder": "embedder",
     "PromptCompressor": "compressor",
-    "StudentModel": "student_model",
     "ThriftMiddleware": "middleware",
+    "StudentModel": "student_model",
     "TrafficRecorder": "traffic_recorder",
 }
-"""What needs more than LangChain's core: numpy, and the package with the agents."""
+"""What needs more than LangChain's core: an HTTP client, numpy, and the package with the agents."""
 
 
 def __getattr__(name: str) -> Any:

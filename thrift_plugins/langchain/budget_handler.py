@@ -289,7 +289,7 @@ def _tier(metadata: Mapping[str, Any], params: Mapping[str, Any]) -> Tier:
 
 def _plain(params: Mapping[str, Any]) -> Mapping[str, Json]:
     try:
-        return decisive({name: value for name, value in params.items() if name not in ("tools", "response_format")})
+        return decisive({name: value for name, value in params.items() if name != "response_format"})
     except (NoCanonicalForm, TypeError):
         return {"n": params.get("n")}
 

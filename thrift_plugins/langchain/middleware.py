@@ -17,6 +17,7 @@ from langchain_core.runnables.config import ensure_config
 from langgraph.types import Command, interrupt
 
 from thrift_plugins.budgeting import Budget, Usd
+from thrift_plugins.canonical import NoCanonicalForm, decisive
 from thrift_plugins.errors import BudgetExceeded, ConfigError
 from thrift_plugins.langchain.billed import billed
 from thrift_plugins.langchain.chat_model import ThriftChatModel
@@ -26,6 +27,7 @@ from thrift_plugins.langchain.tier import ModelTier
 from thrift_plugins.metering import Heard, Meter, Metered
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.spending import Remaining
+from thrift_plugins.tries import Lost
 from thrift_plugins.types import Json, Reply, Usage
 
 Ending: TypeAlias = Literal["error", "summary", "ask"]
@@ -155,13 +157,18 @@ class ThriftMiddleware(AgentMiddleware[ThriftState, Any, Any]):
         metered = self._meter.begin(heard)
         if metered is None:
             return handler(request)
-        try:
-            response = handler(_capped(request, metered, names))
-        except BaseException as error:
-            metered.fail(error, _paid(billed(error)))
-            raise
-        metered.end(_reply(response))
-        return response
+        while True:
+            try:
+                with metered.counted(request.model):
+                    response = handler(_capped(request, metered, names))
+            except Lost as lost:
+                metered.again(lost)
+            except BaseException as error:
+                metered.fail(error, _paid(billed(error)))
+                raise
+            else:
+                metered.end(_reply(response))
+                return response
 
     async def _acalled(
         self,
@@ -173,13 +180,18 @@ class ThriftMiddleware(AgentMiddleware[ThriftState, Any, Any]):
         metered = await self._meter.abegin(heard)
         if metered is None:
             return await handler(request)
-        try:
-            response = await handler(_capped(request, metered, names))
-        except BaseException as error:
-            await metered.afail(error, _paid(billed(error)))
-            raise
-        await metered.aend(_reply(response))
-        return response
+        while True:
+            try:
+                with metered.counted(request.model):
+                    response = await handler(_capped(request, metered, names))
+            except Lost as lost:
+                await metered.aagain(lost)
+            except BaseException as error:
+                await metered.afail(error, _paid(billed(error)))
+                raise
+            else:
+                await metered.aend(_reply(response))
+                return response
 
     def _heard(self, request: ModelRequest[Any], allowed: Mapping[str, int]) -> tuple[Heard, list[str]]:
         """The call in our words, and the names of the settings that limit its answer."""
@@ -193,7 +205,7 @@ class ThriftMiddleware(AgentMiddleware[ThriftState, Any, Any]):
             messages=[message_in(message) for message in asked],
             tools=tuple(tool_in(tool) for tool in request.tools),
             schema=_schema(request.response_format),
-            params=tier.read().params,
+            params={**tier.read().params, **_params(settings)},
             scope=scope_of(_config()),
             run=str(request.state.get("thrift_run") or ""),
         )
@@ -301,6 +313,14 @@ def _schema(wanted: Any) -> Mapping[str, Json] | None:
         return schema_in(schema) if schema is not None else None
     except Exception:  # noqa: BLE001  a union of schemas has none of its own; the bound learns what it adds
         return None
+
+
+def _params(settings: Mapping[str, Any]) -> Mapping[str, Json]:
+    """The settings of a call, over the model's own: how many answers, marks for a prompt cache."""
+    try:
+        return decisive(settings)
+    except (NoCanonicalForm, TypeError):
+        return {"n": settings.get("n")}
 
 
 def _config() -> RunnableConfig:

@@ -141,7 +141,7 @@ class Turn:
         """Ask, and keep the message for the app."""
         model, config, kwargs = self.target(effect)
         try:
-            with counted(effect):
+            with counted(effect, self._own(effect)):
                 answer = model.invoke(self.asking(effect), config, **kwargs)
             return self._take(answer, effect)
         except BaseException as error:
@@ -152,7 +152,7 @@ class Turn:
         """`call` without blocking the event loop."""
         model, config, kwargs = self.target(effect)
         try:
-            with counted(effect):
+            with counted(effect, self._own(effect)):
                 answer = await model.ainvoke(self.asking(effect), config, **kwargs)
             return self._take(answer, effect)
         except BaseException as error:
@@ -167,7 +167,7 @@ class Turn:
         stream = cast("Iterator[AIMessageChunk]", model.stream(self.asking(effect), config, **kwargs))
         try:
             while True:
-                with counted(effect):
+                with counted(effect, self._own(effect)):
                     chunk = next(stream, None)
                 if chunk is None:
                     break
@@ -194,7 +194,7 @@ class Turn:
         stream = cast("AsyncIterator[AIMessageChunk]", model.astream(self.asking(effect), config, **kwargs))
         try:
             while True:
-                with counted(effect):
+                with counted(effect, self._own(effect)):
                     chunk = await anext(stream, None)
                 if chunk is None:
                     break
@@ -213,6 +213,10 @@ class Turn:
             if isinstance(stream, AsyncGenerator):
                 await stream.aclose()
         self._reply = reply_in(merged(chunks))
+
+    def _own(self, effect: Call | Replay) -> BaseChatModel:
+        """The app's model that is asked."""
+        return self.tiers[effect.decision.tier].model
 
     def _fuse(self, effect: Call | Replay) -> Fuse:
         most = effect.most if isinstance(effect, Call) else None
@@ -281,7 +285,7 @@ class GenerateTurn(Turn):
         """Ask, and keep the result for the app."""
         model, config, kwargs = self._generator(effect)
         try:
-            with counted(effect):
+            with counted(effect, self._own(effect)):
                 result = model.generate([self.asking(effect)], **config, **kwargs)
             return self._took(result, effect)
         except BaseException as error:
@@ -292,7 +296,7 @@ class GenerateTurn(Turn):
         """`call` without blocking the event loop."""
         model, config, kwargs = self._generator(effect)
         try:
-            with counted(effect):
+            with counted(effect, self._own(effect)):
                 result = await model.agenerate([self.asking(effect)], **config, **kwargs)
             return self._took(result, effect)
         except BaseException as error:

@@ -19,6 +19,7 @@ from thrift_plugins.types import (
     Outcome,
     Overhead,
     Patch,
+    Processing,
     Provenance,
     Reply,
     Request,
@@ -96,6 +97,7 @@ class Booking:
         self._held_out = False
         self._requests, self._lost = 0, 0
         self._distilled: Mapping[str, Json] = _NOTHING
+        self._asked_as: Processing | None = None
 
     def fallback(self, what: str) -> None:
         """Note a part that was out of order, in words for the ledger."""
@@ -195,6 +197,17 @@ class Booking:
         if usage != NO_USAGE:
             self._overheads.append(Overhead("routing", tier.model, usage, reason, tier.processing))
 
+    def batched(self, tier: Tier, worked: Processing | None) -> None:
+        """Note that the answer came out of a batch run, None where it did not.
+
+        Args:
+            tier: as it would have been asked otherwise.
+            worked: "batch", or what a deadline has made of it.
+        """
+        self._asked_as = tier.processing if worked else None
+        if worked and worked != "batch":
+            self.note(f"batch: answered by {worked} processing, to meet a deadline")
+
     def continued(self, tier: Tier, usage: Usage) -> None:
         """Note what it cost to ask for the rest of a cut answer: the output budget's doing, and on its bill."""
         if usage != NO_USAGE:
@@ -290,6 +303,8 @@ class Booking:
         full = usage  # as the same model would have used it for the whole prompt
         if self._compressed > 0 and usage.input_tokens:
             full = replace(usage, input_tokens=usage.input_tokens + self._compressed)
+            if known is not None and tier.model == self._baseline.model:
+                full = replace(known, source=usage.source)  # a replay knows what the whole prompt was
             patches.append(Patch("compression", "usage", full, usage, "counted"))
         shortened = self._shortened if outcome == "answered" and known is None else None
         if shortened is not None:
@@ -298,9 +313,12 @@ class Booking:
             full = replace(short, input_tokens=short.input_tokens + full.input_tokens - usage.input_tokens)
         before = known or full
         own = tier.name == self._baseline.name  # as the app alone would have been served
-        mode = tier.processing if own else self._baseline.processing
-        if tier.processing != mode:
-            patches.append(Patch("routing", "processing", mode, tier.processing, "modelled"))
+        asked = self._asked_as or tier.processing
+        mode = asked if own else self._baseline.processing
+        if asked != mode:
+            patches.append(Patch("routing", "processing", mode, asked, "modelled"))
+        if tier.processing != asked:
+            patches.append(Patch("batch", "processing", asked, tier.processing))
         if tier.model != self._baseline.model:
             source: Provenance = "replayed" if known else "modelled"
             patches.append(Patch("routing", "model", self._baseline.model, tier.model, source))

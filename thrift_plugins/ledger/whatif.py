@@ -19,7 +19,7 @@ from thrift_plugins.types import Nano, Overhead, Patch, Scope, Usage
 EVERY: Final = "*"
 """In the place of a feature."""
 
-Kind: TypeAlias = Literal["batch", "model", "output", "off"]
+Kind: TypeAlias = Literal["batch", "model", "input", "output", "off"]
 
 _DAY: Final = 86_400
 
@@ -29,11 +29,11 @@ class WhatIf:
     """One change.
 
     Attributes:
-        kind: "batch": at batch prices; "model": by another model; "output": answers of that share of the length; "off": without
-            a tactic.
+        kind: "batch": at batch prices; "model": by another model; "input" and "output": prompts or answers of that share of the
+            length; "off": without a tactic.
         feature: whose calls, or `EVERY`.
         value: the model, or the tactic.
-        share: of the output tokens.
+        share: of the tokens.
     """
 
     kind: Kind
@@ -50,8 +50,9 @@ class WhatIf:
                 return f"batch on for {where}"
             case "model":
                 return f"{self.value} for {where}"
-            case "output":
-                return f"answers of {self.share:.0%} of the length for {where}"
+            case "input" | "output":
+                what = "prompts" if self.kind == "input" else "answers"
+                return f"{what} of {self.share:.0%} of the length for {where}"
             case _:
                 return f"without {self.value} for {where}"
 
@@ -70,10 +71,20 @@ class WhatIf:
             case "model":
                 patch = Patch("what if", "model", now.model, self.value, "modelled")
             case _:
-                less = replace(now.usage, output_tokens=round(now.usage.output_tokens * self.share))
-                hidden = min(less.reasoning, less.output_tokens)
-                patch = Patch("what if", "usage", now.usage, replace(less, reasoning=hidden), "modelled")
+                less = _shorter_prompt if self.kind == "input" else _shorter_answer
+                patch = Patch("what if", "usage", now.usage, less(now.usage, self.share), "modelled")
         return replace(event, patches=(*event.patches, patch))
+
+
+def _shorter_answer(usage: Usage, share: float) -> Usage:
+    tokens = round(usage.output_tokens * share)
+    return replace(usage, output_tokens=tokens, reasoning=min(usage.reasoning, tokens))
+
+
+def _shorter_prompt(usage: Usage, share: float) -> Usage:
+    """What a provider's prompt cache has read or written stays: shortening that would lose more than it saves."""
+    kept = usage.cache_read + usage.cache_write + usage.cache_write_1h + usage.input_audio
+    return replace(usage, input_tokens=kept + round((usage.input_tokens - kept) * share))
 
 
 @dataclass(slots=True)

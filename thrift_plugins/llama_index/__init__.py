@@ -11,10 +11,12 @@ from thrift_plugins.llama_index.llm import ThriftLLM
 from thrift_plugins.llama_index.settings import install
 
 if TYPE_CHECKING:
+    from thrift_plugins.llama_index.batch_executor import BatchExecutor
     from thrift_plugins.llama_index.student_llm import StudentLLM
     from thrift_plugins.llama_index.traffic_recorder import TrafficRecorder
 
 __all__ = [
+    "BatchExecutor",
     "ContextCompressor",
     "JudgeModel",
     "LlamaIndexEmbedder",
@@ -25,8 +27,8 @@ __all__ = [
     "install",
 ]
 
-_LATER = {"StudentLLM": "student_llm", "TrafficRecorder": "traffic_recorder"}
-"""What is for those who use it."""
+_LATER = {"BatchExecutor": "batch_executor", "StudentLLM": "student_llm", "TrafficRecorder": "traffic_recorder"}
+"""What is for those who use it; an HTTP client, or numpy, is behind it."""
 
 
 def __getattr__(name: str) -> Any:

@@ -136,7 +136,7 @@ class Turn:
         """Ask, and keep the response for the app."""
         mark = self._mark(effect)
         try:
-            with _Tagged(mark), counted(effect):
+            with _Tagged(mark), counted(effect, self._own(effect)):
                 answer = self._ask(effect)
         except BaseException:
             self._broke(effect)
@@ -147,7 +147,7 @@ class Turn:
         """`call` without blocking the event loop."""
         mark = self._mark(effect)
         try:
-            with _Tagged(mark), counted(effect):
+            with _Tagged(mark), counted(effect, self._own(effect)):
                 answer = await self._ask(effect)
         except BaseException:
             self._broke(effect)
@@ -158,7 +158,7 @@ class Turn:
         """Ask, and pass the pieces on as they come. The first thing that it yields is None: the stream is open."""
         mark, fuse, stream, read = self._mark(effect), self._fuse(effect), None, False
         try:
-            with _Tagged(mark), counted(effect):
+            with _Tagged(mark), counted(effect, self._own(effect)):
                 stream = iter(self._ask(effect))
             if self._opening():
                 self._hand(effect)
@@ -166,7 +166,7 @@ class Turn:
                 self._resume(effect)
             while True:
                 read = True
-                with _Tagged(mark), counted(effect):
+                with _Tagged(mark), counted(effect, self._own(effect)):
                     piece = next(stream, _END)
                 if piece is _END:
                     break
@@ -188,7 +188,7 @@ class Turn:
         """`pieces` without blocking the event loop."""
         mark, fuse, stream, read = self._mark(effect), self._fuse(effect), None, False
         try:
-            with _Tagged(mark), counted(effect):
+            with _Tagged(mark), counted(effect, self._own(effect)):
                 stream = aiter(await self._ask(effect))
             if self._opening():
                 self._hand(effect)
@@ -196,7 +196,7 @@ class Turn:
                 self._resume(effect)
             while True:
                 read = True
-                with _Tagged(mark), counted(effect):
+                with _Tagged(mark), counted(effect, self._own(effect)):
                     piece = await anext(stream, _END)
                 if piece is _END:
                     break
@@ -212,6 +212,10 @@ class Turn:
                 await aclose(stream)
             self._broke(effect, unread=stream is not None and not read)
             raise
+
+    def _own(self, effect: Call | Replay) -> LLM:
+        """The app's model that is asked."""
+        return self.tiers[effect.decision.tier].model
 
     def _fuse(self, effect: Call | Replay) -> Fuse:
         most = effect.most if isinstance(effect, Call) else None

@@ -6,6 +6,7 @@ what every recorded model answered, what that used, and whether it was right. On
 
 from thrift_plugins.replay.month import Outcome, replay
 from thrift_plugins.replay.row import Arm, Check, Row
+from thrift_plugins.replay.switches import SWITCHES, Setup, prepared
 from thrift_plugins.replay.trace import Trace
 
-__all__ = ["Arm", "Check", "Outcome", "Row", "Trace", "replay"]
+__all__ = ["SWITCHES", "Arm", "Check", "Outcome", "Row", "Setup", "Trace", "prepared", "replay"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -13,7 +13,9 @@ from thrift_plugins.prices import Prices
 from thrift_plugins.replay.check import Answer
 from thrift_plugins.replay.row import Arm, Row
 from thrift_plugins.runtime import Runtime
-from thrift_plugins.tape import Tape
+from thrift_plugins.tape import Heard, Tape
+from thrift_plugins.tokens import count
+from thrift_plugins.tries import worked_as
 from thrift_plugins.types import Json, Reply, ToolCall
 
 Order: TypeAlias = Callable[[str], float]
@@ -36,9 +38,40 @@ def replies(row: Row) -> Mapping[str, Reply]:
     marked: dict[str, Reply] = {}
     for model, arm in row.arms.items():
         mark: Mapping[str, Json] = {"recorded": {"model": model, "topic": row.check.topic}}
-        words = f"(the words of {row.id} were not recorded)" if arm.text is None else arm.text
+        words = _unrecorded(row) if arm.text is None else arm.text
         marked[model] = replace(_reply(row, model, arm, words), extra={"additional_kwargs": mark})
     return marked
+
+
+BATCH: Final = 86_400.0
+"""Seconds in which providers promise a batch."""
+
+
+def heard(row: Row, *, waits: bool = False) -> Heard:
+    """What a recorded answer used, where the prompt that is sent is not the recorded one: as many tokens less, or more.
+
+    Args:
+        waits: whether what may wait for a day is answered by a batch.
+    """
+    batched = waits and row.deadline is not None and row.deadline >= BATCH
+    recorded = "\n".join(message["content"] for message in row.messages)
+
+    def of(reply: Reply, sent: str) -> Reply:
+        if batched:
+            worked_as("batch")
+        if sent == recorded:
+            return reply
+        used = reply.usage
+        change = count(sent, reply.model) - count(recorded, reply.model)
+        tokens = max(1, used.input_tokens + change)
+        return replace(reply, usage=replace(used, input_tokens=tokens, cache_read=min(used.cache_read, tokens)))
+
+    return of
+
+
+def _unrecorded(row: Row) -> str:
+    """What stands for words that were not recorded: alike where the answers are, for who compares them."""
+    return f"(what was said about {row.check.topic or row.id} was not recorded)"
 
 
 def recorded_replies(row: Row) -> Mapping[str, Reply]:
@@ -87,7 +120,9 @@ class RecordedApp:
         """Ask the app's model for a row."""
         raise NotImplementedError
 
-    def _answer(self, row: Row, text: str, mark: Mapping[str, str]) -> Answer:
+    def _answer(self, row: Row, text: str, mark: Mapping[str, str] | None) -> Answer:
+        if mark is None:  # no recorded model said it: a student did
+            return Answer(text, "")
         hit = self._tape.sent is None
         sent = self._tape.sent() if self._tape.sent and row.check.kind in ("evidence", "spans") else None
         return Answer(text, mark["model"], mark["topic"] if hit else "", sent)

@@ -31,4 +31,4 @@ class App(RecordedApp):
         if row.tools:
             model = model.bind_tools([{"type": "function", "function": tool} for tool in row.tools])
         message = model.invoke([_KINDS[m["role"]](m["content"]) for m in row.messages], **row.params)
-        return self._answer(row, message.text, message.additional_kwargs["recorded"])
+        return self._answer(row, message.text, message.additional_kwargs.get("recorded"))

@@ -32,4 +32,4 @@ class App(RecordedApp):
             response = model.chat_with_tools(tools, chat_history=messages, allow_parallel_tool_calls=True, **row.params)
         else:
             response = model.chat(messages, **row.params)
-        return self._answer(row, response.message.content or "", response.message.additional_kwargs["recorded"])
+        return self._answer(row, response.message.content or "", response.message.additional_kwargs.get("recorded"))

@@ -10,9 +10,10 @@ from typing import Any, Literal, TypeAlias
 from thrift_plugins.config import Config, QualityConfig
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.ledger import Line, Summary, summarise
-from thrift_plugins.replay.apps import RecordedApp, app_of, cheapness, replies
+from thrift_plugins.replay.apps import RecordedApp, app_of, cheapness, heard, replies
 from thrift_plugins.replay.check import score
 from thrift_plugins.replay.row import Row
+from thrift_plugins.replay.switches import Setup
 from thrift_plugins.replay.trace import Trace
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.scope import Recording, replaying, scope
@@ -90,7 +91,7 @@ def _figures(line: Line, quality: Quality) -> dict[str, Any]:
 def replay(
     trace: Trace,
     framework: Framework,
-    config: Config,
+    config: Config | Setup,
     folder: Path,
     *,
     progress: Callable[[], None] = lambda: None,
@@ -102,7 +103,8 @@ def replay(
     Args:
         trace: the recorded month.
         framework: whose adapter.
-        config: what is on. The store and the ledger that it names are the app's own and are left alone.
+        config: what is on, or that with what was learnt before. The store and the ledger that it names are the app's own and
+            are left alone.
         folder: an empty folder for those of the replay.
         progress: called after each row.
 
@@ -110,7 +112,8 @@ def replay(
         TraceError: a row cannot be replayed; says which.
         StoreError: the ledger did not keep every call, so that there is no bill.
     """
-    clock = _Clock(trace.start)
+    setup = config if isinstance(config, Setup) else Setup(config)
+    clock, config = _Clock(trace.start), setup.config
     prices = {**trace.prices, **config.prices}
     file = str(folder / "replay.db")
     runtime = Runtime(
@@ -119,9 +122,12 @@ def replay(
         event_log=open_event_log(ledger_beside(file)),
         prices=prices,
         clock=clock,
+        **setup.parts,
     )
     try:
-        return _run(trace, framework, runtime, clock, progress)
+        for begin in setup.begins:
+            begin(runtime)
+        return _run(trace, framework, runtime, clock, progress, setup)
     finally:
         runtime.close()
 
@@ -136,7 +142,14 @@ class _Clock:
         return self.now
 
 
-def _run(trace: Trace, framework: Framework, runtime: Runtime, clock: _Clock, progress: Callable[[], None]) -> Outcome:
+def _run(
+    trace: Trace,
+    framework: Framework,
+    runtime: Runtime,
+    clock: _Clock,
+    progress: Callable[[], None],
+    setup: Setup,
+) -> Outcome:
     ledger = runtime.ledger
     if ledger is None:
         raise ConfigError("a replay is a bill, and a bill needs the ledger: leave ledger.enabled on")
@@ -147,8 +160,8 @@ def _run(trace: Trace, framework: Framework, runtime: Runtime, clock: _Clock, pr
         clock.now = clock.start + row.t
         if ledger.waiting >= runtime.config.ledger.capacity:
             ledger.flush()  # an app must not wait for its log; a replay can
-        tape.load(replies(row))
-        before, after = row.arms[row.baseline].score, _ask(app, row)
+        tape.load(replies(row), heard(row, waits=setup.waits))
+        before, after = row.arms[row.baseline].score, _ask(app, row, "" if row.feature in setup.shared else row.tenant)
         quality.add(before, after)
         by_feature.setdefault(row.feature, Quality()).add(before, after)
         progress()
@@ -159,8 +172,8 @@ def _run(trace: Trace, framework: Framework, runtime: Runtime, clock: _Clock, pr
     return Outcome(trace.name, summary, ledger.digest(), quality, by_feature)
 
 
-def _ask(app: RecordedApp, row: Row) -> float:
+def _ask(app: RecordedApp, row: Row, tenant: str) -> float:
     """The score of the app's answer to a row."""
     known = Recording(row.id, row.arms[row.baseline].usage)
-    with scope(tenant=row.tenant, user=row.user, feature=row.feature), replaying(known):
+    with scope(tenant=tenant, user=row.user, feature=row.feature), replaying(known):
         return score(row, app.ask(row))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -61,11 +61,11 @@ def by_feature(lines: Mapping[str, Line], quality: Mapping[str, tuple[float, flo
     return table
 
 
-def print_outcome(outcome: Outcome, *, learnt: bool = True) -> None:
+def print_outcome(outcome: Outcome, *, learnt: Sequence[str] = ()) -> None:
     """Print a replay's bill.
 
     Args:
-        learnt: False where a month before was given that nothing which is on can learn from.
+        learnt: what was learnt from the month before.
     """
     console = Console()
     total, quality = outcome.summary.total, outcome.quality
@@ -76,6 +76,6 @@ def print_outcome(outcome: Outcome, *, learnt: bool = True) -> None:
     console.print(by_feature(outcome.summary.by_feature, known))
     for note in notes(total):
         console.print(note, highlight=False)
-    if not learnt:
-        console.print("Nothing that is on learns from the month before: --warm changed nothing.")
+    for told in learnt:
+        console.print(told, highlight=False)
     console.print(f"ledger {outcome.ledger_sha256}", highlight=False)

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import Final, TypeAlias
 
+from thrift_plugins.errors import StoreUnavailable
 from thrift_plugins.stores.accounts import Accounts, Grant, Hold, Orphan, Standing
 from thrift_plugins.stores.accounts_memory import MemoryAccounts
 from thrift_plugins.stores.base import Clock
 
+Debt: TypeAlias = tuple[str, tuple[Hold, ...], tuple[int, ...]]
+"""A lease that was settled here, with what it held and what it came to, and that the accounts do not know of yet."""
+
 _REMEMBERED: Final = 10_000
 _PAID_AT_ONCE: Final = 16
+_PAYING_S: Final = 60.0
+"""Seconds that a debt may be reserved for before it is settled. If it is not, it is charged all the same."""
 
 
 class LocalSlices:
@@ -48,13 +56,17 @@ class LocalSlices:
         while len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
 
-    def debts(self) -> list[tuple[str, tuple[Hold, ...], tuple[int, ...]]]:
-        """Leases that were settled here, with what they came to, and that the accounts do not know of yet."""
-        return [(lease, *owed) for lease, owed in list(self._owed.items())[:_PAID_AT_ONCE]]
+    def take_debts(self, limit: int | None = None) -> Iterator[Debt]:
+        """What the accounts are to be told of, each to one of those who ask, who tells them or owes it again."""
+        for lease in list(islice(self._owed.copy(), limit)):
+            owed = self._owed.pop(lease, None)
+            if owed is not None:
+                yield lease, *owed
 
-    def paid(self, lease: str) -> None:
-        """The accounts know of it."""
-        self._owed.pop(lease, None)
+    def owe(self, debt: Debt) -> None:
+        """The accounts were not told of it."""
+        lease, holds, amounts = debt
+        self._owed[lease] = holds, amounts
 
     def reserve(self, lease: str, holds: Sequence[Hold], ttl: float) -> Grant:
         """See `Accounts`: of this process's share."""
@@ -138,10 +150,7 @@ class _Watched:
 
     def reserve(self, lease: str, holds: Sequence[Hold], ttl: float) -> Grant:
         """See `Accounts`."""
-        for owed, lines, amounts in self._slices.debts():
-            self._accounts.reserve(owed, _charges(lines, amounts), ttl)
-            self._accounts.settle(owed, amounts)
-            self._slices.paid(owed)
+        self._pay(_PAID_AT_ONCE)
         grant = self._accounts.reserve(lease, holds, ttl)
         self._slices.remember(grant.standings)
         return grant
@@ -167,15 +176,14 @@ class _Watched:
         return self._accounts.reap(limit)
 
     def close(self) -> None:
-        """See `Accounts`."""
+        """See `Accounts`. What was spent without them is told first, if they can be told."""
+        with suppress(StoreUnavailable):
+            self._pay()
         self._accounts.close()
 
     async def areserve(self, lease: str, holds: Sequence[Hold], ttl: float) -> Grant:
         """`reserve` without blocking the event loop."""
-        for owed, lines, amounts in self._slices.debts():
-            await self._accounts.areserve(owed, _charges(lines, amounts), ttl)
-            await self._accounts.asettle(owed, amounts)
-            self._slices.paid(owed)
+        await self._apay(_PAID_AT_ONCE)
         grant = await self._accounts.areserve(lease, holds, ttl)
         self._slices.remember(grant.standings)
         return grant
@@ -201,8 +209,30 @@ class _Watched:
         return await self._accounts.areap(limit)
 
     async def aclose(self) -> None:
-        """See `Accounts`."""
+        """`close` without blocking the event loop."""
+        with suppress(StoreUnavailable):
+            await self._apay()
         await self._accounts.aclose()
+
+    def _pay(self, limit: int | None = None) -> None:
+        for debt in self._slices.take_debts(limit):
+            lease, holds, amounts = debt
+            try:
+                self._accounts.reserve(lease, _charges(holds, amounts), _PAYING_S)
+                self._accounts.settle(lease, amounts)
+            except BaseException:
+                self._slices.owe(debt)
+                raise
+
+    async def _apay(self, limit: int | None = None) -> None:
+        for debt in self._slices.take_debts(limit):
+            lease, holds, amounts = debt
+            try:
+                await self._accounts.areserve(lease, _charges(holds, amounts), _PAYING_S)
+                await self._accounts.asettle(lease, amounts)
+            except BaseException:
+                self._slices.owe(debt)
+                raise
 
 
 def _charges(holds: Sequence[Hold], amounts: Sequence[int]) -> list[Hold]:

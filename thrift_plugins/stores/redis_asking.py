@@ -40,7 +40,7 @@ _REFUSED = (errors.RedisError, errors.RedisClusterException)
 
 _WHAT_TO_DO = {
     errors.MovedError: "; for a cluster the URL is redis+cluster://",
-    errors.OutOfMemoryError: "; it is full: give it more memory, or maxmemory-policy allkeys-lru",
+    errors.OutOfMemoryError: "; it is full: give it more memory, or maxmemory-policy volatile-lru, which spares budgets",
     errors.ReadOnlyError: "; it is a replica",
     errors.NoPermissionError: "; its user may not run this command",
 }

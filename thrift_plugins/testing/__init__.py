@@ -1,4 +1,4 @@
-"""For tests of apps that call models: a provider on this machine, and what every LlamaIndex LLM must do.
+"""For tests of apps that call models: a provider on this machine, with batches, and what every LlamaIndex LLM must do.
 
 Importing this loads no framework; `LlamaIndexLLMContract` loads pytest and LlamaIndex when it is asked for.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from thrift_plugins.testing.batches import BatchFaults, BatchLimits, Ending, LoopbackBatches, PaidLine, Refusal
 from thrift_plugins.testing.billing import BilledCall
 from thrift_plugins.testing.offline import offline_openai
 from thrift_plugins.testing.provider import LoopbackProvider
@@ -17,11 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "BatchFaults",
+    "BatchLimits",
     "BilledCall",
+    "Ending",
     "Fault",
     "FaultPlan",
     "LlamaIndexLLMContract",
+    "LoopbackBatches",
     "LoopbackProvider",
+    "PaidLine",
+    "Refusal",
     "WireRequest",
     "offline_openai",
 ]

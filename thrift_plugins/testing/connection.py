@@ -15,12 +15,14 @@ class HttpRequest:
 
     Attributes:
         headers: names in lower case.
+        query: what follows the path's "?", undecoded.
     """
 
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
+    query: str = ""
 
 
 class Connection:
@@ -45,7 +47,8 @@ class Connection:
             body = await self._reader.readexactly(int(headers.get("content-length", 0)))
         except asyncio.IncompleteReadError:
             return None
-        return HttpRequest(method, target.partition("?")[0], headers, body)
+        path, _, query = target.partition("?")
+        return HttpRequest(method, path, headers, body, query)
 
     @property
     def gone(self) -> bool:

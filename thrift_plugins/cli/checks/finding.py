@@ -19,7 +19,7 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        area: the part it belongs to: "versions", "config", "on", "keys", "store", "ledger" or "prices".
+        area: the part it belongs to: "versions", "config", "on", "keys", "store", "ledger", "prices", "lately" or "next".
         name: what was looked at.
         what: what was found, in words, with the way out where it is not well.
     """

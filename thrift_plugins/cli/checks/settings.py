@@ -8,7 +8,7 @@ from pathlib import Path
 
 from thrift_plugins.budgeting import Budget
 from thrift_plugins.cli.checks.finding import Finding, State
-from thrift_plugins.config import Config, OutputConfig, QualityConfig, RoutingConfig
+from thrift_plugins.config import CompressionConfig, Config, OutputConfig, QualityConfig, RoutingConfig
 from thrift_plugins.errors import ConfigError
 
 _DEFAULT_FILE = Path("thrift.toml")
@@ -39,6 +39,7 @@ def tactics(config: Config) -> Iterator[Finding]:
     yield Finding("on", "routing", _by(routing) if routing.enabled else "off")
     yield Finding("on", "budgets", _named(config.budgets) or "off")
     yield Finding("on", "shorter answers", _shorter(config.output) or "off")
+    yield Finding("on", "prompt compression", _compressed(config.compression))
     yield Finding("on", "quality gate", _gate(config.quality))
     if ledger.enabled:
         share = (
@@ -49,12 +50,43 @@ def tactics(config: Config) -> Iterator[Finding]:
         yield Finding("on", "ledger", "off: nothing can be proved", State.note)
 
 
+def acting(config: Config) -> frozenset[str]:
+    """The tactics that are on, by their names in the ledger."""
+    on = {
+        "cache": config.cache.enabled,
+        "routing": config.routing.enabled,
+        "compression": _compresses(config.compression),
+        "budget": bool(_shorter(config.output)),
+    }
+    return frozenset(name for name, enabled in on.items() if enabled)
+
+
 def _by(routing: RoutingConfig) -> str:
     return (
         f"on: by {routing.router}, which was trained"
         if routing.router
         else f"on: by rules, caution {routing.caution:g}"
     )
+
+
+def _compresses(compression: CompressionConfig) -> bool:
+    return any(compression.of(name).enabled for name in ("", *compression.features))
+
+
+def _compressed(compression: CompressionConfig) -> str:
+    """How much of a context may go, and in which features otherwise."""
+    if not _compresses(compression):
+        return "off"
+    features = "".join(f"; {name}: {_limit(compression.of(name))}" for name in compression.features)
+    return f"on: {_limit(compression)}{features}"
+
+
+def _limit(own: CompressionConfig) -> str:
+    if not own.enabled:
+        return "off"
+    limits = {"max_tokens": own.max_tokens, "ratio": own.ratio, "risk": own.risk}
+    given = next((f"{name} {value:g}" for name, value in limits.items() if value is not None), None)
+    return given or "nothing is left out, only spelling changes"
 
 
 def _gate(quality: QualityConfig) -> str:

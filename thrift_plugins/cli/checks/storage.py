@@ -85,7 +85,7 @@ def _release(info: Mapping[str, str]) -> Finding:
 def _memory(info: Mapping[str, str]) -> Finding:
     limit, policy = int(info.get("maxmemory", 0)), info.get("maxmemory_policy", "unknown")
     if limit and policy == "noeviction":
-        told = "noeviction: once it is full no answer is kept any more; use allkeys-lru or volatile-lru"
+        told = "noeviction: once it is full no answer is kept any more; use volatile-lru, which spares budgets"
         return Finding(_AREA, "memory", told, State.note)
     return Finding(_AREA, "memory", f"{f'{limit / 1_048_576:.0f} MB' if limit else 'no limit'}, {policy}")
 

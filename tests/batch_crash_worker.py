@@ -1,0 +1,161 @@
+"""Runs a two-step chain through the batch executor, and dies where it is told to.
+
+Started as a program it waits for specifications on its standard input, one JSON object a line, and forks a child for each, so
+that hundreds of deaths cost no start of Python. It prints the child's pid, and then how the child ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import ssl
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from thrift_plugins.batching.anthropic import AnthropicBatchClient
+from thrift_plugins.batching.azure import AzureBatchClient
+from thrift_plugins.batching.client import BatchClient, Limits
+from thrift_plugins.batching.executor import Executor
+from thrift_plugins.batching.mistral import MistralBatchClient
+from thrift_plugins.batching.openai import OpenAIBatchClient
+from thrift_plugins.batching.settings import BatchSettings
+from thrift_plugins.prices import Prices
+from thrift_plugins.stores.sqlite_file import SQLiteFile
+
+PATHS = {
+    "openai": "/v1/chat/completions",
+    "azure": "/openai/deployments/live/chat/completions?api-version=2024-10-21",
+    "anthropic": "/v1/messages",
+    "mistral": "/v1/chat/completions",
+}
+
+
+def question(step: int, said: object) -> str:
+    """What the chain asks in a step."""
+    return f"Step {step} about {said}"
+
+
+def open_client(provider: str, root: str, lines: int) -> BatchClient:
+    """A client whose batches have no more lines than that."""
+    http = httpx.AsyncClient(verify=CONTEXT, limits=httpx.Limits(max_keepalive_connections=0))
+    client: Any = {
+        "openai": lambda: OpenAIBatchClient("key-1", base_url=f"{root}/v1", http=http),
+        "azure": lambda: AzureBatchClient(root, "key-1", http=http),
+        "anthropic": lambda: AnthropicBatchClient("key-1", base_url=root, http=http),
+        "mistral": lambda: MistralBatchClient("key-1", base_url=root, http=http),
+    }[provider]()
+    client.limits = lambda _model: Limits(lines=lines)
+    return client
+
+
+async def ask(http: httpx.AsyncClient, provider: str, words: str) -> str:
+    """One call as an SDK makes it."""
+    body = {"model": "m-1", "max_tokens": 200, "messages": [{"role": "user", "content": words}]}
+    response = await http.post(PATHS[provider], json=body, headers={"authorization": "Bearer key-1"})
+    answer = response.json()
+    if response.status_code != 200:
+        raise RuntimeError(f"{response.status_code}: {answer}")
+    return str(answer["content"][0]["text"] if provider == "anthropic" else answer["choices"][0]["message"]["content"])
+
+
+async def work(spec: dict[str, Any]) -> None:
+    """Run the chain over the inputs and write what came of each."""
+    settings = BatchSettings(**spec["settings"])
+    client = open_client(spec["provider"], spec["root"], spec["lines"])
+    executor = Executor(client, Path(spec["journal"]), settings=settings, prices=PRICES)
+    http = httpx.AsyncClient(base_url=spec["root"], timeout=60, verify=CONTEXT)
+
+    async def chain(number: int) -> str:
+        first = await ask(http, spec["provider"], question(1, number))
+        return await ask(http, spec["provider"], question(2, first))
+
+    with Path(spec["results"]).open("w") as results:  # noqa: ASYNC230  (a short line, in a process that does nothing else)
+        async for result in executor.arun(chain, spec["inputs"], in_order=False):
+            told = {"index": result.index, "output": result.output, "error": result.error and repr(result.error)}
+            results.write(json.dumps(told) + "\n")
+            results.flush()
+    while executor.journal.counts()["sent"] or executor.journal.counts()["queued"]:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    if spec.get("stay"):
+        await asyncio.sleep(spec["stay"])
+    told = [incident._asdict() for incident in executor.journal.incidents()]
+    Path(spec["results"]).with_suffix(".incidents").write_text(json.dumps(told))
+    executor.close()
+    await http.aclose()
+
+
+def arm(kill: dict[str, Any] | None) -> None:
+    """Die at a commit to the journal, before or after it, or after some seconds."""
+    if not kill:
+        return
+    if kill["at"] == "time":
+        threading.Timer(kill["seconds"], die).start()
+        return
+    left = [kill["number"]]
+    plain = SQLiteFile.transact, SQLiteFile.run
+
+    def counted(original: Any) -> Any:
+        def method(self: Any, *arguments: Any, **options: Any) -> Any:
+            left[0] -= 1
+            if left[0] == 0 and kill["at"] == "before":
+                die()
+            done = original(self, *arguments, **options)
+            if left[0] == 0:
+                die()
+            return done
+
+        return method
+
+    SQLiteFile.transact, SQLiteFile.run = (counted(method) for method in plain)  # type: ignore[method-assign,assignment]
+
+
+def die() -> None:
+    """As a machine does: nothing is closed, nothing is said."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def child(spec: dict[str, Any]) -> None:
+    """One life."""
+    logging.disable(logging.CRITICAL)
+    status = 1
+    try:
+        with Path(spec["log"]).open("a") as log:
+            os.dup2(log.fileno(), 2)
+            os.dup2(log.fileno(), 1)
+            arm(spec.get("kill"))
+            asyncio.run(work(spec))
+            status = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def main() -> None:
+    """Live once in this process, which loads what is loaded late; then fork a child for each line."""
+    asyncio.run(work(json.loads(sys.stdin.readline())))
+    print("ready", flush=True)
+    for line in sys.stdin:
+        spec = json.loads(line)
+        pid = os.fork()
+        if not pid:
+            child(spec)
+        print(pid, flush=True)
+        print(os.waitpid(pid, 0)[1], flush=True)
+
+
+PRICES = Prices()
+CONTEXT = ssl.create_default_context()  # reading the certificates takes longer than most lives
+
+if __name__ == "__main__":
+    PRICES.load()
+    main()

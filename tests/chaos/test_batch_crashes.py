@@ -1,0 +1,91 @@
+"""The batch executor between kill -9 and a provider's faults: nothing is paid twice, nothing is lost, nothing is swapped.
+
+100 runs by default; THRIFT_TEST_SCALE=20 makes it 2,000. Each is drawn from its number, so that one can be run again alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.batch_crash_kit import PROVIDERS, Outcome, Scenario, Zygote, run
+from thrift_plugins.testing.batches import LoopbackBatches
+
+RUNS = max(10, int(100 * float(os.environ.get("THRIFT_TEST_SCALE", "1"))))
+FIRST = int(os.environ.get("THRIFT_CRASH_FIRST", "0"))
+AT_ONCE = 8
+BATCH_SECONDS = 0.06
+
+
+class Places:
+    """Providers and worker processes, one of each for a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stack, self._lock, self._mine = ExitStack(), threading.Lock(), threading.local()
+
+    def mine(self) -> tuple[Zygote, LoopbackBatches]:
+        if not hasattr(self._mine, "place"):
+            with self._lock:
+                provider = self._stack.enter_context(LoopbackBatches(seconds=BATCH_SECONDS))
+                folder = Path(tempfile.mkdtemp(dir=self._folder))
+                self._mine.place = self._stack.enter_context(Zygote(provider, folder)), provider
+        return self._mine.place
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    opened = Places(tmp_path_factory.mktemp("zygotes"))
+    yield opened
+    opened.close()
+
+
+def test_nothing_is_paid_twice_lost_or_swapped(places: Places, tmp_path: Path) -> None:
+    def one(seed: int) -> Outcome:
+        outcome = run(Scenario.drawn(seed), *places.mine(), tmp_path / str(seed))
+        if not outcome.bad:
+            shutil.rmtree(tmp_path / str(seed))
+        return outcome
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        outcomes = list(pool.map(one, range(FIRST, FIRST + RUNS)))
+    bad = [outcome for outcome in outcomes if outcome.bad]
+    print(
+        f"\n{len(outcomes)} runs, {sum(o.deaths for o in outcomes)} deaths, {sum(o.paid for o in outcomes)} lines paid: "
+        f"{sum(o.twice for o in outcomes)} twice, {sum(o.lost for o in outcomes)} inputs lost, "
+        f"{sum(o.swapped for o in outcomes)} swapped; {sum(o.lost_by_provider for o in outcomes)} answers lost by the provider"
+    )
+    assert not bad, bad[:3]
+    assert sum(outcome.deaths for outcome in outcomes) > RUNS / 3
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["at work", "run again"])
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_a_batch_listed_later_than_the_grace_is_reported(
+    places: Places, tmp_path: Path, name: str, stays: bool
+) -> None:
+    """To pay twice is then unavoidable; not to say so is not."""
+    zygote, provider = places.mine()
+    late = {"resets_after_create": 2, "list_lag": 2.0}
+    scenario = Scenario(0, name, inputs=9, lines=3, faults=late)
+    outcome = run(scenario, zygote, provider, tmp_path, grace=0.2, stay=3.0 if stays else 0.0)
+    if not stays:
+        time.sleep(2.0)
+        again = Scenario(0, name, inputs=9, lines=3)
+        outcome = run(again, zygote, provider, tmp_path, grace=0.2, stay=1.5, fresh=False)
+    assert (outcome.lost, outcome.swapped, outcome.trouble) == (0, 0, "")
+    assert outcome.twice > 0
+    reported = [incident for incident in outcome.incidents if incident["kind"] == "duplicate"]
+    assert sum(incident["lines"] for incident in reported) == outcome.twice

@@ -1,0 +1,62 @@
+"""`thrift-plugins batch`: what a person sees of a journal, and how batches are stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from langchain_openai import ChatOpenAI
+
+from tests.cli_kit import SDK_LEAKS, command
+from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
+from thrift_plugins.langchain import BatchExecutor
+from thrift_plugins.testing import LoopbackBatches
+
+pytestmark = SDK_LEAKS
+
+QUICK = BatchSettings(poll=0.03, grace=1, linger=0.02)
+MODEL = "gpt-4o-mini"
+
+
+@pytest.fixture
+def seconds() -> float:
+    return 30.0
+
+
+@pytest.fixture
+def provider(seconds: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LoopbackBatches]:
+    with LoopbackBatches(seconds=seconds) as made:
+        monkeypatch.setenv("OPENAI_API_KEY", "k")
+        monkeypatch.setenv("OPENAI_BASE_URL", made.base_url)
+        monkeypatch.chdir(tmp_path)
+        yield made
+
+
+def submitted(provider: LoopbackBatches) -> None:
+    model = ChatOpenAI(model=MODEL, api_key="k", base_url=provider.base_url)
+    with BatchExecutor(OpenAIBatchClient(), "j.db", settings=QUICK) as executor:
+        assert executor.submit(model, [f"say {i}" for i in range(4)]).waiting == 4
+
+
+def test_status_and_cancel(provider: LoopbackBatches):
+    submitted(provider)
+    told = command("batch", "status", "j.db")
+    assert "0 answered, 4 sent, 0 queued" in told.stdout
+    assert "batch_" in told.stdout
+    told = command("batch", "cancel", "j.db")
+    assert "1 batches were asked to end" in told.stdout
+    status = json.loads(command("batch", "status", "j.db", "--json").stdout)
+    assert (status["sent"], status["cost"], status["batches"][0]["count"]) == (4, 0, 4)
+
+
+@pytest.mark.parametrize("seconds", [0.3])
+def test_resume_looks_after_what_is_under_way(provider: LoopbackBatches):
+    submitted(provider)
+    told = command("batch", "resume", "j.db", "--poll", "0.05")
+    assert told.stdout.splitlines()[-1].startswith("4 answered, 0 sent, 0 queued, 0 in error")
+
+
+def test_no_journal_is_said(provider: LoopbackBatches):
+    assert command("batch", "status", "none.db").exit_code == 2

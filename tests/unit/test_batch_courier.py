@@ -1,0 +1,429 @@
+"""Lines go to the provider and answers come back, whatever the provider, the network and this process do between."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import random
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests import virtual_time
+from tests.batch_memory import MemoryBatches, refused
+from thrift_plugins.batching.client import Address, BatchUnknown, Limits
+from thrift_plugins.batching.courier import Courier
+from thrift_plugins.batching.journal import Journal
+from thrift_plugins.batching.pending import Answer, Pending, content_key
+from thrift_plugins.batching.promotion import Promoter
+from thrift_plugins.batching.settings import BatchSettings
+from thrift_plugins.errors import ConfigError, StoreCorrupt
+
+ADDRESS = Address("m", "/ask")
+SETTINGS = BatchSettings(poll=10, grace=60, settling=30)
+
+
+def cost(model: str, usage: Any, processing: str) -> int | None:
+    return {"batch": 1, "flex": 1, "standard": 2}[processing]
+
+
+class Work:
+    """A journal and a courier in virtual time, and what is asked of them."""
+
+    def __init__(self, client: MemoryBatches, path: Path, settings: BatchSettings = SETTINGS, **given: Any) -> None:
+        self.client, self.settings = client, settings
+        client._clock = virtual_time.clock
+        self.journal = Journal(path, client.account, retention=settings.retention, now=virtual_time.clock(), **given)
+        promoter = Promoter(client, self.journal, settings, cost=cost, clock=virtual_time.clock)
+        self.courier = Courier(client, self.journal, settings, clock=virtual_time.clock, promoter=promoter)
+        self.courier.start()
+
+    def put(self, texts: Sequence[str], deadline: float | None = None) -> list[asyncio.Future[Answer]]:
+        pendings = []
+        for text in texts:
+            body = {"model": "m", "text": text}
+            key = content_key(self.client.account, ADDRESS, body, 0)
+            waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+            pendings.append(Pending(key, ADDRESS, orjson.dumps(body), deadline, waiter))
+        self.courier.take(pendings)
+        return [pending.waiter for pending in pendings]  # type: ignore[misc]
+
+    async def ask(self, texts: Sequence[str], deadline: float | None = None) -> list[Answer]:
+        return list(await asyncio.gather(*self.put(texts, deadline)))
+
+    async def close(self) -> None:
+        await self.courier.stop()
+        self.journal.close()
+
+
+def texts_of(answers: Sequence[Answer]) -> list[str]:
+    return [orjson.loads(answer.body) for answer in answers]
+
+
+TEXTS = [f"text {i}" for i in range(20)]
+
+
+def served(client: MemoryBatches, path: Path, texts: Sequence[str] = TEXTS, settings: BatchSettings = SETTINGS) -> Work:
+    """The texts are asked, and every answer is its own."""
+
+    async def main() -> Work:
+        work = Work(client, path, settings)
+        assert texts_of(await work.ask(texts)) == list(texts)
+        await work.close()
+        return work
+
+    made: Work = virtual_time.run(main())
+    return made
+
+
+def paid(client: MemoryBatches) -> tuple[int, int]:
+    """Lines paid, and lines paid beyond the first time."""
+    return sum(client.paid.values()), sum(count - 1 for count in client.paid.values())
+
+
+def incidents(path: Path) -> dict[str, int]:
+    with sqlite3.connect(path) as connection:
+        rows = connection.execute("SELECT kind, sum(lines) FROM incidents GROUP BY kind").fetchall()
+    return dict(rows)
+
+
+def test_an_answer_for_each(tmp_path: Path):
+    client = MemoryBatches()
+    served(client, tmp_path / "j.db")
+    assert paid(client) == (20, 0)
+    served(client, tmp_path / "j.db")
+    assert paid(client) == (20, 0)
+
+
+@pytest.mark.parametrize("recovery", ["metadata", "token", "contents"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_create_that_nobody_heard_of(when: str, recovery: Any, tmp_path: Path):
+    client = MemoryBatches(recovery=recovery)
+    client.creates = [(when, BatchUnknown("reset"))] * 2
+    client.seconds = 100
+    served(client, tmp_path / "j.db")
+    assert paid(client) == (20, 0)
+    assert len(client.made) == 1
+
+
+def test_a_listing_that_lags_within_the_grace(tmp_path: Path):
+    client = MemoryBatches()
+    client.creates, client.lag = [("after", BatchUnknown("reset"))], 50.0
+    served(client, tmp_path / "j.db")
+    assert paid(client) == (20, 0)
+    assert incidents(tmp_path / "j.db") == {}
+
+
+def test_a_listing_that_lags_longer_is_found_out(tmp_path: Path):
+    client = MemoryBatches()
+    client.creates, client.lag, client.seconds = [("after", BatchUnknown("reset"))], 100.0, 200.0
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        assert texts_of(await work.ask(TEXTS)) == TEXTS
+        await asyncio.sleep(200)
+        await work.close()
+
+    virtual_time.run(main())
+    assert client.cancelled == 1
+    assert paid(client) == (20, 0)  # it was cancelled in time
+    assert incidents(tmp_path / "j.db").keys() == {"duplicate"}
+
+
+def test_a_duplicate_that_was_paid_is_told(tmp_path: Path):
+    client = MemoryBatches()
+    client.creates, client.lag = [("after", BatchUnknown("reset"))], 100.0
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        assert texts_of(await work.ask(TEXTS)) == TEXTS
+        await asyncio.sleep(200)
+        await work.close()
+
+    virtual_time.run(main())
+    assert paid(client) == (40, 20)
+    assert incidents(tmp_path / "j.db") == {"duplicate": 20}
+
+
+@pytest.mark.parametrize("how", ["expired", "cancelled", "failed"])
+def test_what_was_answered_before_a_batch_ended_is_delivered_and_only_the_rest_sent_again(how: Any, tmp_path: Path):
+    client = MemoryBatches()
+    client.ends = [(how, 13), (how, 5)]
+    served(client, tmp_path / "j.db")
+    assert paid(client) == (20, 0)
+    assert [len(batch.lines) for batch in client.made] == [20, 7, 2]
+
+
+def test_refusals_are_waited_out(tmp_path: Path):
+    client = MemoryBatches()
+    client.creates = [("before", refused())] * 5
+    served(client, tmp_path / "j.db")
+    assert paid(client) == (20, 0)
+
+
+def test_a_refusal_for_good_is_the_lines_error(tmp_path: Path):
+    client = MemoryBatches()
+    client.creates = [("before", refused(again=False))]
+
+    async def main() -> list[Answer]:
+        work = Work(client, tmp_path / "j.db")
+        first = await work.ask(TEXTS)
+        assert texts_of(await work.ask(TEXTS)) == TEXTS  # asked again, they are sent again
+        await work.close()
+        return first
+
+    answers = virtual_time.run(main())
+    assert {(answer.status, answer.code) for answer in answers} == {(400, "no")}
+
+
+def test_lines_that_fail_in_passing_are_sent_again_and_others_are_not(tmp_path: Path):
+    client = MemoryBatches()
+    client.statuses = {
+        orjson.dumps({"model": "m", "text": "text 3"}): [429, 500],
+        orjson.dumps({"model": "m", "text": "text 4"}): [400],
+        orjson.dumps({"model": "m", "text": "text 5"}): [503] * 9,
+    }
+
+    async def main() -> list[Answer]:
+        work = Work(client, tmp_path / "j.db")
+        answers = await work.ask(TEXTS)
+        await work.close()
+        return answers
+
+    answers = virtual_time.run(main())
+    assert [answer.status for answer in answers[3:6]] == [200, 400, 503]
+    assert paid(client) == (18, 0)
+    assert [len(batch.lines) for batch in client.made] == [20, 2, 2, 1]
+
+
+def test_limits_of_count_bytes_and_queued_tokens(tmp_path: Path):
+    client = MemoryBatches(limits=Limits(lines=7))
+    served(client, tmp_path / "a.db")
+    assert [len(batch.lines) for batch in client.made] == [7, 7, 6]
+    client = MemoryBatches(limits=Limits(bytes=1000))
+    served(client, tmp_path / "b.db")
+    assert {len(batch.lines) for batch in client.made} == {5}
+    client = MemoryBatches(limits=Limits(queued_tokens=40))
+    client.seconds = 100.0
+    served(client, tmp_path / "c.db")
+    assert max(len(batch.lines) for batch in client.made) == 5
+    began = [batch.at for batch in client.made]
+    assert all(later - earlier >= 100 for earlier, later in itertools.pairwise(began))
+
+
+def test_a_queue_that_is_full_takes_less(tmp_path: Path):
+    client = MemoryBatches()
+    client.ends, client.errors = [("failed", 0)] * 3, ("token_limit_exceeded",)
+    served(client, tmp_path / "j.db")
+    assert paid(client) == (20, 0)
+    assert min(len(batch.lines) for batch in client.made) < 20
+
+
+def test_a_batch_that_fails_twice_is_the_lines_error(tmp_path: Path):
+    client = MemoryBatches()
+    client.ends, client.errors = [("failed", 0)] * 2, ("invalid_model",)
+
+    async def main() -> list[Answer]:
+        work = Work(client, tmp_path / "j.db")
+        answers = await work.ask(TEXTS)
+        await work.close()
+        return answers
+
+    assert {answer.code for answer in virtual_time.run(main())} == {"invalid_model"}
+
+
+def test_a_line_that_is_too_large_is_an_error_of_its_own(tmp_path: Path):
+    client = MemoryBatches(limits=Limits(bytes=5_000))
+
+    async def main() -> list[Answer]:
+        work = Work(client, tmp_path / "j.db")
+        answers = await work.ask(["small", "x" * 6_000])
+        await work.close()
+        return answers
+
+    assert [answer.status for answer in virtual_time.run(main())] == [200, 413]
+
+
+@pytest.mark.parametrize("after", range(0, 40, 3))
+def test_a_courier_that_stops_at_any_step_goes_on(after: int, tmp_path: Path):
+    client = MemoryBatches()
+    client.seconds = 25.0
+
+    async def stopped() -> None:
+        work = Work(client, tmp_path / "j.db")
+        for waiter in work.put(TEXTS):
+            waiter.cancel()
+        for _ in range(after):
+            await asyncio.sleep(0)
+        if after % 2:
+            await asyncio.sleep(after)
+        await work.close()
+
+    virtual_time.run(stopped())
+    served(client, tmp_path / "j.db")
+    assert paid(client) == (20, 0)
+
+
+# Deadlines ----------------------------------------------------------------------------------------------------------
+
+
+def test_deadlines_are_met_through_random_outages_and_promotions_have_a_price(tmp_path: Path):
+    runs = 20 * int(os.environ.get("THRIFT_TEST_SCALE", "1"))
+    met = promoted = 0
+    for seed in range(runs):
+        chance = random.Random(seed)
+        path = tmp_path / f"{seed}.db"
+
+        async def main(chance: random.Random = chance, path: Path = path) -> tuple[bool, int]:
+            client = MemoryBatches()
+            work = Work(client, path)
+            client.has_flex = chance.random() < 0.5
+            client.seconds = chance.choice([0, 600, 3600, 20_000])
+            client.frozen = chance.random() < 0.3
+            client.instants = [chance.choice([429, 500, 503, 0]) for _ in range(chance.randrange(6))]
+            client.ends = [("expired", chance.randrange(5))] if chance.random() < 0.3 else []
+            client.creates = [("before", refused())] * chance.randrange(3)
+            within = chance.choice([600, 3600, 86_400])
+            deadline = virtual_time.clock() + within
+
+            async def outage() -> None:
+                await asyncio.sleep(chance.random() * within)
+                client.down = True
+                await asyncio.sleep(chance.random() * within)
+                client.down = False
+
+            failing = asyncio.ensure_future(outage())
+            answers = await work.ask(TEXTS[:5], deadline)
+            ended = virtual_time.clock()
+            failing.cancel()
+            told = [one for one in work.journal.incidents() if one.kind == "promoted"]
+            assert texts_of(answers) == TEXTS[:5]
+            at_once = sum(answer.processing != "batch" for answer in answers)
+            assert sum(one.lines for one in told) <= at_once
+            await asyncio.sleep(1)
+            told = [one for one in work.journal.incidents() if one.kind == "promoted"]
+            assert sum(one.lines for one in told) == at_once
+            assert all(one.nano is not None for one in told)
+            assert sum(one.nano or 0 for one in told) == sum(answer.processing == "standard" for answer in answers)
+            await work.close()
+            return ended <= deadline, at_once
+
+        in_time, at_once = virtual_time.run(main())
+        met += in_time
+        promoted += at_once
+    assert met == runs
+    assert promoted
+
+
+def test_a_request_with_a_deadline_does_not_take_others_out_of_their_batch(tmp_path: Path):
+    client = MemoryBatches()
+    client.frozen = True
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        patient = work.put(TEXTS[:10])
+        hurried = await work.ask(["now"], virtual_time.clock() + 3600)
+        assert hurried[0].processing == "standard"
+        assert not any(waiter.done() for waiter in patient)
+        client.frozen = False
+        await asyncio.gather(*patient)
+        await work.close()
+
+    virtual_time.run(main())
+    assert paid(client) == (11, 0)
+
+
+# The journal --------------------------------------------------------------------------------------------------------
+
+
+def opened(path: Path, account: str = "a", **given: Any) -> Journal:
+    return Journal(path, account, retention=1e9, now=0.0, **given)
+
+
+def test_a_journal_is_one_account_s(tmp_path: Path):
+    opened(tmp_path / "j.db").close()
+    with pytest.raises(ConfigError, match="of the account 'a', not of 'b'"):
+        opened(tmp_path / "j.db", "b")
+
+
+def test_a_journal_is_for_one_process_and_one_executor(tmp_path: Path):
+    journal = opened(tmp_path / "j.db")
+    with pytest.raises(ConfigError, match="in use by another process or executor"):
+        opened(tmp_path / "j.db")
+    code = (
+        "import sys; from thrift_plugins.batching.journal import Journal; from thrift_plugins.errors import ConfigError\n"
+        "try: Journal(sys.argv[1], 'a', retention=1, now=0)\nexcept ConfigError as e: print('refused', e)"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "j.db")], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert told.stdout.startswith("refused")
+    journal.close()
+    opened(tmp_path / "j.db").close()
+
+
+def test_a_journal_is_its_owners_alone_and_may_be_encrypted(tmp_path: Path):
+    client = MemoryBatches()
+    path = tmp_path / "j.db"
+
+    async def main() -> None:
+        work = Work(client, path, key="0123456789abcdef-secret")
+        client.frozen = True
+        work.put(["a word that nobody may see"])
+        await asyncio.sleep(1)
+        await work.close()
+
+    virtual_time.run(main())
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    files = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert b"nobody may see" not in files
+    with pytest.raises(ConfigError, match="needs its key"):
+        opened(path, client.account)
+    with pytest.raises(ConfigError, match="another key"):
+        opened(path, client.account, key="0123456789abcdef-other")
+
+
+def test_answers_are_kept_for_the_retention(tmp_path: Path):
+    client = MemoryBatches()
+    served(client, tmp_path / "j.db")
+    journal = Journal(tmp_path / "j.db", client.account, retention=10.0, now=virtual_epoch() + 1e6)
+    assert journal.counts()["answered"] == 0
+    journal.close()
+
+
+def virtual_epoch() -> float:
+    return 1_800_000_000.0
+
+
+def test_a_file_of_others_is_left_alone(tmp_path: Path):
+    (tmp_path / "j.db").write_text("not a database")
+    with pytest.raises(StoreCorrupt):
+        opened(tmp_path / "j.db")
+    assert (tmp_path / "j.db").read_text() == "not a database"
+
+
+def test_a_disk_that_is_full_tells_everybody_and_loses_nothing(tmp_path: Path):
+    client = MemoryBatches()
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+
+        def full(*_: Any) -> Any:
+            raise OSError(28, "No space left on device")
+
+        work.journal.take = full  # type: ignore[method-assign]
+        with pytest.raises(OSError, match="No space left"):
+            await work.ask(TEXTS)
+        await work.close()
+
+    virtual_time.run(main())
+    served(client, tmp_path / "j.db")
+    assert paid(client) == (20, 0)

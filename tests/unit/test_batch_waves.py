@@ -1,0 +1,56 @@
+"""When a wave is full: shapes of apps, and how many waves each takes over its critical path."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.batch_memory import MemoryBatches
+from tests.batch_shapes import PLAIN, ask
+from thrift_plugins.batching import BatchSettings, Executor
+
+ITEMS = 30
+QUICK = BatchSettings(poll=0.01, grace=0.05, linger=0.02, external_cap=5, samples="share")
+
+
+@pytest.mark.parametrize("shape", PLAIN)
+def test_a_wave_takes_all_that_can_be_asked(shape: str, tmp_path: Path):
+    work, ideal = PLAIN[shape]
+    client = MemoryBatches()
+    with Executor(client, tmp_path / "j.db", settings=QUICK) as executor:
+        results = list(executor.run(work, range(ITEMS)))
+    assert [result.error for result in results] == [None] * ITEMS
+    assert len(client.made) == ideal, [len(batch.lines) for batch in client.made]
+
+
+def test_a_semaphore_of_the_app_makes_as_many_waves_as_it_must(tmp_path: Path):
+    client = MemoryBatches()
+    room: list[asyncio.Semaphore] = []
+
+    async def work(i: int) -> str:
+        if not room:
+            room.append(asyncio.Semaphore(10))
+        async with room[0]:
+            return await ask(f"{i}")
+
+    with Executor(client, tmp_path / "j.db", settings=QUICK) as executor:
+        list(executor.run(work, range(ITEMS)))
+    assert [len(batch.lines) for batch in client.made] == [10, 10, 10]
+
+
+def test_something_that_never_ends_does_not_keep_a_wave_for_ever(tmp_path: Path):
+    settings = BatchSettings(poll=0.01, linger=0.02, external_cap=0.2)
+    client = MemoryBatches()
+
+    async def work(i: int) -> str:
+        ticking = asyncio.ensure_future(asyncio.sleep(3600))
+        try:
+            return await ask(f"{i}")
+        finally:
+            ticking.cancel()
+
+    with Executor(client, tmp_path / "j.db", settings=settings) as executor:
+        assert len(list(executor.run(work, range(3)))) == 3
+    assert len(client.made) == 1

@@ -1,0 +1,392 @@
+"""Carries lines to the provider and answers back: plans, sends, waits, reads, and sends again what was not run.
+
+One task carries one lot through its whole life, step by step as it stands in `_carry`; whatever is left of it afterwards
+becomes new lots. The journal is told before each step that may cost money. All of it runs in one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from hashlib import blake2b
+from secrets import token_hex
+from typing import Final
+
+from thrift_plugins.batching.client import (
+    Address,
+    BatchClient,
+    BatchError,
+    BatchLine,
+    BatchRefused,
+    BatchStatus,
+    BatchUnknown,
+    Intent,
+)
+from thrift_plugins.batching.finding import Finder
+from thrift_plugins.batching.journal import Journal
+from thrift_plugins.batching.lots import Item, Lot, as_line, lots, too_large
+from thrift_plugins.batching.pending import Pending, custom_id, failed
+from thrift_plugins.batching.promotion import Promoter, due
+from thrift_plugins.batching.reading import Reader
+from thrift_plugins.batching.records import Incident, Sending
+from thrift_plugins.batching.settings import BatchSettings
+from thrift_plugins.batching.waiting import Waiting
+
+logger = logging.getLogger("thrift_plugins")
+
+_FULL: Final = ("token_limit_exceeded", "queue_full", "rate_limit_exceeded", "2285577")
+"""A batch that failed with one of these was never begun: the account's queue had no room for it."""
+
+_BACKOFF_MOST: Final = 900.0
+_QUICK: Final = 1.0
+
+
+class Courier:
+    """The batches of one account.
+
+    Args:
+        client: the account.
+        journal: the account's, held by this process.
+        clock: seconds since the epoch.
+        cost: nano-dollars of a model's usage in a mode, None where there is no price.
+    """
+
+    def __init__(
+        self,
+        client: BatchClient,
+        journal: Journal,
+        settings: BatchSettings,
+        *,
+        clock: Callable[[], float],
+        promoter: Promoter,
+    ) -> None:
+        self.client, self.journal, self.settings, self.clock = client, journal, settings, clock
+        self.waiting = Waiting()
+        self.reader = Reader(client, journal, settings, clock=clock, waiting=self.waiting)
+        self.finder = Finder(client, journal, settings, clock=clock, reader=self.reader)
+        self.promoter = promoter
+        self.carrying: set[asyncio.Task[None]] = set()
+        self.broken: BaseException | None = None
+        self.unsent = 0
+        self._unlooked: set[int] = set()
+        self._queued_tokens: dict[str, int] = defaultdict(int)
+        self._most_tokens: dict[str, int] = {}
+        self._changed = asyncio.Event()
+
+    # What others do with it ---------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Go on with what a process before has left, and look for what it may have lost sight of."""
+        for batch in self.journal.unfinished():
+            if batch.state == "planned":  # nothing was sent
+                self.journal.forget(batch, "refused", self.clock())
+            else:
+                self._unlooked.add(batch.row)
+                self._spawn(self._resumed(batch))
+        now = self.clock()
+        self._queue(Item(key, address, size, deadline, now) for key, address, size, deadline in self.journal.queued())
+        self._spawn(self._watch_strays())
+
+    def take(self, asked: Sequence[Pending]) -> None:
+        """Requests of one wave: answered from the journal, joined to what is under way, or queued."""
+        now = self.clock()
+        answered, new = self.journal.admit(asked)
+        known = {id(pending) for pending, _ in answered}
+        for pending, answer in answered:
+            self.waiting.tell(pending, answer)
+        for pending in asked:
+            if id(pending) not in known:
+                self.waiting.add(pending)
+        self._queue([Item(one.key, one.address, len(one.body), one.deadline, now) for one in new])
+        for pending in asked:
+            pending.body = b""
+        self.waiting.post()
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything that is to be sent is, so that only the provider is waited for."""
+        return self.unsent == 0 and not self._unlooked and not self.reader.reading
+
+    async def stop(self) -> None:
+        """Leave everything as the journal has it."""
+        for task in list(self.carrying):
+            task.cancel()
+        await asyncio.gather(*self.carrying, return_exceptions=True)
+
+    # One lot --------------------------------------------------------------------------------------------------------
+
+    def _queue(self, items: Iterable[Item], delay: float = 0.0) -> None:
+        by_address: dict[Address, list[Item]] = defaultdict(list)
+        for item in items:
+            if too_large(item, self.client.limits(item.address.model)):
+                self._give_up([item.key], 413, "the request is larger than the provider takes in a batch", "too_large")
+            else:
+                by_address[item.address].append(item)
+        for address, mine in by_address.items():
+            limits = self.client.limits(address.model)
+            most = min(
+                (most for most in (limits.queued_tokens, self._most_tokens.get(address.model)) if most), default=None
+            )
+            for lot in lots(mine, limits, most):
+                self.unsent += 1
+                self._spawn(self._carry(lot, delay))
+
+    async def _carry(self, lot: Lot, delay: float) -> None:
+        batch: Sending | None = None
+        try:
+            try:
+                await self._room(lot, delay)
+                if self._due(lot):
+                    await self._promote(lot)
+                    return
+                batch = self._planned(lot)
+                self._queued_tokens[lot.address.model] += batch.tokens
+                sent = await self._send(batch, lot)
+            finally:
+                self.unsent -= 1
+            if sent is not None:
+                await self._follow(sent, lot)
+        finally:
+            if batch is not None:
+                self._queued_tokens[lot.address.model] -= batch.tokens
+                self._notify()
+
+    async def _resumed(self, batch: Sending) -> None:
+        """A batch that a process before has sent, or may have."""
+        address = Address(batch.intent.model, batch.intent.url)
+        keys = [line.key for line in self.journal.lines(batch)]
+        lot = Lot(address, [Item(key, address, 0, batch.deadline, batch.intent.made_at) for key in keys])
+        self._queued_tokens[address.model] += batch.tokens
+        try:
+            if batch.state == "sending":
+                self.unsent += 1
+                try:
+                    found = await self._found(batch, lot)
+                finally:
+                    self.unsent -= 1
+                if found is None:
+                    return
+                batch = found
+            await self._follow(batch, lot, at_once=True)
+        finally:
+            self._unlooked.discard(batch.row)
+            self._queued_tokens[address.model] -= batch.tokens
+            self._notify()
+
+    def _planned(self, lot: Lot) -> Sending:
+        keys = [item.key for item in lot.items]
+        digest = blake2b(b"".join(keys), digest_size=16).hexdigest()
+        intent = Intent(f"thrift-{token_hex(12)}", digest, lot.address.model, lot.address.url, len(keys), self.clock())
+        return self.journal.plan(intent, keys, lot.tokens, lot.deadline)
+
+    async def _send(self, batch: Sending, lot: Lot) -> Sending | None:
+        """Upload and create. None where nothing was made, and the lines are queued again or answered with an error."""
+        lines = self._lines(batch)
+        upload = await self._uploaded(batch, lines, lot)
+        if upload is None:
+            return None
+        batch = self.journal.sending(batch, upload, self.clock())
+        try:
+            made = await self.client.create(batch.intent, upload, lines)
+        except BatchRefused as refused:
+            self._refused(batch, lot, refused)
+            return None
+        except BatchUnknown as unknown:
+            logger.warning("batch: nobody knows whether a batch was made (%s); looking for it", unknown)
+            return await self._found(batch, lot)
+        return self.journal.sent(batch, made.id)
+
+    def _lines(self, batch: Sending) -> list[BatchLine]:
+        address = Address(batch.intent.model, batch.intent.url)
+        return [as_line(custom_id(line.key, line.attempt), address, line.body) for line in self.journal.lines(batch)]
+
+    async def _uploaded(self, batch: Sending, lines: Sequence[BatchLine], lot: Lot) -> str | None:
+        """The id of the input file. An upload may be repeated: it costs nothing."""
+        delay = _QUICK
+        while True:
+            try:
+                return await self.client.upload(batch.intent, lines)
+            except BatchRefused as refused:
+                if not refused.again:
+                    self._refused(batch, lot, refused)
+                    return None
+                delay = refused.retry_after or delay
+            except BatchError as error:
+                logger.info("batch: an upload failed (%s), again in %g s", error, delay)
+            await self._sleep(delay, lot.deadline)
+            delay = min(2 * delay, _BACKOFF_MOST)
+            if self._due(lot):
+                self._requeue(self.journal.forget(batch, "refused", self.clock()), lot)
+                return None
+
+    def _refused(self, batch: Sending, lot: Lot, refused: BatchRefused) -> None:
+        keys = self.journal.forget(batch, "refused", self.clock())
+        if not refused.again:
+            self._give_up(keys, refused.status or 400, f"the provider refused the batch: {refused}", refused.code)
+            return
+        if refused.full:
+            self._fuller(lot)
+        self._requeue(keys, lot, refused.retry_after if refused.retry_after is not None else self.settings.poll)
+
+    def _fuller(self, lot: Lot) -> None:
+        """The provider's queue had no room. With nothing else of ours in it, smaller batches may have."""
+        model = lot.address.model
+        if self._queued_tokens[model] <= lot.tokens and len(lot.items) > 1:
+            self._most_tokens[model] = max(1, lot.tokens // 2)
+
+    async def _found(self, batch: Sending, lot: Lot) -> Sending | None:
+        """A batch whose create had an unknown outcome, None where it was not made, and its lines are queued again."""
+        sleep = partial(self._sleep, deadline=lot.deadline)
+        found = await self.finder.find(batch, self._lines(batch), lambda: self._due(lot), sleep=sleep)
+        if found is not None:
+            return self.journal.sent(batch, found.id)
+        self._requeue(self.journal.forget(batch, "absent", self.clock()), lot)
+        return None
+
+    async def _follow(self, batch: Sending, lot: Lot, *, at_once: bool = False) -> None:
+        """Wait for a batch, read it, and queue again what was not run."""
+        status = await self._ended(batch, lot, at_once=at_once)
+        if status is None or await self._read(batch, status, lot) is None:
+            # The deadline goes before. What the provider still does for it turns up as a stray, and is reported.
+            self._requeue(self.journal.forget(batch, "absent", self.clock()), lot)
+            return
+        came_on = self.reader.came_on(status)
+        self._unlooked.discard(batch.row)
+        keys = self.journal.ended(batch, status.state, self.clock())
+        self.reader.report(batch, status, keys)
+        if not keys:
+            return
+        if self.journal.stopped():
+            self._give_up(keys, 503, "cancelled by thrift-plugins batch cancel", "cancelled")
+        elif status.state == "failed" and any(code in _FULL for code in status.errors):
+            self._fuller(lot)
+            self._requeue(keys, lot, self.settings.poll)
+        elif status.state == "failed" and not came_on and self.reader.failed_again(keys):
+            told = ", ".join(status.errors) or "it does not say why"
+            self._give_up(keys, 400, f"the provider failed the batch: {told}", (status.errors or ("failed",))[0])
+        else:
+            self._requeue(keys, lot)
+
+    async def _read(self, batch: Sending, status: BatchStatus, lot: Lot) -> int | None:
+        def late() -> bool:
+            return self._too_late(lot)
+
+        return await self.reader.read(
+            batch, status, late=late, sleep=lambda seconds: self._sleep(seconds, lot.deadline)
+        )
+
+    async def _ended(self, batch: Sending, lot: Lot, *, at_once: bool) -> BatchStatus | None:
+        """The batch's last state, with all of its results to be read, None where a deadline leaves no time for it."""
+        final_since: float | None = None
+        cancelled = False
+        delay = 0.0 if at_once else min(self.settings.poll, _QUICK)
+        while True:
+            await self._sleep(delay, lot.deadline)
+            delay = self.settings.poll
+            if self._too_late(lot):
+                return None
+            try:
+                if self._due(lot) and not cancelled:
+                    await self.client.cancel(batch.remote)
+                    cancelled = True
+                status = await self.client.status(batch.remote)
+                if not (status.final and status.ready):
+                    self._unlooked.discard(batch.row)
+            except BatchError as error:
+                logger.info("batch: %s could not be looked at (%s)", batch.remote, error)
+                self._unlooked.discard(batch.row)
+                delay = min(delay, _QUICK * 5) if self._due(lot) else delay
+                continue
+            if status.final:
+                final_since = final_since if final_since is not None else self.clock()
+                if status.ready or self.clock() - final_since >= self.settings.settling:
+                    return status
+                delay = min(self.settings.poll, self.settings.settling / 10)
+            elif cancelled:
+                delay = min(self.settings.poll, _QUICK * 5)
+
+    # Small things ---------------------------------------------------------------------------------------------------
+
+    async def _promote(self, lot: Lot) -> None:
+        try:
+            await self.promoter.promote(lot, self.reader)
+        finally:
+            self._notify()
+
+    def _requeue(self, keys: Sequence[bytes], lot: Lot, delay: float = 0.0) -> None:
+        known = {item.key: item for item in lot.items}
+        fresh, worn = self.reader.worn(keys)
+        self._give_up(worn, 503, "the provider did not run the request, however often it was asked", "not_run")
+        sizes = {key: size for key, _, size, _ in self.journal.queued()} if any(not i.size for i in lot.items) else {}
+        self._queue([known[key]._replace(size=sizes.get(key, known[key].size)) for key in fresh if key in known], delay)
+
+    def _give_up(self, keys: Sequence[bytes], status: int, message: str, code: str) -> None:
+        self.reader.fail(keys, failed(status, message, code or "failed"))
+
+    def _due(self, lot: Lot) -> bool:
+        return due(lot.deadline, self._made_at(lot), self.clock())
+
+    def _too_late(self, lot: Lot) -> bool:
+        return self.promoter.too_late(lot.deadline, self._made_at(lot))
+
+    @staticmethod
+    def _made_at(lot: Lot) -> float:
+        return min((item.made_at for item in lot.items), default=0.0)
+
+    async def _room(self, lot: Lot, delay: float) -> None:
+        """Wait out a delay, and until the account's queue has room."""
+        if delay:
+            await self._sleep(delay, lot.deadline)
+        most = self.client.limits(lot.address.model).queued_tokens
+        model = lot.address.model
+        while most is not None and self._queued_tokens[model] and self._queued_tokens[model] + lot.tokens > most:
+            if self._due(lot):
+                return
+            await self._sleep(self.settings.poll, lot.deadline, wakes=True)
+
+    async def _sleep(self, seconds: float, deadline: float | None, *, wakes: bool = False) -> None:
+        """Wait, but not far beyond the moment when a deadline has to be looked at."""
+        if deadline is not None:
+            seconds = min(seconds, max(0.05, (deadline - self.clock()) / 20))
+        if not wakes:
+            await asyncio.sleep(seconds)
+            return
+        changed = self._changed
+        try:
+            await asyncio.wait_for(changed.wait(), seconds)
+        except TimeoutError:
+            return
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def _watch_strays(self) -> None:
+        while True:
+            await self.finder.strays()
+            await asyncio.sleep(max(self.settings.poll, 0.01) * 4)
+
+    def _spawn(self, work: object) -> None:
+        task = asyncio.ensure_future(work)  # type: ignore[call-overload,unused-ignore]
+        self.carrying.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self.carrying.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """What cannot go on tells everybody who waits: the journal has what is paid, and a next run goes on from there."""
+        logger.error("batch: stopped (%s: %s)", type(error).__name__, error)
+        self.broken = error
+        self.waiting.fail(error)
+
+
+def incident(clock: Callable[[], float], kind: str, batch: str, lines: int, told: str) -> Incident:
+    """Something to report, now."""
+    return Incident(clock(), kind, batch, lines, None, told)

@@ -1,0 +1,258 @@
+"""The batch executor: runs anything that calls models over many inputs, at batch price. Knows no framework."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager, contextmanager, nullcontext, suppress
+from functools import partial
+from inspect import isawaitable
+from pathlib import Path
+from typing import Any, Final, Self
+
+from thrift_plugins.batching.client import BatchClient
+from thrift_plugins.batching.courier import Courier
+from thrift_plugins.batching.host import Host
+from thrift_plugins.batching.journal import Journal
+from thrift_plugins.batching.progress import BatchProgress, cost_of, progress
+from thrift_plugins.batching.promotion import Promoter
+from thrift_plugins.batching.results import BatchResult, Submitted
+from thrift_plugins.batching.running import Call, Inputs, Run, widen_threads
+from thrift_plugins.batching.session import Session, answered_by, current
+from thrift_plugins.batching.settings import BatchSettings
+from thrift_plugins.batching.transport import collecting
+from thrift_plugins.batching.waits import Widen
+from thrift_plugins.errors import ConfigError
+from thrift_plugins.prices import Prices
+
+_END: Final = object()
+
+
+class Executor:
+    """Runs calls over inputs in batches of one account.
+
+    Args:
+        client: the account.
+        journal: file of what was asked, sent and answered. Run again with it, a killed run goes on and pays nothing twice;
+            it holds prompts and answers, and is its owner's alone.
+        settings: see `BatchSettings`.
+        key: encrypts prompts and answers in the journal (extra `encryption`).
+        prices: what usages cost.
+        clock: seconds since the epoch.
+        widen: see `Session`.
+
+    Raises:
+        ConfigError: the journal is another account's, or in use.
+    """
+
+    def __init__(
+        self,
+        client: BatchClient,
+        journal: str | Path,
+        *,
+        settings: BatchSettings | None = None,
+        key: str | bytes | None = None,
+        prices: Prices | None = None,
+        clock: Callable[[], float] = time.time,
+        widen: Widen | None = None,
+    ) -> None:
+        self.client, self.settings, self._clock, self._widen = client, settings or BatchSettings(), clock, widen
+        self.prices = prices or Prices(clock=clock)
+        self.prices.load()
+        self.journal = Journal(journal, client.account, key=key, retention=self.settings.retention, now=clock())
+        self.journal.stopped(stop=False)
+        try:
+            self._host = Host(self._courier)
+        except BaseException:
+            self.journal.close()
+            raise
+
+    def _courier(self) -> Courier:
+        promoter = Promoter(self.client, self.journal, self.settings, cost=self._cost, clock=self._clock)
+        return Courier(self.client, self.journal, self.settings, clock=self._clock, promoter=promoter)
+
+    def _cost(self, model: str, usage: Any, processing: Any) -> int | None:
+        return cost_of(self.prices, model, usage, processing, self._clock())
+
+    def close(self) -> None:
+        """Stop. What is under way stays with the provider and in the journal, for a next run."""
+        self._host.close()
+        self.journal.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # What a framework has in other places -----------------------------------------------------------------------------
+
+    def as_call(self, work: Any) -> Call:
+        """What is awaited for each input."""
+        return work if asyncio.iscoroutinefunction(work) else partial(_in_a_thread, work)
+
+    def around(self) -> AbstractContextManager[None]:
+        """What is to hold while a run is open."""
+        return nullcontext()
+
+    # Runs -------------------------------------------------------------------------------------------------------------
+
+    async def _chunks(
+        self,
+        work: Any,
+        inputs: Inputs,
+        *,
+        in_order: bool = True,
+        deadline: float | None = None,
+        waits: bool = True,
+    ) -> AsyncIterator[list[BatchResult]]:
+        until = None if deadline is None else self._clock() + deadline
+        session = self._session()
+        run = Run(
+            self._host,
+            session,
+            self.as_call(work),
+            inputs,
+            window=self.settings.window,
+            in_order=in_order,
+            deadline=until,
+            waits=waits,
+        )
+        with collecting(), self.around():
+            async with aclosing(run.chunks()) as chunks:  # type: ignore[type-var]
+                async for chunk in chunks:
+                    yield chunk
+
+    async def arun(self, work: Any, inputs: Inputs, **options: Any) -> AsyncIterator[BatchResult]:
+        """Do something with each input, and give the results as they come, in bounded memory.
+
+        Args:
+            work: a function of an input, asynchronous or not, or what the framework has in its place. Whatever it asks of
+                models, one after another or at once, is collected into batches.
+            inputs: any number of them; read as there is room.
+            in_order: whether results come in the order of the inputs.
+            deadline: seconds from now in which all must be answered. Before it is over, what the provider has not
+                answered is asked by flex, where there is such a thing, and at last in real time.
+            waits: False gives what only the provider keeps as `waiting`.
+        """
+        async with aclosing(self._chunks(work, inputs, **options)) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                for result in chunk:
+                    yield result
+
+    def run(self, work: Any, inputs: Inputs, **options: Any) -> Iterator[BatchResult]:
+        """`arun` for code without an event loop; it runs one in a thread of its own."""
+        results: queue.Queue[Any] = queue.Queue(maxsize=1)
+        stop = threading.Event()
+        ended: Future[None] = Future()
+
+        async def pass_on() -> None:
+            async with aclosing(self._chunks(work, inputs, **options)) as chunks:  # type: ignore[type-var]
+                async for chunk in chunks:
+                    if not await _put(results, chunk, stop):
+                        return
+
+        def thread() -> None:
+            try:
+                asyncio.run(pass_on())
+                ended.set_result(None)
+            except BaseException as error:  # noqa: BLE001  raised where the results are read
+                ended.set_exception(error)
+            finally:
+                _put_last(results, stop)
+
+        worker = threading.Thread(target=thread, name="thrift-batch-run", daemon=True)
+        worker.start()
+        try:
+            while (chunk := results.get()) is not _END:
+                yield from chunk
+            ended.result()
+        finally:
+            stop.set()
+            with suppress(queue.Empty):
+                results.get_nowait()
+            worker.join()
+
+    def submit(self, work: Any, inputs: Inputs, **options: Any) -> Submitted:
+        """Send what can be sent, and do not wait: for cron, Airflow, and the like. `resume` later gives the results."""
+        counts = {"done": 0, "failed": 0, "waiting": 0}
+        for result in self.resume(work, inputs, **options):
+            counts["waiting" if result.waiting else "failed" if result.error else "done"] += 1
+        return Submitted(**counts)
+
+    def resume(self, work: Any, inputs: Inputs, **options: Any) -> Iterator[BatchResult]:
+        """Look once what has come, go on with it as far as that goes, and give what is done; the rest is `waiting`."""
+        return self.run(work, inputs, waits=False, **options)
+
+    @contextmanager
+    def session(self, *, deadline: float | None = None) -> Iterator[None]:
+        """Collect whatever synchronous code in this block asks, here and in the loops and threads that it begins.
+
+        For what brings its own loop or threads, such as a pipeline. A call that is made alone waits for a batch of its own.
+        """
+        session = self._session()
+        until = None if deadline is None else self._clock() + deadline
+        with collecting(), self.around(), session.entered(), answered_by(until):
+            try:
+                yield
+            finally:
+                session.open = False
+
+    @asynccontextmanager
+    async def asession(self, *, deadline: float | None = None) -> AsyncIterator[None]:
+        """`session` for code in an event loop."""
+        loop = asyncio.get_running_loop()
+        session = self._session()
+        until = None if deadline is None else self._clock() + deadline
+        widen_threads(loop, session)
+        with (
+            session.watching(loop, asyncio.current_task()),
+            collecting(),
+            self.around(),
+            session.entered(),
+            answered_by(until),
+        ):
+            try:
+                yield
+            finally:
+                session.open = False
+
+    def _session(self) -> Session:
+        if current() is not None:
+            raise ConfigError("this code is in a batch run already: its calls are collected there")
+        return Session(self.client, self.settings.samples, widen=self._widen, wake=self._host.wake)
+
+    def progress(self) -> BatchProgress:
+        """How far everything in the journal has come, when it will be done, and what it costs."""
+        return progress(self.journal, self.prices, self._clock())
+
+
+async def _in_a_thread(function: Callable[[Any], Any], item: Any) -> Any:
+    """The result of a plain function, or of the coroutine that it makes."""
+    result = await asyncio.to_thread(function, item)
+    return await result if isawaitable(result) else result
+
+
+async def _put(results: queue.Queue[Any], chunk: list[BatchResult], stop: threading.Event) -> bool:
+    """Hand results over without blocking the loop; False where nobody wants it any more."""
+    pause = 0.0
+    while not stop.is_set():
+        try:
+            results.put_nowait(chunk)
+        except queue.Full:
+            await asyncio.sleep(pause)
+            pause = min(0.01, pause + 0.001)
+        else:
+            return True
+    return False
+
+
+def _put_last(results: queue.Queue[Any], stop: threading.Event) -> None:
+    while not stop.is_set():
+        with suppress(queue.Full):
+            results.put(_END, timeout=0.05)
+            return

@@ -1,0 +1,143 @@
+"""The thread that carries an executor's batches, and decides when a wave is full."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from concurrent import futures
+from contextvars import Context
+from typing import Any, TypeVar
+
+from thrift_plugins.batching.courier import Courier
+from thrift_plugins.batching.session import Session
+from thrift_plugins.batching.waiting import fail
+
+logger = logging.getLogger("thrift_plugins")
+
+T = TypeVar("T")
+
+_SLOWER = 1.5
+_SLOWEST_S = 1.0
+
+_MOST = 50_000
+"""Requests of a wave that goes whether it is full or not: the most that providers take in a batch."""
+
+
+class Host:
+    """A courier in an event loop and a thread of its own.
+
+    Args:
+        make: makes the courier, in the thread's loop.
+    """
+
+    def __init__(self, make: Callable[[], Courier]) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._waves: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._run, name="thrift-batch", daemon=True)
+        self._thread.start()
+        try:
+            self.courier = self.call(_made(make))
+        except BaseException:
+            self._end()
+            raise
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_forever()
+        finally:
+            self._loop.close()
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something in the courier's loop, and wait for it."""
+        return self._submit(work).result()
+
+    async def acall(self, work: Coroutine[Any, Any, T]) -> T:
+        """`call` without blocking the event loop."""
+        return await asyncio.wrap_future(self._submit(work))
+
+    def _submit(self, work: Coroutine[Any, Any, T]) -> futures.Future[T]:
+        # In a context of its own: the courier's requests are not the run's.
+        return Context().run(asyncio.run_coroutine_threadsafe, work, self._loop)
+
+    def wake(self, session: Session) -> None:
+        """A session has a request parked, the first of a wave."""
+        self._loop.call_soon_threadsafe(self._begin, session, context=Context())
+
+    def _begin(self, session: Session) -> None:
+        task = asyncio.ensure_future(self._wave(session))
+        self._waves.add(task)
+        task.add_done_callback(self._waves.discard)
+
+    async def _wave(self, session: Session) -> None:
+        """Wait until a wave is full, and take it."""
+        try:
+            await self._full(session)
+            if self.courier.broken is not None:
+                raise self.courier.broken  # noqa: TRY301
+            self.courier.take(session.take())
+        except BaseException as error:  # noqa: BLE001  whoever waits must hear of it
+            session.broken = error if isinstance(error, Exception) else RuntimeError("the batch executor was closed")
+            fail(session.take(), session.broken)
+            if isinstance(error, Exception):
+                self.courier.fail(error)
+
+    async def _full(self, session: Session) -> None:
+        settings = self.courier.settings
+        began = quiet_since = time.monotonic()
+        arrivals, pause = -1, settings.linger
+        while True:
+            await asyncio.sleep(pause)
+            now = time.monotonic()
+            if len(session.parked) >= max(settings.window, _MOST) or now - began >= settings.max_age:
+                return
+            if session.arrivals != arrivals:
+                arrivals, quiet_since, pause = session.arrivals, now, settings.linger
+                if settings.linger:
+                    continue
+            if self.courier.reader.reading:  # what is read now goes on, and asks more
+                continue
+            if await session.quiescent():
+                return
+            if time.monotonic() - quiet_since >= settings.external_cap:
+                return
+            # Looking at many tasks takes a while: never more than a part of the time.
+            pause = min(max(pause * _SLOWER, 4 * (time.monotonic() - now), 0.001), _SLOWEST_S)
+
+    async def settled(self, session: Session) -> None:
+        """Wait until everything that a run can ask is sent, so that only the provider keeps it."""
+        courier = self.courier
+        while True:
+            await asyncio.sleep(courier.settings.linger)
+            if session.broken is not None:
+                return
+            if session.parked or self._waves or not courier.idle:
+                continue
+            if await session.at_rest() and courier.idle and not session.parked:
+                return
+
+    def close(self) -> None:
+        """Stop. The journal keeps what is under way."""
+        if self._thread.is_alive():
+            self.call(self._stop())
+            self._end()
+
+    async def _stop(self) -> None:
+        for task in list(self._waves):
+            task.cancel()
+        await asyncio.gather(*self._waves, return_exceptions=True)
+        await self.courier.stop()
+        await self.courier.client.aclose()
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+
+async def _made(make: Callable[[], Courier]) -> Courier:
+    courier = make()
+    courier.start()
+    return courier

@@ -1,0 +1,73 @@
+"""One request on its way through a batch, what it is known by, and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent import futures
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final, TypeAlias
+
+import orjson
+
+from thrift_plugins.batching.client import Address
+from thrift_plugins.types import Processing
+
+KEY_BYTES: Final = 16
+
+Waiter: TypeAlias = "asyncio.Future[Answer] | futures.Future[Answer]"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a request.
+
+    Attributes:
+        status: HTTP status, as a call of its own would have had.
+        body: JSON, encoded.
+        code: the provider's or our word for an error, "" for an answer.
+        processing: how it was worked on: "batch", or what a deadline has made of it.
+    """
+
+    status: int
+    body: bytes
+    code: str = ""
+    processing: Processing = "batch"
+
+
+class Pending:
+    """A request that somebody waits for. Its body is dropped once it is in the journal."""
+
+    __slots__ = ("address", "body", "deadline", "key", "waiter")
+
+    def __init__(self, key: bytes, address: Address, body: bytes, deadline: float | None, waiter: Waiter) -> None:
+        self.key, self.address, self.body, self.deadline, self.waiter = key, address, body, deadline, waiter
+
+
+def content_key(account: str, address: Address, body: Mapping[str, Any], sample: int) -> bytes:
+    """What a request is known by: everything on the wire, the account, and which of several samples it is."""
+    # Sorted, because the order of keys is the SDK's, and another version of it must find its answers again.
+    text = orjson.dumps([account, address.model, address.url, sample, body], option=orjson.OPT_SORT_KEYS)
+    return blake2b(text, digest_size=KEY_BYTES, person=b"thrift-batch").digest()
+
+
+def custom_id(key: bytes, attempt: int) -> str:
+    """A line's name in its batch: another for each time that it is sent."""
+    return f"{key.hex()}-{attempt}"
+
+
+def key_in(custom: str) -> bytes | None:
+    """The key in a line's name, None where it is none of ours."""
+    head, dash, _ = custom.partition("-")
+    if not dash or len(head) != 2 * KEY_BYTES:
+        return None
+    try:
+        return bytes.fromhex(head)
+    except ValueError:
+        return None
+
+
+def failed(status: int, message: str, code: str) -> Answer:
+    """An answer that is an error of ours, in the shape that SDKs read."""
+    return Answer(status, orjson.dumps({"error": {"message": message, "type": "thrift_batch", "code": code}}), code)

@@ -1,0 +1,141 @@
+"""What a deadline does: lines leave the batch for flex, where it is offered, and at last for real time, and it is said what that cost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, Instant
+from thrift_plugins.batching.journal import Journal
+from thrift_plugins.batching.lots import Item, Lot, as_line
+from thrift_plugins.batching.pending import Answer, custom_id, failed
+from thrift_plugins.batching.reading import Reader
+from thrift_plugins.batching.records import Incident
+from thrift_plugins.batching.settings import BatchSettings
+from thrift_plugins.types import Nano, Processing, Usage
+
+logger = logging.getLogger("thrift_plugins")
+
+Cost: TypeAlias = Callable[[str, Usage, Processing], Nano | None]
+"""What a model's usage costs in a mode, None where there is no price."""
+
+_LEAD: Final = 0.25
+"""Share of the time that a request has which is kept for leaving the batch: cancelling it, flex, and real time."""
+_LEAD_MOST: Final = 2700.0
+_LAST: Final = 3
+"""The last third of that is for real time."""
+
+_TRIES_LATE: Final = 10
+_PASSING: Final = frozenset({408, 409, 425, 429})
+
+
+def lead(deadline: float, made_at: float) -> float:
+    """Seconds before the deadline at which a request leaves the batch."""
+    return min(_LEAD_MOST, max(0.0, deadline - made_at) * _LEAD)
+
+
+def due(deadline: float | None, made_at: float, now: float) -> bool:
+    """Whether a request has to leave the batch."""
+    return deadline is not None and now >= deadline - lead(deadline, made_at)
+
+
+class Promoter:
+    """Asks lines at once.
+
+    Args:
+        cost: what a usage costs.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        client: BatchClient,
+        journal: Journal,
+        settings: BatchSettings,
+        *,
+        cost: Cost,
+        clock: Callable[[], float],
+    ) -> None:
+        self._client, self._journal, self._cost, self._clock = client, journal, cost, clock
+        self._flex_room = asyncio.Semaphore(settings.asks)  # flex may keep a call for minutes
+        self._room = asyncio.Semaphore(4 * settings.asks)
+
+    def too_late(self, deadline: float | None, made_at: float) -> bool:
+        """Whether only real time is left."""
+        return deadline is not None and self._clock() >= deadline - lead(deadline, made_at) / _LAST
+
+    async def promote(self, lot: Lot, reader: Reader) -> None:
+        """Answer every line of a lot before its deadline, and note what that cost more than the batch would have."""
+        usages = await asyncio.gather(*(self._one(item, reader) for item in lot.items))
+        told: dict[Processing, list[Usage]] = {}
+        for processing, usage in (each for each in usages if each is not None):
+            told.setdefault(processing, []).append(usage)
+        for processing, used in told.items():
+            self._report(lot, processing, used)
+
+    def _report(self, lot: Lot, processing: Processing, used: list[Usage]) -> None:
+        model = lot.address.model
+        more: Nano | None = 0
+        for usage in used:
+            paid, batch = self._cost(model, usage, processing), self._cost(model, usage, "batch")
+            more = None if more is None or paid is None or batch is None else more + paid - batch
+        price = "nobody knows what that cost" if more is None else f"that cost ${more / 1e9:.6f} more than a batch"
+        words = f"{len(used)} lines of {model} were answered by {processing} processing to meet a deadline; {price}"
+        logger.warning("batch: promoted: %s", words)
+        self._journal.note(Incident(self._clock(), "promoted", "", len(used), more, words))
+
+    async def _one(self, item: Item, reader: Reader) -> tuple[Processing, Usage] | None:
+        line = self._journal.line(item.key)
+        if line is None:  # answered meanwhile
+            return None
+        sent = as_line(custom_id(line.key, line.attempt), item.address, line.body)
+        flex = self._client.flex(item.address.model)
+        delay, late = 0.5, 0
+        while True:
+            by_flex = flex and not self.too_late(item.deadline, item.made_at)
+            async with self._flex_room if by_flex else self._room:
+                answer = await self._ask(sent, flex=by_flex)
+            if self._journal.line(item.key) is None:
+                return None
+            if isinstance(answer, Instant) and not _passing(answer.status):
+                kind: Processing = "flex" if by_flex else "standard"
+                code = "" if answer.status < 400 else "error"
+                usage = reader.take_one(item.key, Answer(answer.status, answer.body, code, kind))
+                return None if code else (kind, usage)
+            late += item.deadline is not None and self._clock() > item.deadline
+            if late > _TRIES_LATE:
+                reader.fail(
+                    [item.key], failed(503, f"the deadline is over, and there is no answer: {answer}", "deadline")
+                )
+                return None
+            await asyncio.sleep(self._pause(item, delay, by_flex=by_flex))
+            delay = min(2 * delay, 30.0)
+
+    def _pause(self, item: Item, delay: float, *, by_flex: bool) -> float:
+        """How long to wait: not so long that real time comes too late."""
+        if item.deadline is None:
+            return delay
+        left = item.deadline - self._clock()
+        if by_flex:
+            left -= lead(item.deadline, item.made_at) / _LAST
+        return max(0.05, min(delay, left / 2)) if left > 0 else min(delay, 1.0)
+
+    async def _ask(self, line: BatchLine, *, flex: bool) -> Instant | BatchError:
+        try:
+            return await self._client.ask(line, flex=flex)
+        except BatchRefused as refused:
+            return (
+                Instant(refused.status or 429, b"") if refused.again else Instant(refused.status or 400, _told(refused))
+            )
+        except BatchError as error:
+            return error
+
+
+def _passing(status: int) -> bool:
+    return status in _PASSING or status >= 500
+
+
+def _told(refused: BatchRefused) -> bytes:
+    return failed(refused.status or 400, str(refused), refused.code).body

@@ -1,0 +1,294 @@
+"""One run: which tasks, loops and threads are of it, what they have asked, and whether they can ask more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final
+from weakref import WeakKeyDictionary, WeakSet
+
+from thrift_plugins.batching.client import Address, BatchClient
+from thrift_plugins.batching.pending import Answer, Pending, content_key, failed
+from thrift_plugins.batching.waits import Widen, standing
+
+logger = logging.getLogger("thrift_plugins")
+
+_session: ContextVar[Session | None] = ContextVar("thrift_batch", default=None)
+_deadline: ContextVar[float | None] = ContextVar("thrift_batch_deadline", default=None)
+
+_STANDS_STILL: Final = (
+    "a model was called synchronously in an event loop of a batch run: the loop would stand still until the batch is done; "
+    "await the call (ainvoke, acomplete, ...), or make it in a plain function, which gets a thread"
+)
+_SETTLES: Final = 3
+"""Turns of a loop after which whatever was on its way has arrived."""
+
+
+def current() -> Session | None:
+    """The run that this code is part of."""
+    session = _session.get()
+    return session if session is not None and session.open else None
+
+
+@contextmanager
+def answered_by(deadline: float | None) -> Iterator[None]:
+    """Requests in this block must be answered by then, in seconds since the epoch; None: they may wait."""
+    token = _deadline.set(deadline)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+@contextmanager
+def collected(*, waits: bool, deadline: float | None) -> Iterator[None]:
+    """How requests in this block are handed over: into a batch, by a deadline of their own if they have one, or not at all."""
+    if not waits:
+        token = _session.set(None)
+        try:
+            yield
+        finally:
+            _session.reset(token)
+    elif deadline is None:
+        yield
+    else:
+        with answered_by(deadline):
+            yield
+
+
+class Session:
+    """A run.
+
+    Args:
+        client: whose requests they are.
+        samples: see `BatchSettings`.
+        widen: what may let tasks go on that something of limited width holds back.
+        wake: told when the first request of a wave is parked.
+
+    Attributes:
+        parked: requests that wait for their wave.
+        arrivals: counts requests, to tell whether one has come.
+        open: whether requests are still taken.
+        owed: results that the app has not taken yet: it may make room for further items.
+        exhausted: whether there are no further items.
+        width: threads that may wait at once.
+        onlookers: tasks of the run that wait until the others can ask nothing more.
+    """
+
+    def __init__(
+        self, client: BatchClient, samples: str, *, widen: Widen | None, wake: Callable[[Session], None]
+    ) -> None:
+        self.client, self._account = client, client.account
+        self._samples, self._widen, self._wake = samples, widen, wake
+        self.parked: list[Pending] = []
+        self.arrivals = 0
+        self.open = True
+        self.owed, self.exhausted, self.width, self.onlookers = 0, False, sys.maxsize, 0
+        self.broken: BaseException | None = None
+        self._lock = threading.Lock()
+        self._seen: dict[bytes, int] = defaultdict(int)
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[asyncio.Task[Any]] | None] = (
+            WeakKeyDictionary()
+        )
+        self._collected: WeakSet[asyncio.Future[Answer]] = WeakSet()
+        self._passed: set[tuple[str, str]] = set()
+        self._blocked = 0
+
+    # Asking -----------------------------------------------------------------------------------------------------------
+
+    async def ask(self, address: Address, body: bytes, content: Mapping[str, Any]) -> Answer:
+        """Park a request, and wait for its answer."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._loops:  # one that the app made in a thread of the run: all its tasks are the run's
+            with self._lock:
+                self._loops[loop] = None
+        waiter: asyncio.Future[Answer] = loop.create_future()
+        self._collected.add(waiter)
+        self._park(Pending(self._key(address, content), address, body, _deadline.get(), waiter))
+        return await waiter
+
+    def ask_blocking(self, address: Address, body: bytes, content: Mapping[str, Any]) -> Answer:
+        """`ask` in a thread of the run. A thread that runs an event loop would stand still, and is told so."""
+        if _in_loop():
+            return failed(400, _STANDS_STILL, "batch_in_loop")
+        waiter: futures.Future[Answer] = futures.Future()
+        with self._lock:
+            self._blocked += 1
+        try:
+            self._park(Pending(self._key(address, content), address, body, _deadline.get(), waiter))
+            return waiter.result()
+        finally:
+            with self._lock:
+                self._blocked -= 1
+
+    def _park(self, pending: Pending) -> None:
+        if self.broken is not None:
+            raise self.broken
+        with self._lock:
+            first = not self.parked
+            self.parked.append(pending)
+            self.arrivals += 1
+        if first:
+            self._wake(self)
+
+    def passed(self, model: str, path: str) -> None:
+        """A request goes out as it is, because there is no batch for it. Said once for a model."""
+        if (model, path) not in self._passed:
+            self._passed.add((model, path))
+            logger.warning(
+                "batch: there is no batch for %s of %s: it is called at once, at its usual price", path, model
+            )
+
+    def take(self) -> list[Pending]:
+        """The wave: what is parked now, without what nobody waits for any more."""
+        with self._lock:
+            parked, self.parked = self.parked, []
+        return [pending for pending in parked if not pending.waiter.cancelled()]
+
+    def _key(self, address: Address, content: Mapping[str, Any]) -> bytes:
+        key = content_key(self._account, address, content, 0)
+        if self._shares(content):
+            return key
+        with self._lock:
+            sample = self._seen[key]
+            self._seen[key] += 1
+        return content_key(self._account, address, content, sample) if sample else key
+
+    def _shares(self, content: Mapping[str, Any]) -> bool:
+        if self._samples != "auto":
+            return self._samples == "share"
+        # An embedding is the same each time; an answer at temperature 0, or with a seed, is meant to be.
+        return content.get("temperature") == 0 or content.get("seed") is not None or "messages" not in content
+
+    # Belonging --------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Code in this block, and the tasks and threads that it begins, are of the run."""
+        token = _session.set(self)
+        try:
+            yield
+        finally:
+            _session.reset(token)
+
+    @contextmanager
+    def watching(self, loop: asyncio.AbstractEventLoop, also: asyncio.Task[Any] | None = None) -> Iterator[None]:
+        """Know the tasks that the run begins in a loop from those of others."""
+        before = loop.get_task_factory()
+        mine: WeakSet[asyncio.Task[Any]] = WeakSet([also] if also else ())
+        with self._lock:
+            self._loops[loop] = mine
+
+        def factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> Any:
+            made = before(loop, coroutine, **options) if before else asyncio.Task(coroutine, loop=loop, **options)
+            context = options.get("context")
+            if (context.get(_session) if context is not None else _session.get()) is self:
+                mine.add(made)  # type: ignore[arg-type]
+            return made
+
+        loop.set_task_factory(factory)
+        try:
+            yield
+        finally:
+            if loop.get_task_factory() is factory:
+                loop.set_task_factory(before)
+
+    # Quiescence -------------------------------------------------------------------------------------------------------
+
+    async def quiescent(self) -> bool:
+        """Whether nothing of the run can ask anything before it is answered. Asked from another loop."""
+        return not (self.owed and not self.exhausted) and await self.at_rest()
+
+    async def at_rest(self) -> bool:
+        """Whether no task of the run goes on before something is answered."""
+        arrivals = self.arrivals
+        with self._lock:
+            loops = list(self._loops.items())
+        external = resting = 0
+        for loop, tasks in loops:
+            told = await self._stands(loop, tasks)
+            if told is None:
+                continue
+            runnable, outside = told
+            if runnable:
+                return False
+            external += outside
+            resting += tasks is None
+        # Whoever waits for a thread waits for one that is parked itself, or for one whose own loop is at rest.
+        free = external <= self._blocked + resting + self.onlookers or self._blocked >= self.width
+        return free and self.arrivals == arrivals
+
+    async def _stands(
+        self, loop: asyncio.AbstractEventLoop, tasks: WeakSet[asyncio.Task[Any]] | None
+    ) -> tuple[bool, int] | None:
+        """Whether a loop goes on by itself, and how many of its tasks wait for what is outside; None where it is closed."""
+        if loop.is_closed():
+            return None
+        told: futures.Future[tuple[bool, int]] = futures.Future()
+        try:
+            loop.call_soon_threadsafe(self._look, loop, tasks, told, _SETTLES)
+        except RuntimeError:
+            return None
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(told), _UNRESPONSIVE_S)
+        except TimeoutError:
+            return None if loop.is_closed() else (True, 0)
+
+    def _look(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        tasks: WeakSet[asyncio.Task[Any]] | None,
+        told: futures.Future[tuple[bool, int]],
+        turns: int,
+    ) -> None:
+        """In the loop itself: look twice, with some turns between, because callbacks on their way are in no task."""
+        try:
+            known = asyncio.all_tasks(loop) if tasks is None else list(tasks)
+            stands = standing(known, self._collected.__contains__)
+            widened = False
+            if self._widen is not None and not stands.runnable:
+                for frame in stands.held:  # each is to be let go
+                    widened = self._widen(frame) or widened
+            if stands.runnable or widened:
+                _tell(told, (True, 0))
+            elif turns:
+                loop.call_soon(self._after, loop, tasks, told, turns - 1)
+            else:
+                _tell(told, (False, stands.external))
+        except Exception as error:  # noqa: BLE001  it only decides when a wave goes
+            _tell(told, (True, 0), error)
+
+    def _after(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        tasks: WeakSet[asyncio.Task[Any]] | None,
+        told: futures.Future[tuple[bool, int]],
+        turns: int,
+    ) -> None:
+        if turns:
+            loop.call_soon(self._after, loop, tasks, told, turns - 1)
+        else:
+            self._look(loop, tasks, told, 0)
+
+
+_UNRESPONSIVE_S: Final = 2.0
+
+
+def _tell(told: futures.Future[tuple[bool, int]], value: tuple[bool, int], _error: Exception | None = None) -> None:
+    if not told.done():
+        told.set_result(value)
+
+
+def _in_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

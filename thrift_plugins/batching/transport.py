@@ -1,0 +1,152 @@
+"""Where an SDK would send a request, the run collects it: at httpx's transport, below every SDK's payloads and parsers.
+
+The SDKs of OpenAI and Anthropic, and so the classes of LangChain and LlamaIndex over them, send through httpx. While a
+run is open, its transports hand the requests of that run to it; those of other code go where they went. No client has to
+be made anew, so a chain is taken as it is. `BatchTransport` does the same for a client with a transport of another kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import httpx
+import orjson
+
+from thrift_plugins.batching.client import Address
+from thrift_plugins.batching.detour import detour
+from thrift_plugins.batching.pending import Answer, failed
+from thrift_plugins.batching.session import Session, current
+from thrift_plugins.tries import worked_as
+
+_JSON: Final = "application/json"
+_STREAMED: Final = (
+    "a batch cannot be streamed: its answer comes at once, hours later; call the model without streaming "
+    "(streaming=False, invoke instead of stream), or outside of the batch run"
+)
+
+
+class BatchTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
+    """Collects the requests of a run, and sends all others through another transport.
+
+    For clients whose transport is not httpx's own, such as one over another HTTP library:
+    `httpx.AsyncClient(transport=BatchTransport(theirs))`.
+
+    Args:
+        inner: sends what is not collected.
+    """
+
+    def __init__(self, inner: httpx.AsyncBaseTransport | httpx.BaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Collect a request, or send it."""
+        answer = await collect(request)
+        if answer is not None:
+            return answer
+        if not isinstance(self._inner, httpx.AsyncBaseTransport):
+            raise TypeError("the transport inside is a synchronous one")
+        return await self._inner.handle_async_request(request)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """`handle_async_request` in a thread."""
+        answer = collect_blocking(request)
+        if answer is not None:
+            return answer
+        if not isinstance(self._inner, httpx.BaseTransport):
+            raise TypeError("the transport inside is an asynchronous one")
+        return self._inner.handle_request(request)
+
+    async def aclose(self) -> None:
+        """Close the other transport."""
+        if isinstance(self._inner, httpx.AsyncBaseTransport):
+            await self._inner.aclose()
+
+    def close(self) -> None:
+        """Close the other transport."""
+        if isinstance(self._inner, httpx.BaseTransport):
+            self._inner.close()
+
+
+async def collect(request: httpx.Request) -> httpx.Response | None:
+    """The answer to a request of a run, None where it is to be sent as it is."""
+    session = current()
+    if session is None or not _may(session, request):
+        return None
+    body = await request.aread()
+    found = _addressed(session, request, body)
+    if not isinstance(found, tuple):
+        return found
+    return response_to(request, await session.ask(found[0], body, found[1]))
+
+
+def collect_blocking(request: httpx.Request) -> httpx.Response | None:
+    """`collect` in a thread."""
+    session = current()
+    if session is None or not _may(session, request):
+        return None
+    body = request.read()
+    found = _addressed(session, request, body)
+    if not isinstance(found, tuple):
+        return found
+    return response_to(request, session.ask_blocking(found[0], body, found[1]))
+
+
+def _may(session: Session, request: httpx.Request) -> bool:
+    host = session.client.host
+    return request.method == "POST" and (not host or request.url.netloc.decode() == host)
+
+
+def _addressed(
+    session: Session, request: httpx.Request, body: bytes
+) -> tuple[Address, Mapping[str, Any]] | httpx.Response | None:
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:  # a file, or a form
+        return None
+    if not isinstance(content, Mapping):
+        return None
+    address = session.client.address(request.url.raw_path.decode("ascii"), content)
+    if address is None:
+        session.passed(str(content.get("model", "")), request.url.path)
+        return None
+    if content.get("stream"):
+        return response_to(request, failed(400, _STREAMED, "batch_streaming"))
+    return address, content
+
+
+def response_to(request: httpx.Request, answer: Answer) -> httpx.Response:
+    """An answer as the provider would have given it."""
+    worked_as(answer.processing)
+    # SDKs repeat what failed at once, which is for the courier to decide.
+    headers = {"content-type": _JSON, "x-should-retry": "false"}
+    return httpx.Response(answer.status, headers=headers, content=answer.body, request=request)
+
+
+@contextmanager
+def collecting() -> Iterator[None]:
+    """The transports of httpx collect the requests of runs in this block."""
+    with (
+        detour(httpx.AsyncHTTPTransport, "handle_async_request", _asynchronous),
+        detour(httpx.HTTPTransport, "handle_request", _synchronous),
+    ):
+        yield
+
+
+def _asynchronous(original: Callable[..., Any]) -> Callable[..., Any]:
+    async def handle_async_request(self: Any, request: httpx.Request) -> httpx.Response:
+        answer = await collect(request)
+        response: httpx.Response = answer if answer is not None else await original(self, request)
+        return response
+
+    return handle_async_request
+
+
+def _synchronous(original: Callable[..., Any]) -> Callable[..., Any]:
+    def handle_request(self: Any, request: httpx.Request) -> httpx.Response:
+        answer = collect_blocking(request)
+        response: httpx.Response = answer if answer is not None else original(self, request)
+        return response
+
+    return handle_request

@@ -1,0 +1,146 @@
+"""`thrift-plugins batch`: how far a journal's batches have come, what they cost, and how to stop them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from thrift_plugins.batching.client import BatchClient
+    from thrift_plugins.batching.progress import BatchProgress
+
+batch = typer.Typer(name="batch", no_args_is_help=True, help="See, look after and stop the batches of a journal.")
+
+_Journal = Annotated[Path, typer.Argument(help="The journal's file, as it was given to BatchExecutor.")]
+_Account = Annotated[str, typer.Option(help="openai, anthropic, mistral or gemini; the key is in the environment.")]
+
+
+@batch.command()
+def status(
+    journal: _Journal,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what is queued, sent and answered, when it will be done, and what it costs. Looks at the journal alone."""
+    progress = _progress(journal)
+    if as_json:
+        import orjson
+
+        told = {name: getattr(progress, name) for name in progress.__slots__}
+        told["incidents"] = [incident._asdict() for incident in progress.incidents]
+        typer.echo(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+    else:
+        _print(progress)
+
+
+@batch.command()
+def resume(
+    journal: _Journal,
+    account: _Account = "openai",
+    poll: Annotated[float, typer.Option(help="Seconds between two looks.")] = 30.0,
+) -> None:
+    """Look after what is under way until it is answered: send what is queued, read what has come. The app may then run again.
+
+    What a chain asks after an answer, only the app itself can ask.
+    """
+    from thrift_plugins.batching.accounts import open_client
+    from thrift_plugins.batching.executor import Executor
+    from thrift_plugins.batching.settings import BatchSettings
+
+    _there(journal)
+    with Executor(open_client(account), journal, settings=BatchSettings(poll=poll)) as executor:
+        last = -1
+        while (progress := executor.progress()).waiting:
+            if progress.waiting != last:
+                typer.echo(_line(progress))
+                last = progress.waiting
+            time.sleep(min(poll, 5.0))
+        typer.echo(_line(executor.progress()))
+
+
+@batch.command()
+def cancel(
+    journal: _Journal,
+    account: _Account = "openai",
+) -> None:
+    """Cancel what is under way. What was answered by then stays paid, and is given to the app when it runs again."""
+    from thrift_plugins.batching.accounts import open_client
+
+    _there(journal)
+    cancelled = asyncio.run(_cancel(open_client(account), journal))
+    typer.echo(f"{cancelled} batches were asked to end. Their answers so far are read when the app runs again.")
+
+
+async def _cancel(client: BatchClient, path: Path) -> int:
+    from thrift_plugins.batching.records import Records
+
+    journal = Records(path, client.account)
+    cancelled = 0
+    try:
+        journal.stopped(stop=True)  # whoever works on it does not send the rest again
+        for one in journal.unfinished():
+            if one.remote:
+                await client.cancel(one.remote)
+                cancelled += 1
+    finally:
+        journal.close()
+        await client.aclose()
+    return cancelled
+
+
+def _there(path: Path) -> None:
+    if not path.is_file():
+        raise typer.BadParameter(f"there is no journal {path}")
+
+
+def _progress(path: Path) -> BatchProgress:
+    from thrift_plugins.batching.progress import progress
+    from thrift_plugins.batching.records import Records
+    from thrift_plugins.prices import Prices
+
+    _there(path)
+    journal = Records(path)
+    try:
+        return progress(journal, Prices(), time.time())
+    finally:
+        journal.close()
+
+
+def _line(progress: BatchProgress) -> str:
+    eta = "" if progress.eta is None else f", about {progress.eta / 60:.0f} minutes to go"
+    return f"{progress.answered} answered, {progress.sent} sent, {progress.queued} queued, {progress.errored} in error{eta}"
+
+
+def _print(progress: BatchProgress) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    console.print(_line(progress))
+    saved = progress.standard - progress.cost
+    console.print(f"${progress.cost / 1e9:,.4f} at batch price, ${saved / 1e9:,.4f} less than at once")
+    if progress.unpriced:
+        console.print(Text(f"no batch price is known for {', '.join(progress.unpriced)}: that is in neither sum"))
+    table = Table(box=None, pad_edge=False)
+    for column in ("batch", "model", "lines", "answered", "state", "sent"):
+        table.add_column(column, justify="right" if column in ("lines", "answered") else "left")
+    for one in progress.batches:
+        table.add_row(*(Text(cell) for cell in _row(one)))
+    console.print(table)
+    for incident in progress.incidents:
+        console.print(Text(f"{_when(incident.at)} {incident.kind}: {incident.told}"), style="yellow")
+
+
+def _row(one: Any) -> tuple[str, ...]:
+    state = one["ended"] or one["state"]
+    sent = _when(one["sent_at"]) if one["sent_at"] else ""
+    return one["remote"] or "-", one["model"], f"{one['count']:,}", f"{one['answered']:,}", state, sent
+
+
+def _when(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"
