@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -51,14 +52,12 @@ class Postings:
 
     Attributes:
         keys: (d,), in order.
-        weights: (d,), what it counts that two texts share a key: the rarer, the more.
         starts: (d + 1,), where each key's examples begin in `rows`.
         rows: the examples.
         lengths: (n,), of the examples, by which similarities are made 1 for equal texts.
     """
 
     keys: Hashes
-    weights: NDArray[np.float32]
     starts: NDArray[np.int32]
     rows: NDArray[np.int32]
     lengths: NDArray[np.float32]
@@ -71,35 +70,38 @@ class Postings:
         order = np.argsort(all_keys, kind="stable")
         keys, counts = np.unique(all_keys, return_counts=True)
         often = counts >= least
-        rarity = np.log((1 + len(examples)) / (1 + counts)) + 1
-        weights = rarity**2
+        weights = _rarity(counts, len(examples))
         lengths = np.sqrt(np.bincount(owners, weights[np.searchsorted(keys, all_keys)], minlength=len(examples)))
         kept = np.repeat(often, counts)
         starts = np.concatenate(([0], np.cumsum(counts[often])))
         return cls(
-            keys[often],
-            weights[often].astype(np.float32),
-            starts.astype(np.int32),
-            owners[order][kept],
-            np.maximum(lengths, 1e-6).astype(np.float32),
+            keys[often], starts.astype(np.int32), owners[order][kept], np.maximum(lengths, 1e-6).astype(np.float32)
         )
 
-    def alike(self, keys: Hashes) -> Floats:
-        """(n,) the cosine of a text with each example."""
+    def alike(self, keys: Hashes, *, own: bool = False) -> Floats:
+        """(n,) the cosine of a text with each example.
+
+        Args:
+            own: whether the text is one of the examples. Another one is counted in too, so that a word which it shares with
+                one example is as rare as a word that two examples share: what is learnt from examples must hold for it.
+        """
         found = np.searchsorted(self.keys, keys)
         found = found[found < len(self.keys)] if len(self.keys) else found[:0]
         known = found[np.isin(self.keys[found], keys)]
         if not len(known):
             return np.zeros(len(self.lengths))
         sizes = self.starts[known + 1] - self.starts[known]
+        weights = _rarity(sizes + (not own), len(self.lengths))
         ends = np.cumsum(sizes)
         places = np.arange(ends[-1]) + np.repeat(self.starts[known] - np.concatenate(([0], ends[:-1])), sizes)
-        shared = np.bincount(self.rows[places], np.repeat(self.weights[known], sizes), minlength=len(self.lengths))
-        strange = (len(keys) - len(known)) * (
-            np.log((1 + len(self.lengths)) / 2) + 1
-        ) ** 2  # as if one example had each
-        own = float(np.sqrt(self.weights[known].sum() + strange))
-        return shared / (self.lengths * own)
+        shared = np.bincount(self.rows[places], np.repeat(weights, sizes), minlength=len(self.lengths))
+        alone = (len(keys) - len(known)) * float(_rarity(np.ones(1), len(self.lengths))[0])
+        return np.asarray(shared / (self.lengths * np.sqrt(weights.sum() + alone)), np.float64)
+
+
+def _rarity(counts: NDArray[Any], examples: int) -> Floats:
+    """What it counts that two texts share a key which so many examples have: the rarer, the more."""
+    return np.asarray((np.log((1 + examples) / (1 + counts)) + 1) ** 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +153,11 @@ class Reader:
         centre = raw.mean(axis=0)
         return cls(by_word, by_letter, centre, _unit(raw - centre))
 
-    def spelt(self, text: str) -> Floats:
-        """(n,) how alike by words and spelling."""
-        return _WORDS * self.words.alike(word_keys(text)) + (1 - _WORDS) * self.letters.alike(letter_keys(text))
+    def spelt(self, text: str, *, own: bool = False) -> Floats:
+        """(n,) how alike by words and spelling; `own`: the text is one of the examples."""
+        return _WORDS * self.words.alike(word_keys(text), own=own) + (1 - _WORDS) * self.letters.alike(
+            letter_keys(text), own=own
+        )
 
     def meant(self, text: str, embedder: Embedder | None) -> Floats | None:
         """(n,) how alike by meaning, None where there are no word vectors."""
@@ -171,7 +175,7 @@ class Reader:
 
 def spelt_among(reader: Reader, texts: Sequence[str]) -> Floats:
     """(n, n) how alike the examples are by words and spelling."""
-    table = np.stack([reader.spelt(text) for text in texts])
+    table = np.stack([reader.spelt(text, own=True) for text in texts])
     return (table + table.T) / 2
 
 

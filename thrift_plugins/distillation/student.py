@@ -165,7 +165,7 @@ def _arrays(mind: Mind) -> artifact.Arrays:
     found: artifact.Arrays = {}
     for name in _KEYS:
         postings: Postings = getattr(mind.reader, name)
-        for part in ("keys", "weights", "starts", "rows", "lengths"):
+        for part in ("keys", "starts", "rows", "lengths"):
             array = getattr(postings, part)
             found[f"{name}.{part}"] = array.astype(np.uint16) if part == "rows" else array
     found["centre"] = mind.reader.centre
@@ -207,10 +207,8 @@ def _mind(about: Mapping[str, Any], arrays: artifact.Arrays) -> Mind:
 
 
 def _postings(name: str, arrays: artifact.Arrays) -> Postings:
-    keys, weights, starts, rows, lengths = (
-        arrays[f"{name}.{part}"] for part in ("keys", "weights", "starts", "rows", "lengths")
-    )
-    fits = len(keys) == len(weights) == len(starts) - 1 and (not len(rows) or rows.max() < len(lengths))
+    keys, starts, rows, lengths = (arrays[f"{name}.{part}"] for part in ("keys", "starts", "rows", "lengths"))
+    fits = len(keys) == len(starts) - 1 and (not len(rows) or rows.max() < len(lengths))
     if not fits or (len(starts) and (starts[0] != 0 or starts[-1] != len(rows) or (np.diff(starts) < 0).any())):
         raise ValueError(f"its {name} do not fit together")
-    return Postings(keys, weights, starts, rows.astype(np.int32), lengths)
+    return Postings(keys, starts, rows.astype(np.int32), lengths)
