@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iter
 from contextlib import aclosing, contextmanager, suppress
 from typing import Any, Protocol, TypeVar
 
-from thrift_plugins.effects import Call, Effect, Flow, Renew, Replay
+from thrift_plugins.effects import Call, Effect, Flow, Renew, Replay, Try
 from thrift_plugins.errors import StreamClosed
 from thrift_plugins.perform import Parts, aperform, perform
 from thrift_plugins.runtime import Runtime
@@ -25,6 +25,10 @@ class Renewing(Protocol):
     """Can ask the same once more, unheard: without the app's callbacks, and without traces."""
 
     def quiet(self) -> Quiet: ...
+
+    def aside(self) -> Quiet:
+        """The same, once for a call: it keeps what it gets, for a `Replay` of it."""
+        ...
 
 
 class Quiet(Renewing, Protocol):
@@ -95,12 +99,16 @@ class _Steps:
 def _perform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
     if isinstance(effect, Renew):
         return runtime.background.submit(effect.key, lambda: run(effect.flow, runtime, caller.quiet()))
+    if isinstance(effect, Try):
+        return caller.aside().call(effect.call)
     return perform(runtime, effect)
 
 
 async def _aperform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
     if isinstance(effect, Renew):
         return runtime.background.spawn(effect.key, lambda: arun(effect.flow, runtime, caller.quiet()))
+    if isinstance(effect, Try):
+        return await caller.aside().acall(effect.call)
     return await aperform(runtime, effect)
 
 

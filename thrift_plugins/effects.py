@@ -204,11 +204,22 @@ def counted(effect: Call | Replay) -> AbstractContextManager[None]:
     return counting(effect.tries) if isinstance(effect, Call) else nullcontext()
 
 
+class Try(NamedTuple):
+    """Ask a tier for a whole answer that may yet be rejected, so that nobody hears of it; give its `Reply`."""
+
+    call: Call
+
+
 class Replay(NamedTuple):
-    """Show a stored answer as if a model gave it now; give nothing."""
+    """Show an answer as if a model gave it now; give nothing.
+
+    Attributes:
+        tried: whether it is the one that the last `Try` got, and no stored one.
+    """
 
     reply: Reply
     decision: Decision
+    tried: bool = False
 
 
 class Renew(NamedTuple):
@@ -239,6 +250,7 @@ Effect: TypeAlias = (
     | Settle
     | Reap
     | Call
+    | Try
     | Replay
     | Renew
     | Consult

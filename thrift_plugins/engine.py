@@ -26,12 +26,12 @@ from thrift_plugins.audited import NO_ROOM, PAYS, Audit, Audits, Comparison, NoR
 from thrift_plugins.budgeting import OutputPolicy, is_cut
 from thrift_plugins.cached import Cached, Hit
 from thrift_plugins.caching import CachePolicy
-from thrift_plugins.effects import Append, Call, Effect, Flow, Renew, Replay
+from thrift_plugins.effects import Append, Call, Effect, Flow, Renew, Replay, Try
 from thrift_plugins.errors import BudgetExceeded, ThriftError, UnknownModelPrice
 from thrift_plugins.ledger.booking import RENEWAL, Booking, Unasked
 from thrift_plugins.quality import ALL
 from thrift_plugins.quality.judge import LOSS
-from thrift_plugins.routing import Conversations, Router, forced, input_billed, recoverable, rejects, turn_of
+from thrift_plugins.routing import Conversations, Router, Verifier, forced, input_billed, recoverable, rejects, turn_of
 from thrift_plugins.spending import Purse, Spending
 from thrift_plugins.tries import Lost, Tries
 from thrift_plugins.types import NO_USAGE, Decision, Patch, Reply, Request, Tier, Usage
@@ -126,7 +126,7 @@ class Engine:
         booking.routed(decision)
         if hit is None:
             attempts = self._attempts(request, tiers, cached, booking, held=held)
-            attempts.talk, attempts.audit = self.conversations, audit
+            attempts.talk, attempts.audit, attempts.streamed = self.conversations, audit, streamed
             reply, touched = yield from attempts.make(decision, tiers[baseline])
             decision = attempts.decision or decision
         else:
@@ -205,7 +205,7 @@ class Engine:
         self, request: Request, tiers: Sequence[Tier], cached: Cached | None, booking: Booking, *, held: bool = False
     ) -> _Attempts:
         spending = self.purse.of(request, booking) if self.purse else None
-        return _Attempts(request, tiers, cached, spending, self.output, booking, held)
+        return _Attempts(request, tiers, cached, spending, self.output, booking, held, router=self.router)
 
     def _cached(self, request: Request, booking: Booking, *, streamed: bool) -> Cached | None:
         if self.cache is None:
@@ -321,6 +321,8 @@ class _Attempts:
     audit: Audit | None = None
     decision: Decision | None = None
     planned: bool = False
+    router: Router | None = None
+    streamed: bool = False
 
     def make(self, decision: Decision, baseline: Tier) -> Generator[Effect, Any, tuple[Reply, frozenset[str]]]:
         """Ask, keep, book. Gives the answer, and the tactics that have touched it."""
@@ -365,12 +367,16 @@ class _Attempts:
             raise
         while True:
             self.decision, self.planned = decision, call.plan is not None
-            attempt = yield from self._ask(call, tier, may_go_on=bool(left))
+            aside = bool(left) and self._may_be_rejected(decision)
+            attempt = yield from self._ask(call, tier, may_go_on=bool(left), aside=aside)
             tier = attempt.tier
             try:
                 above = (yield from self._escalated(decision, attempt, left)) if attempt.why else None
                 if above is None:
-                    return attempt.answer(), tier
+                    reply = attempt.answer()
+                    if aside:
+                        yield Replay(reply, decision, tried=True)
+                    return reply, tier
             except BaseException as error:
                 yield from self._lost(error, tier, attempt.usage)
                 del attempt  # its error holds this frame
@@ -379,6 +385,11 @@ class _Attempts:
             call = above
             decision, tier = call.decision, self.tiers[call.tier]
             self.booking.routed(decision)
+
+    def _may_be_rejected(self, decision: Decision) -> bool:
+        """Whether an answer is checked before anybody sees it. Words that are streamed are not held up for their form alone."""
+        request = self.request
+        return not self.streamed or decision.verify is not None or bool(request.tools) or request.schema is not None
 
     def _call(self, decision: Decision) -> Call:
         """The call that a decision comes to, with what is asked so that its answer is shorter."""
@@ -405,9 +416,13 @@ class _Attempts:
             self.booking.fallback(f"output: not learnt ({type(error).__name__})")
             return None
 
-    def _ask(self, call: Call, tier: Tier, *, may_go_on: bool) -> Generator[Effect, Any, _Attempt]:
-        """One call on a model, with what follows from its answer."""
-        attempt = yield from self._performed(call, tier)
+    def _ask(self, call: Call, tier: Tier, *, may_go_on: bool, aside: bool = False) -> Generator[Effect, Any, _Attempt]:
+        """One call on a model, with what follows from its answer.
+
+        Args:
+            aside: whether nobody is to hear of the answer yet.
+        """
+        attempt = yield from self._performed(call, tier, aside=aside)
         may_go_on = may_go_on and not call.delivered
         if attempt.reply is None:
             error = attempt.error if may_go_on else None
@@ -415,23 +430,34 @@ class _Attempts:
         reply = attempt.reply
         if call.imposed and is_cut(reply):
             self.booking.note(f"output: cut at {call.most} tokens")
-        whole, error = (yield from self._continued(call, tier, reply)) if is_cut(reply) else (reply, None)
+        whole, error = (yield from self._continued(call, tier, reply, aside=aside)) if is_cut(reply) else (reply, None)
         if self.output is not None:
             self.booking.shortened(self._learnt(self.output, call, tier, reply, whole))
         if error is not None:
             return attempt._replace(reply=None, error=error)
         if call.imposed and is_cut(whole):  # by us: another model would be cut too
             may_go_on = False
-        why = rejects(self.request, whole) if may_go_on else None
+        why = self._rejects(call.decision, whole) if may_go_on else None
         answer = reply if whole is reply else replace(whole, usage=reply.usage)
         return attempt._replace(reply=answer, why=why)
 
-    def _performed(self, call: Call, tier: Tier) -> Generator[Effect, Any, _Attempt]:
+    def _rejects(self, decision: Decision, reply: Reply) -> str | None:
+        """Why an answer must not stand: by its form, or by what the router has learnt of such answers."""
+        why = rejects(self.request, reply)
+        if why is not None or decision.verify is None or not isinstance(self.router, Verifier):
+            return why
+        try:
+            return self.router.rejects(self.request, reply, decision)
+        except Exception as error:  # noqa: BLE001  in doubt, the stronger model
+            self.booking.fallback(f"routing: check failed ({type(error).__name__})")
+            return "not checked"
+
+    def _performed(self, call: Call, tier: Tier, *, aside: bool = False) -> Generator[Effect, Any, _Attempt]:
         """One call on a model, settled however it ends."""
         answer: Reply | None = None
         while answer is None:
             try:
-                answer = yield call
+                answer = yield (Try(call) if aside else call)
             except Lost:
                 refused = yield from self._again(call, tier)
                 if refused is not None:
@@ -464,7 +490,7 @@ class _Attempts:
         return None
 
     def _continued(
-        self, call: Call, tier: Tier, reply: Reply
+        self, call: Call, tier: Tier, reply: Reply, *, aside: bool = False
     ) -> Generator[Effect, Any, tuple[Reply, BaseException | None]]:
         """A cut answer with its rest, where the feature wants it, and what there is of it where there can be none.
 
@@ -481,7 +507,7 @@ class _Attempts:
             return reply, None
         except BaseException as error:  # noqa: BLE001  as in `_performed`
             return reply, error
-        rest = yield from self._performed(asking, tier)
+        rest = yield from self._performed(asking, tier, aside=aside)
         self.booking.continued(rest.tier, rest.usage)
         if rest.error is not None:
             self.booking.fallback(f"output: no rest ({type(rest.error).__name__})")

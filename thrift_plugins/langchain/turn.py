@@ -49,6 +49,7 @@ class Turn:
     answer: AIMessage = field(init=False)
     _reply: Reply = field(init=False)
     _asked: bool = field(default=False, init=False)
+    _aside: QuietTurn | None = field(default=None, init=False)
 
     def target(self, effect: Call | Replay) -> tuple[Target, RunnableConfig, Mapping[str, Any]]:
         """What to ask, in which config, with which arguments."""
@@ -64,7 +65,8 @@ class Turn:
             if effect.plan is not None and effect.plan.temperature is not None:
                 kwargs = {**kwargs, "temperature": effect.plan.temperature}
         if isinstance(effect, Replay):
-            model = _stand_in(replay(tier.model, message_out(effect.reply)), bound)
+            tried = self._aside.answer if effect.tried and self._aside else None
+            model = _stand_in(replay(tier.model, tried or message_out(effect.reply)), bound)
         return model, self._told(effect), kwargs
 
     def asking(self, effect: Call | Replay) -> Any:
@@ -107,9 +109,9 @@ class Turn:
             "policy": decision.policy,
             "reasons": list(decision.reasons),
             "request_id": self.request_id,
-            "hit": isinstance(effect, Replay),
+            "hit": isinstance(effect, Replay) and not effect.tried,
         }
-        if isinstance(effect, Replay):
+        if isinstance(effect, Replay) and not effect.tried:
             used = effect.reply.usage
             mark["saved"] = {"input_tokens": used.input_tokens, "output_tokens": used.output_tokens}
         message.response_metadata = {**message.response_metadata, "thrift": mark}
@@ -227,6 +229,12 @@ class Turn:
             effect.delivered = effect.held = True
             effect.pieces += 1
         chunks.append(chunk)
+
+    def aside(self) -> QuietTurn:
+        """The same call, for an answer that may be rejected; it is kept there until it is shown."""
+        if self._aside is None:
+            self._aside = self.quiet()
+        return self._aside
 
     def quiet(self) -> QuietTurn:
         """The same call, for an answer that nobody waits for."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from thrift_plugins.routing.base import Router
+from thrift_plugins.routing.base import Router, Verifier
 from thrift_plugins.routing.constraints import eligible, forced
 from thrift_plugins.routing.conversations import Conversations, in_tool_loop, turn_of
 from thrift_plugins.routing.fallback import input_billed, recoverable
@@ -15,6 +15,7 @@ __all__ = [
     "LearnedRouter",
     "Router",
     "RuleRouter",
+    "Verifier",
     "eligible",
     "forced",
     "in_tool_loop",
