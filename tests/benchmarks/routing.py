@@ -186,7 +186,9 @@ def _called(data: Path, requests: Sequence[Request], scores: Scores) -> list[tra
             name: float(_cost(prices, model, used))
             for name, model, used in zip(NAMED, (WEAK, STRONG), models, strict=True)
         }
-        reply = answer(models[0]["result"]) or Reply("", Usage(), finish_reason="stop")
+        reply = answer(models[0]["result"])
+        if reply is None:
+            continue
         asks = replace(request, params={"tool_choice": "required"})
         made.append(training.Example(asks, dict(zip(NAMED, pair.tolist(), strict=True)), {"weak": reply}, costs))
     return made
@@ -214,7 +216,8 @@ class Task:
         if made[0].replies:
             traits = np.array([answer_traits(each.request, each.replies["weak"]) for each in made])
             formless = np.array([rejects(each.request, each.replies["weak"]) is not None for each in made])
-        return cls(made, scores, training._costs(made, NAMED), kernel, traits, formless, bool(made[0].request.tools))
+        formed = bool(made[0].request.tools)
+        return cls(made, scores, training._costs(made, NAMED), kernel, traits, formless, formed)
 
     def half(self, mine: Any, test: Any, seed: int) -> tuple[training._Seen, training._Seen]:
         """What training sees of its half, and what the trained router then sees of the other."""

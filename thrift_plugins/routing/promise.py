@@ -23,6 +23,8 @@ TOLERANCE: Final = 0.005
 LEAST: Final = 100
 """Examples below which nothing is promised."""
 
+_LOSS: Final = 0.5
+_FEW: Final = 10
 _ONE: Final = 1.0  # a loss that was not seen: that there is none among few proves nothing
 
 
@@ -74,10 +76,11 @@ def vouched(rows: Sequence[Row], best: Floats, quality: float, confidence: float
 def holds(margins: Floats, confidence: float) -> bool:
     """Whether the mean of as many margins again is at least 0 with this confidence.
 
-    By a normal approximation; and one loss more is counted than was seen.
+    By a normal approximation; and where few losses were seen, one more is counted.
     """
     count = len(margins)
-    worst = min(float(margins.min(initial=0.0)), -_ONE)
+    few = int((margins < -_LOSS).sum()) < _FEW
+    worst = min(float(margins.min(initial=0.0)), -_ONE) if few else 0.0
     mean = (float(margins.sum()) + worst) / (count + 1)
     variance = float(((margins - mean) ** 2).sum() + (worst - mean) ** 2) / count
     return mean - NormalDist().inv_cdf(confidence) * float(np.sqrt(2 * variance / count)) >= 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -22,11 +22,12 @@ from thrift_plugins.routing.answers import answer_traits
 from thrift_plugins.routing.check import AnswerCheck
 from thrift_plugins.routing.checking import fit_check, out_of_fold
 from thrift_plugins.routing.drift import Histogram
+from thrift_plugins.routing.example import Example
 from thrift_plugins.routing.learned import EVERY, FAR, UNIT, LearnedRouter, Promise
 from thrift_plugins.routing.promise import LEAST, Row, Way, vouched
 from thrift_plugins.routing.traits import SLOTS, last_turn, pieces, traits
 from thrift_plugins.routing.verify import rejects
-from thrift_plugins.types import Reply, Request
+from thrift_plugins.types import Request
 
 Floats = NDArray[np.float64]
 
@@ -41,22 +42,6 @@ _LIMITS: Final = 60  # that are tried
 _LEARNT_DOUBT: Final = 0.05  # of the doubt, where an answer's form alone may vouch for it
 _DEARER: Final = 10.0
 _TELLING: Final = 2  # steps of a weight below which a slot is left out
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A request, and how good each tier's answer to it was.
-
-    Attributes:
-        scores: tier to the quality of its answer, 0 to 1: right or wrong, a judge's, a user's.
-        replies: tier to its answer. With those of the cheapest tier a check of its answers is learnt.
-        costs: tier to what its answer cost, in US dollars. Without them each tier is taken to cost ten times the one below.
-    """
-
-    request: Request
-    scores: Mapping[str, float]
-    replies: Mapping[str, Reply] = field(default_factory=dict)
-    costs: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
