@@ -19,7 +19,7 @@ asynchronously, whole or streamed. Whatever ends a call, the generator books it 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
 from thrift_plugins.audited import NO_ROOM, PAYS, Audit, Audits, Comparison, NoRoom, tell, unasked
@@ -53,6 +53,7 @@ class Engine:
         conversations: keeps each where it costs least.
         audits: the quality gate.
         off: the tactics that were taken out of it.
+        fixed: feature to the tier that its calls go to, where they do not insist on another.
     """
 
     cache: CachePolicy | None = None
@@ -66,6 +67,7 @@ class Engine:
     conversations: Conversations | None = None
     audits: Audits | None = None
     off: frozenset[str] = frozenset()
+    fixed: Mapping[str, str] = field(default_factory=dict)
 
     def without(self, tactics: frozenset[str]) -> Engine:
         """The same app, without some of the tactics."""
@@ -95,6 +97,7 @@ class Engine:
         held = self.holdout is not None and self.holdout(request)
         if held:
             booking.held_out()
+        request = self._fixed(request, tiers, booking)
         audit = self.audits.of(request, booking, held=held) if self.audits else None
         engine = self.without(audit.off) if audit and audit.off else self
         yield from engine._call(request, tiers, baseline, booking, audit, held=held, streamed=streamed)  # noqa: SLF001
@@ -143,6 +146,16 @@ class Engine:
                 touched & OFF.keys(),
                 lambda aim: self._shadow(request, tiers, baseline, booking.dialect, aim, reply, asked),
             )
+
+    def _fixed(self, request: Request, tiers: Sequence[Tier], booking: Booking) -> Request:
+        """The request with the tier that the app's settings have for its feature."""
+        own = self.fixed.get(request.scope.feature) if self.fixed and request.forced is None else None
+        if own is None:
+            return request
+        if any(own in (tier.name, tier.model) for tier in tiers):
+            return replace(request, forced=own)
+        booking.fallback(f"routing: no tier is called {own}")
+        return request
 
     def _shadow(
         self,
@@ -232,7 +245,10 @@ class Engine:
         if self.router is not None and len(tiers) > 1:
             try:
                 decision = self.router.decide(turn_of(request), tiers, baseline)
-                return self.conversations.keep(request, tiers, baseline, decision) if self.conversations else decision
+                if self.conversations is None:
+                    return decision
+                decision = self.conversations.keep(request, tiers, baseline, decision)
+                return self.conversations.priced(request, tiers, baseline, decision) if decision.chances else decision
             except ThriftError:
                 raise
             except Exception as error:  # noqa: BLE001  a router may be the app's own; its bugs must not stop the call

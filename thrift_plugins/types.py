@@ -272,6 +272,7 @@ class Decision:
         propensity: with what probability this tier was drawn, where chance had a part in it.
         verify: how much worse than the baseline's an answer may seem once it is there, in units of quality, and still
             stand; None: only its form is checked.
+        gap: how much worse than the baseline's the cheapest tier's answer is expected to be, where the policy knows.
     """
 
     tier: int
@@ -284,6 +285,21 @@ class Decision:
     costs: Mapping[str, Nano] = field(default_factory=dict)
     propensity: float | None = None
     verify: float | None = None
+    gap: float | None = None
+
+
+def decision_record(decision: Decision) -> dict[str, Json]:
+    """What a policy knows of its choice beyond the tier and the reasons, as JSON; empty where it knows no more."""
+    told: dict[str, Json] = {}
+    if decision.chances:
+        told["chances"] = {name: round(chance, 4) for name, chance in decision.chances.items()}
+    if decision.costs:
+        told["costs"] = dict(decision.costs)
+    if decision.propensity is not None:
+        told["propensity"] = round(decision.propensity, 6)
+    if decision.score is not None and told:
+        told["score"] = round(decision.score, 4)
+    return told
 
 
 PatchField: TypeAlias = Literal["made", "model", "usage", "processing"]

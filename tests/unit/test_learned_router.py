@@ -15,7 +15,8 @@ from thrift_plugins.routing import LearnedRouter
 from thrift_plugins.routing.example import Example
 from thrift_plugins.routing.labelled import examples
 from thrift_plugins.routing.learned import EVERY
-from thrift_plugins.routing.training import LEAST, train
+from thrift_plugins.routing.promise import LEAST, TOLERANCE
+from thrift_plugins.routing.training import train
 from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, pieces, traits
 from thrift_plugins.routing.trial import better, curve, try_out
 from thrift_plugins.types import Message, Reply, Request, Scope, Tier, Usage
@@ -64,7 +65,7 @@ def test_the_promise_is_kept_on_others(router: LearnedRouter) -> None:
     assert 0.3 < promise.cheaper < 0.6
     others = world(2_000, seed=9)
     served = [each.scores[router.decide(each.request, TIERS, 1).name] for each in others]
-    assert sum(served) / sum(each.scores["large"] for each in others) >= 0.95
+    assert sum(served) / sum(each.scores["large"] for each in others) >= 0.95 - TOLERANCE
 
 
 def test_promises_are_kept_in_nearly_all_draws() -> None:

@@ -11,18 +11,20 @@ from thrift_plugins.langchain.judge_model import JudgeModel
 if TYPE_CHECKING:
     from thrift_plugins.langchain.embedder import LangChainEmbedder
     from thrift_plugins.langchain.middleware import ThriftMiddleware
+    from thrift_plugins.langchain.routing_runnable import RoutingRunnable
 
 __all__ = [
     "JudgeModel",
     "LangChainEmbedder",
     "ResponseCache",
+    "RoutingRunnable",
     "ThriftChatModel",
     "ThriftMiddleware",
     "TokenBudgetHandler",
 ]
 
-_LATER = {"LangChainEmbedder": "embedder", "ThriftMiddleware": "middleware"}
-"""What needs more than LangChain's core: numpy, and the package with the agents."""
+_LATER = {"LangChainEmbedder": "embedder", "RoutingRunnable": "routing_runnable", "ThriftMiddleware": "middleware"}
+"""What needs more than LangChain's core, numpy or the package with the agents, and what few apps need."""
 
 
 def __getattr__(name: str) -> Any:

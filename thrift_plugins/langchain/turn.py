@@ -23,7 +23,7 @@ from thrift_plugins.langchain.convert import merged, message_out, reply_in, with
 from thrift_plugins.langchain.replay import replay
 from thrift_plugins.langchain.tier import ModelTier
 from thrift_plugins.sent import as_sent
-from thrift_plugins.types import Message, Reply, Request
+from thrift_plugins.types import Message, Reply, Request, decision_record
 
 Target = Runnable[Any, AIMessage]
 
@@ -92,6 +92,8 @@ class Turn:
             "thrift_reasons": list(decision.reasons),
             "thrift_request_id": self.request_id,
         }
+        if known := decision_record(decision):
+            told["thrift_decision"] = known
         if isinstance(effect, Call) and effect.budgets:
             told["thrift_budgets"] = list(effect.budgets)  # a handler of the app's leaves these out
         config = self.config.copy()
@@ -109,6 +111,7 @@ class Turn:
             "policy": decision.policy,
             "reasons": list(decision.reasons),
             "request_id": self.request_id,
+            **decision_record(decision),
             "hit": isinstance(effect, Replay) and not effect.tried,
         }
         if isinstance(effect, Replay) and not effect.tried:

@@ -25,6 +25,7 @@ from thrift_plugins.types import (
     Scope,
     Tier,
     Usage,
+    decision_record,
 )
 
 HitKind: TypeAlias = Literal["exact", "stale", "shared", "semantic"]
@@ -271,6 +272,8 @@ class Booking:
             told["holdout"] = True
         if self.flaws:
             told["flaws"] = list(self.flaws)
+        if decision is not None and (route := decision_record(decision)):
+            told["route"] = route
         if self._requests:
             told["sdk"] = {"requests": self._requests, "lost": self._lost}
         if self._reserved:

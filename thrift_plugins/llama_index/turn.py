@@ -22,7 +22,7 @@ from thrift_plugins.llama_index.noting import with_notes, with_turns
 from thrift_plugins.llama_index.replay import replaying
 from thrift_plugins.llama_index.tier import ModelTier, capped, shortened, twin
 from thrift_plugins.llama_index.unseen import unseen
-from thrift_plugins.types import NO_USAGE, Reply, Usage
+from thrift_plugins.types import NO_USAGE, Reply, Usage, decision_record
 
 Response: TypeAlias = ChatResponse | CompletionResponse
 
@@ -265,6 +265,7 @@ class Turn:
             "policy": decision.policy,
             "reasons": list(decision.reasons),
             "request_id": self.request_id,
+            **decision_record(decision),
             "hit": isinstance(effect, Replay) and not effect.tried,
         }
         if isinstance(effect, Call) and effect.budgets:

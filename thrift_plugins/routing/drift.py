@@ -1,16 +1,26 @@
 """Whether an app's traffic still looks like what a router was trained on. Where it does not, the strong model serves.
 
 What is compared is how much worse than the baseline the cheapest tier is expected to be: its histogram over the latest
-requests of a feature against that of the examples (population stability index), and how often cheap answers are rejected.
+requests of a feature against that of the examples, by the population stability index.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, log
-from typing import Any, Final
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from thrift_plugins.types import Decision, Reply, Request, Tier
+
+if TYPE_CHECKING:
+    from thrift_plugins.routing.learned import LearnedRouter
+
+EVERY: Final = "*"
+"""In the place of a feature: every one, where no example names any."""
 
 WINDOW: Final = 300
 """Requests of a feature after which it is looked at."""
@@ -78,6 +88,63 @@ def _shares(edges: Sequence[float], values: Sequence[float]) -> tuple[float, ...
 
 @dataclass(slots=True)
 class _Feature:
+    """The latest requests of a feature.
+
+    Attributes:
+        counts: how many fell into each bin.
+        off: whether its traffic has changed.
+    """
+
     counts: list[int]
     off: bool = False
-    index: float = 0.0
+
+
+class DriftGuard:
+    """A learned router whose features go to the strong model while their traffic is not what it has learnt from.
+
+    Every `WINDOW` requests of a feature its histogram is compared with that of the examples. A feature that has changed
+    comes back when a later window looks as the examples did.
+
+    Args:
+        router: the one that is guarded.
+    """
+
+    def __init__(self, router: LearnedRouter) -> None:
+        self.router = router
+        self._features: OrderedDict[str, _Feature] = OrderedDict()
+        self._lock = Lock()
+
+    def decide(self, request: Request, tiers: Sequence[Tier], baseline: int) -> Decision:
+        """Choose a tier; see `Router.decide`."""
+        decision = self.router.decide(request, tiers, baseline)
+        feature = request.scope.feature
+        known = self.router.drift.get(feature) or self.router.drift.get(EVERY)
+        if known is None or decision.gap is None or not self._changed(feature, known, decision.gap):
+            return decision
+        top = decision.alternatives[-1] if decision.alternatives else decision.tier
+        reasons = ("its traffic is not what was learnt from", *decision.reasons)
+        return replace(
+            decision, tier=top, name=tiers[top].name, policy="drift", reasons=reasons, alternatives=(), verify=None
+        )
+
+    def rejects(self, request: Request, reply: Reply, decision: Decision) -> str | None:
+        """Why an answer must not stand; see `Verifier.rejects`."""
+        return self.router.rejects(request, reply, decision)
+
+    def changed(self) -> list[str]:
+        """Features whose traffic has changed."""
+        with self._lock:
+            return sorted(name for name, feature in self._features.items() if feature.off)
+
+    def _changed(self, name: str, known: Histogram, gap: float) -> bool:
+        with self._lock:
+            feature = self._features.setdefault(name, _Feature([0] * len(known.shares)))
+            self._features.move_to_end(name)
+            if len(self._features) > _FEATURES:
+                self._features.popitem(last=False)
+            feature.counts[bisect_right(known.edges, gap)] += 1
+            if sum(feature.counts) >= WINDOW:
+                index = known.distance(feature.counts)
+                feature.off = index > (_BACK if feature.off else LIMIT)
+                feature.counts = [0] * len(known.shares)
+            return feature.off

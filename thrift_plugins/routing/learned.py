@@ -16,15 +16,12 @@ from typing import Any, Final
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.routing.check import AnswerCheck
 from thrift_plugins.routing.constraints import eligible, forced
-from thrift_plugins.routing.drift import Histogram
+from thrift_plugins.routing.drift import EVERY, Histogram
 from thrift_plugins.routing.rules import ladder_of
 from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, pieces, traits
 from thrift_plugins.types import Decision, Reply, Request, Tier
 
 FORMAT: Final = "thrift-router/2"
-EVERY: Final = "*"
-"""In the place of a feature: every one, where no example names any."""
-
 UNIT: Final = 1e5
 """Steps of a weight in one unit of quality."""
 
@@ -119,7 +116,13 @@ class LearnedRouter:
         return self._chosen(ladder, tiers, promise.limit or 0.0, known)
 
     @staticmethod
-    def _chosen(ladder: Sequence[int], tiers: Sequence[Tier], limit: float, expected: Mapping[str, float]) -> Decision:
+    def _gap(names: Sequence[str], expected: Mapping[str, float]) -> float | None:
+        """How much worse than the best the cheapest tier is expected to be."""
+        return expected[names[-1]] - expected[names[0]] if names[0] in expected else None
+
+    def _chosen(
+        self, ladder: Sequence[int], tiers: Sequence[Tier], limit: float, expected: Mapping[str, float]
+    ) -> Decision:
         """The cheapest tier that is expected to be hardly worse than the best."""
         names = [tiers[index].name for index in ladder]
         best = expected[names[-1]]
@@ -129,7 +132,16 @@ class LearnedRouter:
         score = min(1.0, max(0.0, best - expected.get(names[0], best)))
         chances = {name: _chance(quality) for name, quality in expected.items()}
         reasons = (f"expected quality: {told}",)
-        return Decision(ladder[step], names[step], "learned", reasons, tuple(ladder[step + 1 :]), score, chances)
+        return Decision(
+            ladder[step],
+            names[step],
+            "learned",
+            reasons,
+            tuple(ladder[step + 1 :]),
+            score,
+            chances,
+            gap=self._gap(names, expected),
+        )
 
     def _first(
         self, ladder: Sequence[int], tiers: Sequence[Tier], accept: float, expected: Mapping[str, float]
@@ -141,7 +153,8 @@ class LearnedRouter:
         if first == top or name != self.tiers[0]:
             return Decision(top, tiers[top].name, "learned", (f"{self.tiers[0]} cannot be asked",), chances=chances)
         reasons = (f"{name} answers first, and is checked",)
-        return Decision(first, name, "cascade", reasons, (top,), 1 - chances[name], chances, verify=accept)
+        gap = self._gap([name, tiers[top].name], expected)
+        return Decision(first, name, "cascade", reasons, (top,), 1 - chances[name], chances, verify=accept, gap=gap)
 
     def rejects(self, request: Request, reply: Reply, decision: Decision) -> str | None:
         """Why an answer must not stand; see `Verifier.rejects`."""
