@@ -350,6 +350,28 @@ def chinese(data: Path) -> dict[str, float]:
     }
 
 
+HERE = Path(__file__).parents[1] / "data"
+
+
+def alike() -> dict[str, float]:
+    """How often the same request goes to the same tier: in two languages, and in other words of one."""
+    router = RuleRouter()
+
+    def tier(text: str) -> int:
+        return router.decide(asked(text), TIERS, 2).tier
+
+    lines = (HERE / "route_pairs_languages.tsv").read_text(encoding="utf-8").splitlines()
+    languages = [line.split("\t") for line in lines]
+    told = [json.loads(line) for line in (HERE / "neighbours.jsonl").read_text(encoding="utf-8").splitlines()]
+    same = [(each["a"], each["b"]) for each in told if each["same"]]
+    return {
+        "language_pairs": len(languages),
+        "language_pairs_same_tier": fmean(tier(first) == tier(second) for first, second in languages),
+        "paraphrase_pairs": len(same),
+        "paraphrase_changes_tier": fmean(tier(first) != tier(second) for first, second in same),
+    }
+
+
 def as_sent(schema: Any, *, words: bool) -> Any:
     """A function's schema as it was sent: in JSON's types, and for Java and JavaScript with texts for all arguments."""
     if isinstance(schema, dict):
@@ -434,12 +456,25 @@ def speed(data: Path) -> dict[str, float]:
         record["prompt"] for record, _ in zip(rows(data / "routing" / "mmlu.jsonl.gz"), range(500), strict=False)
     ]
     router, requests = RuleRouter(), [asked(prompt) for prompt in prompts]
+    given, scores = pairs(data, "mmlu")
+    few = [
+        training.Example(request, dict(zip(NAMED, pair, strict=True)))
+        for request, pair in zip(given[:1_500], scores.tolist(), strict=False)
+    ]
+    learned, tiers = training.train(few, NAMED, quality=0.9), [Tier(name, name) for name in NAMED]
     seconds = interleaved(
-        {"ours": _each(lambda request: router.decide(request, TIERS, 2), requests), "rules": _each(seed_tier, prompts)},
+        {
+            "learned": _each(lambda request: learned.decide(request, tiers, 1), requests),
+            "rules": _each(lambda request: router.decide(request, TIERS, 2), requests),
+            "seed": _each(seed_tier, prompts),
+        },
         rounds=7,
         calls=500,
     )
-    return {"decision_x_rules": seconds["ours"] / seconds["rules"]}
+    return {
+        "decision_x_rules": seconds["learned"] / seconds["seed"],
+        "rules_decision_x_rules": seconds["rules"] / seconds["seed"],
+    }
 
 
 def _each(do: Callable[[Any], object], given: Sequence[Any]) -> Callable[[], object]:
@@ -461,7 +496,7 @@ def main() -> None:
     """Measure and report."""
     told = arguments(__doc__ or "", test=True)
     splits = int(os.environ.get("THRIFT_BENCH_SPLITS", "200"))
-    figures = {**bfcl(told.data), **mmlu(told.data), **chinese(told.data), **speed(told.data)}
+    figures = {**bfcl(told.data), **mmlu(told.data), **chinese(told.data), **alike(), **speed(told.data)}
     figures |= {**trained(told.data, draws=10), **cascade(told.data, told.test), **at_promise(told.data, told.test)}
     figures |= {**promises(told.data, splits), **imports()}
     report("routing", figures, TARGETS, told.json)

@@ -48,7 +48,7 @@ def test_chains_are_routed_and_booked(provider: LoopbackProvider) -> None:
 
 async def test_a_failure_and_a_refusal_are_repaired(provider: LoopbackProvider) -> None:
     chain = routed(provider)
-    provider.faults.append(Fault.status(429))
+    provider.faults.append(Fault.refuse(429))
     assert await chain.ainvoke(EASY)
     provider.script(lambda request: Answer("I'm sorry, but I can't help.") if request.model == CHEAP else None)
     assert "sorry" not in chain.invoke(EASY)
