@@ -156,25 +156,37 @@ _SMALLEST_STORE = 2**20
 """Below this, a database file has hardly room for its own pages."""
 
 
+_MOST_EXPLORED = 0.2
+"""Of all requests: exploring is to cost little."""
+
+
 @dataclass(frozen=True, slots=True)
 class RoutingConfig:
-    """Settings of routing by rules.
+    """Settings of routing.
 
     Attributes:
         caution: near 0 sends cheap whatever may go, 1 nothing.
         pin: whether a conversation stays with its model where that one's prompt cache is worth more than the change.
         router: file of a router that `thrift-plugins router train` has made, in the place of the rules; "" for the rules.
+        explore: share of requests that go to a tier drawn by chance, so that one learns of it; 0 to 0.2.
+        features: feature to the tier that it always goes to, by its name or its model's.
     """
 
     enabled: bool = True
     caution: float = 0.5
     pin: bool = True
     router: str = ""
+    explore: float = 0.0
+    features: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _settle(self, "routing.")
         if not 0 < self.caution <= 1:
             raise ConfigError(f"routing.caution must be above 0 and at most 1, not {self.caution}")
+        if not 0 <= self.explore <= _MOST_EXPLORED:
+            raise ConfigError(f"routing.explore must be 0 to {_MOST_EXPLORED}, not {self.explore}")
+        if not all(isinstance(tier, str) for tier in self.features.values()):
+            raise ConfigError("routing.features must map features to names of tiers")
 
 
 @dataclass(frozen=True, slots=True)

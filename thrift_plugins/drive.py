@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import aclosing, contextmanager, suppress
-from typing import Any, Protocol, TypeGuard, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from thrift_plugins.effects import Call, Effect, Flow, Renew, Replay
+from thrift_plugins.effects import Call, Effect, Flow, Renew, Replay, Try
 from thrift_plugins.errors import StreamClosed
 from thrift_plugins.perform import Parts, aperform, perform
 from thrift_plugins.runtime import Runtime
@@ -26,6 +26,10 @@ class Renewing(Protocol):
     """Can ask the same once more, unheard: without the app's callbacks, and without traces."""
 
     def quiet(self) -> Quiet: ...
+
+    def aside(self) -> Quiet:
+        """The same, once for a call: it keeps what it gets, for a `Replay` of it."""
+        ...
 
 
 class Quiet(Renewing, Protocol):
@@ -63,10 +67,7 @@ class AsyncStreamer(Renewing, Protocol[Piece]):
 
 
 
-
-def _for_the_app(effect: Effect) -> TypeGuard[Call | Replay]:
-    """Whether the app gets what comes of it."""
-    return isinstance(effect, Replay) or (isinstance(effect, Call) and not effect.unshown)
+_ANSWERS = (Call, Replay)
 
 
 class _Steps:
@@ -100,16 +101,16 @@ class _Steps:
 def _perform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
     if isinstance(effect, Renew):
         return runtime.background.submit(effect.key, lambda: run(effect.flow, runtime, caller.quiet()))
-    if isinstance(effect, Call):
-        return caller.quiet().call(effect)
+    if isinstance(effect, Try):
+        return caller.aside().call(effect.call)
     return perform(runtime, effect)
 
 
 async def _aperform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
     if isinstance(effect, Renew):
         return runtime.background.spawn(effect.key, lambda: arun(effect.flow, runtime, caller.quiet()))
-    if isinstance(effect, Call):
-        return await caller.quiet().acall(effect)
+    if isinstance(effect, Try):
+        return await caller.aside().acall(effect.call)
     return await aperform(runtime, effect)
 
 
@@ -118,7 +119,7 @@ def run(flow: Flow, runtime: Runtime, caller: Caller) -> None:
     steps = _Steps(flow)
     while (effect := steps.take()) is not None:
         try:
-            if _for_the_app(effect):
+            if isinstance(effect, _ANSWERS):
                 steps.result(caller.call(effect))
             else:
                 steps.result(_perform(effect, runtime, caller))
@@ -131,7 +132,7 @@ async def arun(flow: Flow, runtime: Runtime, caller: AsyncCaller) -> None:
     steps = _Steps(flow)
     while (effect := steps.take()) is not None:
         try:
-            if _for_the_app(effect):
+            if isinstance(effect, _ANSWERS):
                 steps.result(await caller.acall(effect))
             else:
                 steps.result(await _aperform(effect, runtime, caller))
@@ -145,7 +146,7 @@ def stream(flow: Flow, runtime: Runtime, streamer: Streamer[Chunk]) -> Generator
     with suppress(StreamClosed):
         while (effect := steps.take()) is not None:
             try:
-                if _for_the_app(effect):
+                if isinstance(effect, _ANSWERS):
                     steps.result((yield from streamer.pieces(effect)))
                 else:
                     steps.result(_perform(effect, runtime, streamer))
@@ -159,7 +160,7 @@ async def astream(flow: Flow, runtime: Runtime, streamer: AsyncStreamer[Chunk]) 
     with suppress(StreamClosed):
         while (effect := steps.take()) is not None:
             try:
-                if _for_the_app(effect):
+                if isinstance(effect, _ANSWERS):
                     async with aclosing(streamer.apieces(effect)) as pieces:
                         async for piece in pieces:
                             yield piece
@@ -187,7 +188,7 @@ def again(flow: Flow, parts: Parts, lost: Lost) -> Call | Replay:
 
 def _started(steps: _Steps, do: Callable[[Effect], Any]) -> Call | Replay:
     while (effect := steps.take()) is not None:
-        if _for_the_app(effect):
+        if isinstance(effect, _ANSWERS):
             return effect
         try:
             steps.result(do(effect))
@@ -213,7 +214,7 @@ async def aagain(flow: Flow, parts: Parts, lost: Lost) -> Call | Replay:
 
 async def _astarted(steps: _Steps, do: Callable[[Effect], Awaitable[Any]]) -> Call | Replay:
     while (effect := steps.take()) is not None:
-        if _for_the_app(effect):
+        if isinstance(effect, _ANSWERS):
             return effect
         try:
             steps.result(await do(effect))

@@ -179,7 +179,6 @@ class Call:
         pieces: how many it has been given.
         partial: what arrived before a failure, None if nothing.
         tries: the requests that it came to.
-        unshown: whether its answer is not for the app, or not yet: it is asked whole, and no callback hears of it.
     """
 
     tier: int
@@ -198,7 +197,6 @@ class Call:
     whole: Reply | None = None
     form: Callable[[Request], Request] | None = None
     tries: Tries = field(default_factory=Tries)
-    unshown: bool = False
 
     def as_sent(self) -> Request:
         """What to count, where the provider has not."""
@@ -223,11 +221,22 @@ def _handed(call: Call) -> Iterator[None]:
         yield
 
 
+class Try(NamedTuple):
+    """Ask a tier for a whole answer that may yet be rejected, so that nobody hears of it; give its `Reply`."""
+
+    call: Call
+
+
 class Replay(NamedTuple):
-    """Show a stored answer as if a model gave it now; give nothing."""
+    """Show an answer as if a model gave it now; give nothing.
+
+    Attributes:
+        tried: whether it is the one that the last `Try` got, and no stored one.
+    """
 
     reply: Reply
     decision: Decision
+    tried: bool = False
 
 
 class Renew(NamedTuple):
@@ -258,6 +267,7 @@ Effect: TypeAlias = (
     | Settle
     | Reap
     | Call
+    | Try
     | Replay
     | Renew
     | Consult

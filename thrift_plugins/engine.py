@@ -21,7 +21,7 @@ asynchronously, whole or streamed. Whatever ends a call, the generator books it 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from thrift_plugins.audited import NO_ROOM, PAYS, Audit, Audits, Comparison, NoRoom, tell, unasked
@@ -30,12 +30,22 @@ from thrift_plugins.cached import Cached, Hit
 from thrift_plugins.caching import CachePolicy
 from thrift_plugins.compression.result import Compressed
 from thrift_plugins.distilled import Distilled, Given, Pupils, Recording
-from thrift_plugins.effects import Append, Call, Effect, Flow, Renew, Replay
+from thrift_plugins.effects import Append, Call, Effect, Flow, Renew, Replay, Try
 from thrift_plugins.errors import BudgetExceeded, ThriftError, UnknownModelPrice
 from thrift_plugins.ledger.booking import RENEWAL, Booking, Unasked
 from thrift_plugins.quality import ALL
 from thrift_plugins.quality.judge import LOSS
-from thrift_plugins.routing import Conversations, Router, eligible, forced, input_billed, recoverable, rejects, turn_of
+from thrift_plugins.routing import (
+    Conversations,
+    Router,
+    Verifier,
+    eligible,
+    forced,
+    input_billed,
+    recoverable,
+    rejects,
+    turn_of,
+)
 from thrift_plugins.spending import Purse, Spending
 from thrift_plugins.tries import Lost, Tries
 from thrift_plugins.types import NO_USAGE, Decision, Patch, Processing, Reply, Request, Tier, Usage
@@ -63,6 +73,7 @@ class Engine:
         pupils: the students, each for a task.
         recorder: writes down answers of the baseline, to learn from.
         off: the tactics that were taken out of it.
+        fixed: feature to the tier that its calls go to, where they do not insist on another.
     """
 
     cache: CachePolicy | None = None
@@ -79,6 +90,7 @@ class Engine:
     pupils: Pupils | None = None
     recorder: Recording | None = None
     off: frozenset[str] = frozenset()
+    fixed: Mapping[str, str] = field(default_factory=dict)
 
     def without(self, tactics: frozenset[str]) -> Engine:
         """The same app, without some of the tactics."""
@@ -108,6 +120,7 @@ class Engine:
         held = self.holdout is not None and self.holdout(request)
         if held:
             booking.held_out()
+        request = self._fixed(request, tiers, booking)
         audit = self.audits.of(request, booking, held=held) if self.audits else None
         engine = self.without(audit.off) if audit and audit.off else self
         yield from engine._call(request, tiers, baseline, booking, audit, held=held, streamed=streamed)  # noqa: SLF001
@@ -138,6 +151,7 @@ class Engine:
         booking.routed(decision)
         if attempts is not None and taught is None:
             attempts.talk, attempts.audit, attempts.distilled = self.conversations, audit, distilled
+            attempts.streamed = streamed
             reply, touched = yield from attempts.make(decision, tiers[baseline])
             decision = attempts.decision or decision
         else:
@@ -184,6 +198,16 @@ class Engine:
         if held:
             return asked_for or Decision(baseline, tiers[baseline].name, "holdout")
         return asked_for or self._route(request, tiers, baseline, booking)
+
+    def _fixed(self, request: Request, tiers: Sequence[Tier], booking: Booking) -> Request:
+        """The request with the tier that the app's settings have for its feature."""
+        own = self.fixed.get(request.scope.feature) if self.fixed and request.forced is None else None
+        if own is None:
+            return request
+        if any(own in (tier.name, tier.model) for tier in tiers):
+            return replace(request, forced=own)
+        booking.fallback(f"routing: no tier is called {own}")
+        return request
 
     def _shadow(
         self,
@@ -246,7 +270,7 @@ class Engine:
         self, request: Request, tiers: Sequence[Tier], cached: Cached | None, booking: Booking, *, held: bool = False
     ) -> _Attempts:
         spending = self.purse.of(request, booking) if self.purse else None
-        return _Attempts(request, tiers, cached, spending, self.output, self.compression, booking, held)
+        return _Attempts(request, tiers, cached, spending, self.output, self.compression, booking, held, router=self.router)
 
     def _cached(self, request: Request, booking: Booking, *, streamed: bool) -> Cached | None:
         if self.cache is None:
@@ -274,7 +298,10 @@ class Engine:
         if self.router is not None and len(tiers) > 1:
             try:
                 decision = self.router.decide(turn_of(request), tiers, baseline)
-                return self.conversations.keep(request, tiers, baseline, decision) if self.conversations else decision
+                if self.conversations is None:
+                    return decision
+                decision = self.conversations.keep(request, tiers, baseline, decision)
+                return self.conversations.priced(request, tiers, baseline, decision) if decision.chances else decision
             except ThriftError:
                 raise
             except Exception as error:  # noqa: BLE001  a router may be the app's own; its bugs must not stop the call
@@ -394,6 +421,8 @@ class _Attempts:
     distilled: Distilled | None = None
     decision: Decision | None = None
     planned: bool = False
+    router: Router | None = None
+    streamed: bool = False
 
     def make(self, decision: Decision, baseline: Tier) -> Generator[Effect, Any, tuple[Reply, frozenset[str]]]:
         """Ask, keep, book. Gives the answer, and the tactics that have touched it."""
@@ -431,9 +460,9 @@ class _Attempts:
 
     def unshown(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply | None, Usage]]:
         """Ask one tier for an answer that the app does not see, or not yet. Gives None where there is none, and what it used."""
-        call, tier = Call(decision.tier, self.request, decision, unshown=True), self.tiers[decision.tier]
+        call, tier = Call(decision.tier, self.request, decision), self.tiers[decision.tier]
         yield from self._reserve(call, tier)
-        attempt = yield from self._performed(call, tier)
+        attempt = yield from self._performed(call, tier, aside=True)
         if attempt.error is not None and not isinstance(attempt.error, Exception):
             raise attempt.error
         return attempt.reply, attempt.usage
@@ -449,12 +478,16 @@ class _Attempts:
             raise
         while True:
             self.decision, self.planned = decision, call.plan is not None
-            attempt = yield from self._ask(call, tier, may_go_on=bool(left))
+            aside = bool(left) and self._may_be_rejected(decision)
+            attempt = yield from self._ask(call, tier, may_go_on=bool(left), aside=aside)
             tier = attempt.tier
             try:
                 above = (yield from self._escalated(decision, attempt, left)) if attempt.why else None
                 if above is None:
-                    return attempt.answer(), tier
+                    reply = attempt.answer()
+                    if aside:
+                        yield Replay(reply, decision, tried=True)
+                    return reply, tier
             except BaseException as error:
                 yield from self._lost(error, tier, attempt.usage)
                 del attempt  # its error holds this frame
@@ -463,6 +496,11 @@ class _Attempts:
             call = above
             decision, tier = call.decision, self.tiers[call.tier]
             self.booking.routed(decision)
+
+    def _may_be_rejected(self, decision: Decision) -> bool:
+        """Whether an answer is checked before anybody sees it. Words that are streamed are not held up for their form alone."""
+        request = self.request
+        return not self.streamed or decision.verify is not None or bool(request.tools) or request.schema is not None
 
     def _call(self, decision: Decision) -> Call:
         """The call that a decision comes to, compressed, with what is asked so that its answer is shorter."""
@@ -503,9 +541,13 @@ class _Attempts:
             self.booking.fallback(f"output: not learnt ({type(error).__name__})")
             return None
 
-    def _ask(self, call: Call, tier: Tier, *, may_go_on: bool) -> Generator[Effect, Any, _Attempt]:
-        """One call on a model, with what follows from its answer."""
-        attempt = yield from self._performed(call, tier)
+    def _ask(self, call: Call, tier: Tier, *, may_go_on: bool, aside: bool = False) -> Generator[Effect, Any, _Attempt]:
+        """One call on a model, with what follows from its answer.
+
+        Args:
+            aside: whether nobody is to hear of the answer yet.
+        """
+        attempt = yield from self._performed(call, tier, aside=aside)
         may_go_on = may_go_on and not call.delivered
         if attempt.reply is None:
             error = attempt.error if may_go_on else None
@@ -513,23 +555,34 @@ class _Attempts:
         reply = attempt.reply
         if call.imposed and is_cut(reply):
             self.booking.note(f"output: cut at {call.most} tokens")
-        whole, error = (yield from self._continued(call, tier, reply)) if is_cut(reply) else (reply, None)
+        whole, error = (yield from self._continued(call, tier, reply, aside=aside)) if is_cut(reply) else (reply, None)
         if self.output is not None:
             self.booking.shortened(self._learnt(self.output, call, tier, reply, whole))
         if error is not None:
             return attempt._replace(reply=None, error=error)
         if call.imposed and is_cut(whole):  # by us: another model would be cut too
             may_go_on = False
-        why = rejects(self.request, whole) if may_go_on else None
+        why = self._rejects(call.decision, whole) if may_go_on else None
         answer = reply if whole is reply else replace(whole, usage=reply.usage)
         return attempt._replace(reply=answer, why=why)
 
-    def _performed(self, call: Call, tier: Tier) -> Generator[Effect, Any, _Attempt]:
+    def _rejects(self, decision: Decision, reply: Reply) -> str | None:
+        """Why an answer must not stand: by its form, or by what the router has learnt of such answers."""
+        why = rejects(self.request, reply)
+        if why is not None or decision.verify is None or not isinstance(self.router, Verifier):
+            return why
+        try:
+            return self.router.rejects(self.request, reply, decision)
+        except Exception as error:  # noqa: BLE001  in doubt, the stronger model
+            self.booking.fallback(f"routing: check failed ({type(error).__name__})")
+            return "not checked"
+
+    def _performed(self, call: Call, tier: Tier, *, aside: bool = False) -> Generator[Effect, Any, _Attempt]:
         """One call on a model, settled however it ends."""
         answer: Reply | None = None
         while answer is None:
             try:
-                answer = yield call
+                answer = yield (Try(call) if aside else call)
             except Lost:
                 refused = yield from self._again(call, tier)
                 if refused is not None:
@@ -564,7 +617,7 @@ class _Attempts:
         return None
 
     def _continued(
-        self, call: Call, tier: Tier, reply: Reply
+        self, call: Call, tier: Tier, reply: Reply, *, aside: bool = False
     ) -> Generator[Effect, Any, tuple[Reply, BaseException | None]]:
         """A cut answer with its rest, where the feature wants it, and what there is of it where there can be none.
 
@@ -581,7 +634,7 @@ class _Attempts:
             return reply, None
         except BaseException as error:  # noqa: BLE001  as in `_performed`
             return reply, error
-        rest = yield from self._performed(asking, tier)
+        rest = yield from self._performed(asking, tier, aside=aside)
         self.booking.continued(rest.tier, rest.usage)
         if rest.error is not None:
             self.booking.fallback(f"output: no rest ({type(rest.error).__name__})")

@@ -26,7 +26,7 @@ from thrift_plugins.learnt import Learner, Learnt
 from thrift_plugins.ledger import Ledger, Observer, remarks
 from thrift_plugins.ledger.holdout import in_holdout
 from thrift_plugins.prices import Prices
-from thrift_plugins.routing import Conversations, LearnedRouter, Router, RuleRouter
+from thrift_plugins.routing import Conversations, DriftGuard, Exploring, LearnedRouter, Router, RuleRouter
 from thrift_plugins.scope import current_recording, current_route, current_run, current_scope, wants_fresh
 from thrift_plugins.spending import Purse, Remaining
 from thrift_plugins.stores import LocalSlices, accounts_beside, ledger_beside, open_accounts, open_event_log, open_store
@@ -108,6 +108,7 @@ class Runtime:
             output=output,
             compression=_compression(settings.compression, self.prices),
             holdout=_holdout(settings),
+            fixed=settings.routing.features if settings.routing.enabled else {},
             conversations=Conversations(self.prices) if settings.routing.enabled and settings.routing.pin else None,
             audits=audits,
             pupils=self.school.students if self.school else None,
@@ -273,7 +274,10 @@ class Runtime:
 
 
 def _router(settings: RoutingConfig) -> Router:
-    return LearnedRouter.load(settings.router) if settings.router else RuleRouter(caution=settings.caution)
+    made: Router = RuleRouter(caution=settings.caution)
+    if settings.router:
+        made = DriftGuard(LearnedRouter.load(settings.router))
+    return Exploring(made, settings.explore) if settings.explore else made
 
 
 def _recorder(settings: Config) -> Recording | None:

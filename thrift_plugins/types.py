@@ -266,11 +266,17 @@ class Decision:
     Attributes:
         tier: index of the tier chosen.
         name: its name.
-        policy: who chose: "only", "forced", "rules", "fallback".
+        policy: who chose: "only", "forced", "rules", "learned", "pinned", "explore", "drift", "fallback", and so on.
         reasons: short phrases, most important first.
         alternatives: indices of stronger tiers, in the order of trying when the chosen one fails. Never a weaker one,
             which would cost answers, and never one dearer than the baseline, which would cost money.
         score: the policy's own measure of how hard the request is, 0 to 1, if it has one.
+        chances: tier to the probability that its answer is good enough, where the policy knows it.
+        costs: tier to what the call is expected to cost there, in nano-dollars, where prices are known.
+        propensity: with what probability this tier was drawn, where chance had a part in it.
+        verify: how much worse than the baseline's an answer may seem once it is there, in units of quality, and still
+            stand; None: only its form is checked.
+        gap: how much worse than the baseline's the cheapest tier's answer is expected to be, where the policy knows.
     """
 
     tier: int
@@ -279,6 +285,25 @@ class Decision:
     reasons: tuple[str, ...] = ()
     alternatives: tuple[int, ...] = ()
     score: float | None = None
+    chances: Mapping[str, float] = field(default_factory=dict)
+    costs: Mapping[str, Nano] = field(default_factory=dict)
+    propensity: float | None = None
+    verify: float | None = None
+    gap: float | None = None
+
+
+def decision_record(decision: Decision) -> dict[str, Json]:
+    """What a policy knows of its choice beyond the tier and the reasons, as JSON; empty where it knows no more."""
+    told: dict[str, Json] = {}
+    if decision.chances:
+        told["chances"] = {name: round(chance, 4) for name, chance in decision.chances.items()}
+    if decision.costs:
+        told["costs"] = dict(decision.costs)
+    if decision.propensity is not None:
+        told["propensity"] = round(decision.propensity, 6)
+    if decision.score is not None and told:
+        told["score"] = round(decision.score, 4)
+    return told
 
 
 PatchField: TypeAlias = Literal["made", "model", "usage", "processing"]

@@ -18,11 +18,13 @@ Case = Callable[[], object]
 """One operation; it must not return the same work twice for free."""
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """`--data DIR --json FILE`, as every benchmark takes them."""
+def arguments(description: str, *, test: bool = False) -> argparse.Namespace:
+    """`--data DIR --json FILE`, as every benchmark takes them; test: also `--test DIR`, to score on what was not learnt from."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("THRIFT_DATA", "../shared/data")))
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    if test:
+        parser.add_argument("--test", type=Path, help="another half of the data, to score on")
     return parser.parse_args()
 
 

@@ -15,7 +15,10 @@ import json
 import os
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
@@ -26,7 +29,9 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.harness import arguments, interleaved, report
 from thrift_plugins.prices import Prices
-from thrift_plugins.routing import RuleRouter, rejects, training
+from thrift_plugins.routing import LearnedRouter, RuleRouter, checking, rejects, training
+from thrift_plugins.routing.answers import answer_traits
+from thrift_plugins.routing.learned import Promise
 from thrift_plugins.routing.rules import difficulty
 from thrift_plugins.types import Json, Message, Reply, Request, Tier, ToolCall, Usage
 
@@ -125,7 +130,7 @@ def trained(data: Path, draws: int) -> dict[str, float]:
         seen, others = order[:1_500], order[1_500:]
         found.append(_apgr(_predicted(kernel, scores, seen, others), scores[others]))
     figures["mmlu_apgr_1500"] = fmean(found)
-    figures["mmlu_apgr_all"] = _apgr(training._out_of_fold(kernel, scores, 0), scores)
+    figures["mmlu_apgr_all"] = _apgr(training._learnt(kernel, scores)[1], scores)
     domains = np.array([record["domain"] for record in rows(data / "routing" / "mmlu.jsonl.gz")])
     unseen = np.zeros_like(scores)
     for fold in np.array_split(np.random.default_rng(0).permutation(np.unique(domains)), 5):
@@ -134,12 +139,12 @@ def trained(data: Path, draws: int) -> dict[str, float]:
     figures["mmlu_unseen_apgr"] = _apgr(unseen, scores)
     requests, scores = pairs(data, "gsm8k")
     kernel = training._read(requests).kernel()
-    figures["gsm8k_apgr"] = fmean(_apgr(training._out_of_fold(kernel, scores, draw), scores) for draw in range(5))
+    figures["gsm8k_apgr"] = _apgr(training._learnt(kernel, scores)[1], scores)
     return figures
 
 
 def _predicted(kernel: Scores, scores: Scores, seen: Any, others: Any) -> Scores:
-    weights = training._solve(kernel[np.ix_(seen, seen)], scores[seen])
+    weights, _ = training._learnt(kernel[np.ix_(seen, seen)], scores[seen])
     return kernel[np.ix_(others, seen)] @ weights + scores[seen].mean(axis=0)
 
 
@@ -147,32 +152,191 @@ def _apgr(predicted: Scores, scores: Scores) -> float:
     return apgr((predicted[:, 1] - predicted[:, 0]).tolist(), scores[:, 0].tolist(), scores[:, 1].tolist())
 
 
+def answered(data: Path, task: str) -> list[training.Example]:
+    """Requests with how good both answers were, and where they were recorded, the weaker one's answer."""
+    requests, scores = pairs(data, task)
+    if task == "bfcl":
+        return _called(data, requests, scores)
+    told = list(rows(data / "routing" / f"{task}.jsonl.gz"))
+    cost = _PER_TOKEN.get(task, (1.0, 10.0))
+    made = []
+    for at, request in enumerate(requests):
+        replies, costs = {}, {}
+        if task == "gsm8k":
+            said = [told[at]["weak_response"], told[at]["strong_response"]]
+            replies = {"weak": Reply(said[0], Usage(), finish_reason="stop")}
+            prompt = len(told[at]["prompt"])
+            costs = {name: (prompt + len(text)) * each for name, text, each in zip(NAMED, said, cost, strict=True)}
+        made.append(training.Example(request, dict(zip(NAMED, scores[at].tolist(), strict=True)), replies, costs))
+    return made
+
+
+NAMED = ("weak", "strong")
+_PER_TOKEN = {"gsm8k": (0.24, 24.7)}
+"""US dollars per million tokens, of Mixtral and GPT-4 when they were recorded."""
+
+
+def _called(data: Path, requests: Sequence[Request], scores: Scores) -> list[training.Example]:
+    prices = Prices()
+    prices.load()
+    made = []
+    for record, request, pair in zip(rows(data / "routing" / "bfcl.jsonl.gz"), requests, scores, strict=True):
+        models = [record["models"][f"{name}-FC"] for name in (WEAK, STRONG)]
+        costs = {
+            name: float(_cost(prices, model, used))
+            for name, model, used in zip(NAMED, (WEAK, STRONG), models, strict=True)
+        }
+        reply = answer(models[0]["result"])
+        if reply is None:
+            continue
+        asks = replace(request, params={"tool_choice": "required"})
+        made.append(training.Example(asks, dict(zip(NAMED, pair.tolist(), strict=True)), {"weak": reply}, costs))
+    return made
+
+
+@dataclass(frozen=True)
+class Task:
+    """Everything about a task that splits share: what was read of its examples."""
+
+    examples: list[training.Example]
+    scores: Scores
+    costs: Scores
+    kernel: Scores
+    traits: Scores | None
+    formless: Any
+    formed: bool
+
+    @classmethod
+    def of(cls, data: Path, task: str) -> Task:
+        """Read a task."""
+        made = answered(data, task)
+        kernel = training._read([each.request for each in made]).kernel()
+        scores = np.array([[each.scores[name] for name in NAMED] for each in made])
+        traits = formless = None
+        if made[0].replies:
+            traits = np.array([answer_traits(each.request, each.replies["weak"]) for each in made])
+            formless = np.array([rejects(each.request, each.replies["weak"]) is not None for each in made])
+        formed = bool(made[0].request.tools)
+        return cls(made, scores, training._costs(made, NAMED), kernel, traits, formless, formed)
+
+    def half(self, mine: Any, test: Any, seed: int) -> tuple[training._Seen, training._Seen]:
+        """What training sees of its half, and what the trained router then sees of the other."""
+        kernel, scores = self.kernel[np.ix_(mine, mine)], self.scores[mine]
+        loss = later = None
+        if self.traits is not None:
+            own, best = scores[:, 0], scores[:, 1]
+            loss = checking.out_of_fold(self.traits[mine], own, best, folds=training._FOLDS, seed=seed)
+            later = checking.expected_loss(checking.fit_check(self.traits[mine], own, best), self.traits[test])
+            loss, later = (np.where(self.formless[at], np.inf, found) for at, found in ((mine, loss), (test, later)))
+        weights, left_out = training._learnt(kernel, scores)
+        predicted = self.kernel[np.ix_(test, mine)] @ weights + scores.mean(axis=0)
+        return (
+            training._Seen(left_out, scores, self.costs[mine], loss, self.formed),
+            training._Seen(predicted, self.scores[test], self.costs[test], later, self.formed),
+        )
+
+
+def served(promise: Promise, seen: training._Seen) -> tuple[float, float]:
+    """Of the baseline, the quality and the saving of what a promise sends where."""
+    if promise.accept is not None:
+        way = training._accepted(seen, promise.accept)
+    elif promise.limit is not None:
+        way = training._chosen(seen.predicted[:, -1:] - seen.predicted[:, :-1], seen, promise.limit)
+    else:
+        return 1.0, 0.0
+    return float(way.got.mean() / seen.scores[:, -1].mean()), way.saved
+
+
 def promises(data: Path, splits: int) -> dict[str, float]:
-    """How often promises are kept, and what they let go to the cheaper model."""
+    """How often promises are kept, and what they save: over random halves, one to learn and one to try."""
     figures: dict[str, float] = {}
     for task in ("bfcl", "gsm8k", "mmlu", "routerbench"):
-        requests, scores = pairs(data, task)
-        kernel = training._read(requests).kernel()
-        kept: dict[float, list[bool]] = {target: [] for target in PROMISED}
-        cheaper: dict[float, list[float]] = {target: [] for target in PROMISED}
+        known = Task.of(data, task)
+        mean = known.scores[:, 1].mean()
+        results: dict[float, list[tuple[float, float]]] = {target: [] for target in PROMISED}
         for split in range(splits):
-            order = np.random.default_rng(split).permutation(len(scores))
-            mine, test = np.array_split(order, 2)
-            inner = training._out_of_fold(kernel[np.ix_(mine, mine)], scores[mine], split)
-            predicted = _predicted(kernel, scores, mine, test)
-            gain = predicted[:, -1:] - predicted[:, :-1]
+            mine, test = np.array_split(np.random.default_rng(split).permutation(len(known.scores)), 2)
+            ours, others = known.half(mine, test, split)
             for target in PROMISED:
-                limit = training._promise(inner, scores[mine], target, 0.95).limit
-                limit = -np.inf if limit is None else limit
-                served = training._served(gain, scores[test], limit)
-                kept[target].append(bool(served.mean() >= (target - 0.005) * scores[test, -1].mean()))
-                cheaper[target].append(float((gain <= limit).mean()))
+                results[target].append(served(training._promise(ours, target, 0.95), others))
         for target in PROMISED:
             name = f"{task}_{target * 100:.0f}"
-            figures[f"promise_kept_{name}"] = fmean(kept[target])
-            figures[f"cheaper_{name}"] = fmean(cheaper[target])
-    figures["promise_kept_min"] = min(value for name, value in figures.items() if name.startswith("promise_kept"))
+            quality, saved = zip(*results[target], strict=True)
+            figures[f"promise_kept_{name}"] = fmean(each >= target - 0.005 / mean for each in quality)
+            figures[f"quality_{name}"] = fmean(quality)
+            figures[f"saved_{name}"] = fmean(saved)
+            figures[f"routed_{name}"] = fmean(each > 0 for each in saved)
+    counted = [value for name, value in figures.items() if name.startswith("promise_kept") and not name.endswith("_99")]
+    figures["promise_kept_min"] = min(counted)
     return figures
+
+
+def at_promise(data: Path, test: Path | None) -> dict[str, float]:
+    """What is saved at a promise: learnt from all of a half, tried on the other; without one, five splits in 4 to 1."""
+    figures: dict[str, float] = {}
+    for task, target in (("bfcl", 0.99), ("gsm8k", 0.95)):
+        found = list(_tries(data, test, task, target))
+        name = f"{task}_{{}}_at_{target * 100:.0f}"
+        figures[name.format("quality")] = fmean(quality for quality, _ in found)
+        figures[name.format("saved")] = fmean(saved for _, saved in found)
+    return figures
+
+
+def _tries(data: Path, test: Path | None, task: str, target: float) -> Iterator[tuple[float, float]]:
+    if test is not None:
+        made = training.train(answered(data, task), NAMED, quality=target)
+        yield trial(made, answered(test, task))
+        return
+    examples = answered(data, task)
+    for split in range(5):
+        order = np.random.default_rng(split).permutation(len(examples)).tolist()
+        cut = len(order) * 4 // 5
+        made = training.train([examples[at] for at in order[:cut]], NAMED, quality=target)
+        yield trial(made, [examples[at] for at in order[cut:]])
+
+
+def trial(made: LearnedRouter, examples: Sequence[training.Example]) -> tuple[float, float]:
+    """Of the baseline, the quality and the saving of a router, decision by decision."""
+    tiers = [Tier(name, name) for name in NAMED]
+    got, best, paid, alone = 0.0, 0.0, 0.0, 0.0
+    for each in examples:
+        decision = made.decide(each.request, tiers, 1)
+        reply = each.replies.get(decision.name)
+        name, cost = decision.name, each.costs[decision.name]
+        if decision.verify is not None and reply is not None:
+            why = rejects(each.request, reply) or made.rejects(each.request, reply, decision)
+            if why is not None:
+                name, cost = "strong", cost + each.costs["strong"]
+        got, best = got + each.scores[name], best + each.scores["strong"]
+        paid, alone = paid + cost, alone + each.costs["strong"]
+    return got / best, 1 - paid / alone
+
+
+def cascade(data: Path, test: Path | None) -> dict[str, float]:
+    """How well a check tells the weaker model's wrong solutions: learnt from folds, or from another half."""
+    known = Task.of(data, "gsm8k")
+    assert known.traits is not None
+    if test is not None:
+        other = Task.of(test, "gsm8k")
+        assert other.traits is not None
+        check = checking.fit_check(known.traits, known.scores[:, 0], known.scores[:, 1])
+        losses, scores = [checking.expected_loss(check, other.traits)], other.scores
+    else:
+        scores = known.scores
+        losses = [
+            checking.out_of_fold(known.traits, scores[:, 0], scores[:, 1], folds=5, seed=draw) for draw in range(5)
+        ]
+    weak, strong = scores[:, 0].tolist(), scores[:, 1].tolist()
+    return {
+        "gsm8k_cascade_apgr": fmean(apgr(loss.tolist(), weak, strong) for loss in losses),
+        "gsm8k_cascade_cpt80": fmean(cpt(loss, scores, 0.8) for loss in losses),
+    }
+
+
+def cpt(loss: Scores, scores: Scores, share: float) -> float:
+    """Percent of calls to the stronger model with which that share of the gap is recovered."""
+    gains = np.cumsum((scores[:, 1] - scores[:, 0])[np.argsort(-loss, kind="stable")])
+    return 100 * (int(np.argmax(gains >= share * gains[-1])) + 1) / len(loss)
 
 
 def chinese(data: Path) -> dict[str, float]:
@@ -183,6 +347,28 @@ def chinese(data: Path) -> dict[str, float]:
     return {
         "chinese_cheapest_share": fmean(ours),
         "chinese_seed_cheapest_share": fmean(seed_tier(prompt) == 0 for prompt in prompts),
+    }
+
+
+HERE = Path(__file__).parents[1] / "data"
+
+
+def alike() -> dict[str, float]:
+    """How often the same request goes to the same tier: in two languages, and in other words of one."""
+    router = RuleRouter()
+
+    def tier(text: str) -> int:
+        return router.decide(asked(text), TIERS, 2).tier
+
+    lines = (HERE / "route_pairs_languages.tsv").read_text(encoding="utf-8").splitlines()
+    languages = [line.split("\t") for line in lines]
+    told = [json.loads(line) for line in (HERE / "neighbours.jsonl").read_text(encoding="utf-8").splitlines()]
+    same = [(each["a"], each["b"]) for each in told if each["same"]]
+    return {
+        "language_pairs": len(languages),
+        "language_pairs_same_tier": fmean(tier(first) == tier(second) for first, second in languages),
+        "paraphrase_pairs": len(same),
+        "paraphrase_changes_tier": fmean(tier(first) != tier(second) for first, second in same),
     }
 
 
@@ -252,18 +438,43 @@ def _cost(prices: Prices, model: str, used: Mapping[str, Any]) -> int:
     return prices.cost(model, Usage(used["input_tokens"], used["output_tokens"], source="provider"), at=AT)
 
 
+def imports() -> dict[str, float]:
+    """CPU of importing the router over that of importing numpy, each in processes of their own."""
+    seconds: dict[str, list[float]] = {"thrift_plugins.routing.learned": [], "numpy": []}
+    for _ in range(5):
+        for name, taken in seconds.items():
+            code = f"import time; begun = time.process_time(); import {name}; print(time.process_time() - begun)"
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+            taken.append(float(done.stdout))
+    ours, numpy = (min(taken) for taken in seconds.values())
+    return {"router_import_x_numpy": ours / numpy}
+
+
 def speed(data: Path) -> dict[str, float]:
     """Time of one decision, over the three rules of the post."""
     prompts = [
         record["prompt"] for record, _ in zip(rows(data / "routing" / "mmlu.jsonl.gz"), range(500), strict=False)
     ]
     router, requests = RuleRouter(), [asked(prompt) for prompt in prompts]
+    given, scores = pairs(data, "mmlu")
+    few = [
+        training.Example(request, dict(zip(NAMED, pair, strict=True)))
+        for request, pair in zip(given[:1_500], scores.tolist(), strict=False)
+    ]
+    learned, tiers = training.train(few, NAMED, quality=0.9), [Tier(name, name) for name in NAMED]
     seconds = interleaved(
-        {"ours": _each(lambda request: router.decide(request, TIERS, 2), requests), "rules": _each(seed_tier, prompts)},
+        {
+            "learned": _each(lambda request: learned.decide(request, tiers, 1), requests),
+            "rules": _each(lambda request: router.decide(request, TIERS, 2), requests),
+            "seed": _each(seed_tier, prompts),
+        },
         rounds=7,
         calls=500,
     )
-    return {"decision_x_rules": seconds["ours"] / seconds["rules"]}
+    return {
+        "decision_x_rules": seconds["learned"] / seconds["seed"],
+        "rules_decision_x_rules": seconds["rules"] / seconds["seed"],
+    }
 
 
 def _each(do: Callable[[Any], object], given: Sequence[Any]) -> Callable[[], object]:
@@ -283,10 +494,11 @@ def _each(do: Callable[[Any], object], given: Sequence[Any]) -> Callable[[], obj
 
 def main() -> None:
     """Measure and report."""
-    told = arguments(__doc__ or "")
+    told = arguments(__doc__ or "", test=True)
     splits = int(os.environ.get("THRIFT_BENCH_SPLITS", "200"))
-    figures = {**bfcl(told.data), **mmlu(told.data), **chinese(told.data), **speed(told.data)}
-    figures |= {**trained(told.data, draws=10), **promises(told.data, splits)}
+    figures = {**bfcl(told.data), **mmlu(told.data), **chinese(told.data), **alike(), **speed(told.data)}
+    figures |= {**trained(told.data, draws=10), **cascade(told.data, told.test), **at_promise(told.data, told.test)}
+    figures |= {**promises(told.data, splits), **imports()}
     report("routing", figures, TARGETS, told.json)
 
 

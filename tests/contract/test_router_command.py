@@ -85,4 +85,34 @@ def test_what_cannot_be_used_is_told() -> None:
     other = command("router", "evaluate", labels("others.jsonl", 20), "--router", "labels.jsonl")
     assert "train it anew" in str(other.exception)
     Path("none.jsonl").write_text('{"prompt": "x", "scores": {"other": 1}}\n')
-    assert "no line of none.jsonl" in str(command("router", "evaluate", "none.jsonl").exception)
+    assert "no example has a score" in str(command("router", "evaluate", "none.jsonl").exception)
+
+
+def test_the_curve_is_drawn() -> None:
+    trained()
+    done = command("router", "evaluate", labels("others.jsonl", 300, seed=8), "--html", "curve.html")
+    assert "% of the cost" in done.stdout
+    assert " o" in done.stdout or "*o" in done.stdout or "o" in done.stdout.split("|", 1)[1]
+    page = Path("curve.html").read_text(encoding="utf-8")
+    assert "<polyline" in page
+    assert "promised: 95%" in page
+    assert "http" not in page.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_only_a_better_router_is_promoted() -> None:
+    trained()
+    Path("router.json").rename("candidate.json")
+    others = labels("others.jsonl", 500, seed=8)
+    done = command("router", "promote", "candidate.json", others)
+    assert "is in force as router.json" in " ".join(done.stdout.split())
+    again = command("router", "promote", "candidate.json", others)
+    assert "does not beat the router in force" in str(again.exception)
+    assert "no router before" in str(command("router", "rollback").exception)
+    first = Path("router.json").read_text()
+    told = json.loads(first)
+    told["promises"]["faq"][0] += 0.02
+    Path("bolder.json").write_text(json.dumps(told))
+    assert command("router", "promote", "bolder.json", others).exit_code in (0, 1)
+    if Path("router.json").read_text() != first:
+        assert command("router", "rollback").exit_code == 0
+        assert Path("router.json").read_text() == first

@@ -54,6 +54,9 @@ class Caller:
             raise given
         return given
 
+    def aside(self) -> Any:
+        return self
+
     async def acall(self, effect: Call | Replay) -> Reply:
         await asyncio.sleep(0)
         return self.call(effect)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from thrift_plugins.caching import CachePolicy, pack
-from thrift_plugins.effects import Append, Call, Effect, Keep, LookUp, Replay
+from thrift_plugins.effects import Append, Call, Effect, Keep, LookUp, Replay, Try
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreUnavailable, StreamClosed, UnsupportedByTier
 from thrift_plugins.ledger.event import Event
@@ -98,14 +98,17 @@ def play(
     try:
         while True:
             effect = flow.throw(result) if isinstance(result, BaseException) else flow.send(result)
-            played.effects.append(effect)
+            if isinstance(effect, Try):
+                effect = effect.call
+            if not (isinstance(effect, Replay) and effect.tried):
+                played.effects.append(effect)
             match effect:
                 case LookUp():
                     result = played.lookup
                 case Keep():
                     result = played.keep
                 case Replay():
-                    result = played.replay
+                    result = None if effect.tried else played.replay
                 case Call():
                     given = next(calls)
                     result = given(effect) if callable(given) else given

@@ -12,11 +12,14 @@ import pytest
 
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.routing import LearnedRouter
+from thrift_plugins.routing.example import Example
 from thrift_plugins.routing.labelled import examples
 from thrift_plugins.routing.learned import EVERY
-from thrift_plugins.routing.training import LEAST, Example, train
+from thrift_plugins.routing.promise import LEAST, TOLERANCE
+from thrift_plugins.routing.training import train
 from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, pieces, traits
-from thrift_plugins.types import Message, Request, Scope, Tier
+from thrift_plugins.routing.trial import better, curve, try_out
+from thrift_plugins.types import Message, Reply, Request, Scope, Tier, Usage
 
 SCALE = float(os.environ.get("THRIFT_TEST_SCALE", "1"))
 TIERS = (Tier("small", "gpt-4o-mini"), Tier("large", "gpt-4o"))
@@ -62,7 +65,7 @@ def test_the_promise_is_kept_on_others(router: LearnedRouter) -> None:
     assert 0.3 < promise.cheaper < 0.6
     others = world(2_000, seed=9)
     served = [each.scores[router.decide(each.request, TIERS, 1).name] for each in others]
-    assert sum(served) / sum(each.scores["large"] for each in others) >= 0.95
+    assert sum(served) / sum(each.scores["large"] for each in others) >= 0.95 - TOLERANCE
 
 
 def test_promises_are_kept_in_nearly_all_draws() -> None:
@@ -156,6 +159,10 @@ BROKEN = {
     "not a number": lambda told: json.dumps({**told, "means": [float("nan"), 1.0]}),
     "too few counts": lambda told: json.dumps({**told, "counts": [1]}),
     "a promise of nothing": lambda told: json.dumps({**told, "promises": {"*": []}}),
+    "a check of a tier that is not there": lambda told: json.dumps(
+        {**told, "checks": {"x": told["checks"].get("small")}}
+    ),
+    "a histogram that is none": lambda told: json.dumps({**told, "drift": {"*": [[2, 1], [1, 1, 1]]}}),
     "a list": lambda told: "[]",
     "deep": lambda told: "[" * 100_000,
 }
@@ -238,3 +245,61 @@ def test_lines(tmp_path: Path) -> None:
     assert example.request.scope.feature == "faq"
     with pytest.raises(ConfigError, match="cannot read"):
         list(examples(tmp_path / "none"))
+
+
+def worked(count: int, *, seed: int = 1) -> list[Example]:
+    """Solved questions, of which the small model gets those wrong whose answer has a number from nowhere."""
+    chance = random.Random(seed)
+    made = []
+    for _ in range(count):
+        first, second = chance.randrange(2, 40), chance.randrange(2, 40)
+        good = chance.random() < 0.7
+        other = second if good else second + 41
+        said = f"There are {first} and {other}, so {first} + {other} = {first + other}. The answer is {first + other}."
+        asked = request(f"Ann has {first} stamps and Ben has {second} stamps. How many do they have together?")
+        scores = {"small": float(good), "large": float(chance.random() < 0.98)}
+        costs = {"small": 0.0001, "large": 0.002}
+        made.append(Example(asked, scores, {"small": Reply(said, Usage(), finish_reason="stop")}, costs))
+    return made
+
+
+def test_answers_are_checked() -> None:
+    made = train(worked(500), NAMED, quality=0.97)
+    promise = made.promises[EVERY]
+    assert promise.accept is not None
+    assert promise.limit is None
+    assert 0.5 < promise.cheaper < 0.75
+    good, bad = (next(each for each in worked(60, seed=8) if each.scores["small"] == score) for score in (1.0, 0.0))
+    decision = made.decide(good.request, TIERS, 1)
+    assert (decision.name, decision.policy, decision.alternatives) == ("small", "cascade", (1,))
+    assert made.rejects(good.request, good.replies["small"], decision) is None
+    told = made.rejects(bad.request, bad.replies["small"], decision)
+    assert told is not None
+    assert told.startswith("a good answer with ")
+    assert set(decision.chances) == {"small", "large"}
+    trial = try_out(made, worked(400, seed=9))
+    assert trial.point.quality >= 0.965
+    assert trial.point.cost < 0.6
+
+
+def test_a_file_with_a_check_says_the_same(tmp_path: Path) -> None:
+    made = train(worked(300), NAMED, quality=0.97)
+    made.save(tmp_path / "router.json")
+    again = LearnedRouter.load(tmp_path / "router.json")
+    assert (tmp_path / "router.json").stat().st_size < 1_000_000
+    for each in worked(40, seed=4):
+        mine, theirs = (one.checks["small"].chances(each.request, each.replies["small"]) for one in (made, again))
+        assert theirs == pytest.approx(mine, abs=1e-4)
+
+
+def test_the_better_router_is_told() -> None:
+    bold, careful = (train(worked(500), NAMED, quality=quality) for quality in (0.97, 0.999))
+    others = worked(400, seed=9)
+    one, other = try_out(bold, others), try_out(careful, others)
+    assert better(one, None, 0.97, 0.005) is None
+    assert better(one, other, 0.97, 0.005) is None
+    assert "does not beat" in str(better(one, one, 0.97, 0.005))
+    assert "is promised" in str(better(one, None, 1.2, 0.005))
+    points = curve(bold, others)
+    assert points[0].cost <= 1.06
+    assert [point.cost for point in points] == sorted((point.cost for point in points), reverse=True)

@@ -21,6 +21,7 @@ from thrift_plugins.cli.doctor import doctor
 from thrift_plugins.cli.export import export
 from thrift_plugins.cli.gate import gate
 from thrift_plugins.cli.ledger import ledger
+from thrift_plugins.cli.promotion import promote, rollback
 from thrift_plugins.cli.reconcile import reconcile
 from thrift_plugins.cli.replay import replay
 from thrift_plugins.cli.report import report
@@ -59,6 +60,8 @@ app.add_typer(cache)
 app.add_typer(compress)
 app.add_typer(distill)
 app.add_typer(ledger)
+router.command()(promote)
+router.command()(rollback)
 app.add_typer(router)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from thrift_plugins.langchain.embedder import LangChainEmbedder
     from thrift_plugins.langchain.example_selector import ExampleSelector
     from thrift_plugins.langchain.middleware import ThriftMiddleware
+    from thrift_plugins.langchain.routing_runnable import RoutingRunnable
     from thrift_plugins.langchain.student_model import StudentModel
     from thrift_plugins.langchain.traffic_recorder import TrafficRecorder
 
@@ -25,6 +26,7 @@ __all__ = [
     "LangChainEmbedder",
     "PromptCompressor",
     "ResponseCache",
+    "RoutingRunnable",
     "StudentModel",
     "ThriftChatModel",
     "ThriftMiddleware",
@@ -38,8 +40,9 @@ _LATER = {
     "ExampleSelector": "example_selector",
     "LangChainEmbedder": "embedder",
     "PromptCompressor": "compressor",
-    "ThriftMiddleware": "middleware",
+    "RoutingRunnable": "routing_runnable",
     "StudentModel": "student_model",
+    "ThriftMiddleware": "middleware",
     "TrafficRecorder": "traffic_recorder",
 }
 """What needs more than LangChain's core: an HTTP client, numpy, and the package with the agents."""

@@ -23,7 +23,7 @@ from thrift_plugins.langchain.convert import merged, message_out, reply_in, with
 from thrift_plugins.langchain.replay import replay
 from thrift_plugins.langchain.tier import ModelTier
 from thrift_plugins.sent import as_sent
-from thrift_plugins.types import Message, Reply, Request
+from thrift_plugins.types import Message, Reply, Request, decision_record
 
 Target = Runnable[Any, AIMessage]
 
@@ -49,6 +49,7 @@ class Turn:
     answer: AIMessage = field(init=False)
     _reply: Reply = field(init=False)
     _asked: bool = field(default=False, init=False)
+    _aside: QuietTurn | None = field(default=None, init=False)
 
     def target(self, effect: Call | Replay) -> tuple[Target, RunnableConfig, Mapping[str, Any]]:
         """What to ask, in which config, with which arguments."""
@@ -64,7 +65,8 @@ class Turn:
             if effect.plan is not None and effect.plan.temperature is not None:
                 kwargs = {**kwargs, "temperature": effect.plan.temperature}
         if isinstance(effect, Replay):
-            model = _stand_in(replay(tier.model, message_out(effect.reply)), bound)
+            tried = self._aside.answer if effect.tried and self._aside else None
+            model = _stand_in(replay(tier.model, tried or message_out(effect.reply)), bound)
         return model, self._told(effect), kwargs
 
     def asking(self, effect: Call | Replay) -> Any:
@@ -92,6 +94,8 @@ class Turn:
             "thrift_reasons": list(decision.reasons),
             "thrift_request_id": self.request_id,
         }
+        if known := decision_record(decision):
+            told["thrift_decision"] = known
         if isinstance(effect, Call) and effect.budgets:
             told["thrift_budgets"] = list(effect.budgets)  # a handler of the app's leaves these out
         config = self.config.copy()
@@ -109,9 +113,10 @@ class Turn:
             "policy": decision.policy,
             "reasons": list(decision.reasons),
             "request_id": self.request_id,
-            "hit": isinstance(effect, Replay),
+            **decision_record(decision),
+            "hit": isinstance(effect, Replay) and not effect.tried,
         }
-        if isinstance(effect, Replay):
+        if isinstance(effect, Replay) and not effect.tried:
             used = effect.reply.usage
             mark["saved"] = {"input_tokens": used.input_tokens, "output_tokens": used.output_tokens}
         message.response_metadata = {**message.response_metadata, "thrift": mark}
@@ -233,6 +238,12 @@ class Turn:
             effect.delivered = effect.held = True
             effect.pieces += 1
         chunks.append(chunk)
+
+    def aside(self) -> QuietTurn:
+        """The same call, for an answer that may be rejected; it is kept there until it is shown."""
+        if self._aside is None:
+            self._aside = self.quiet()
+        return self._aside
 
     def quiet(self) -> QuietTurn:
         """The same call, for an answer that nobody waits for."""

@@ -26,6 +26,7 @@ from thrift_plugins.types import (
     Scope,
     Tier,
     Usage,
+    decision_record,
 )
 
 
@@ -356,6 +357,8 @@ class Booking:
             told["distillation"] = dict(self._distilled)
         if self.flaws:
             told["flaws"] = list(self.flaws)
+        if decision is not None and (route := decision_record(decision)):
+            told["route"] = route
         if self._requests:
             told["sdk"] = {"requests": self._requests, "lost": self._lost}
         if self._reserved:

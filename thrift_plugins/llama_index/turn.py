@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from contextvars import Token
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
@@ -21,7 +21,8 @@ from thrift_plugins.llama_index.convert import as_mapping, finish_in, latest, re
 from thrift_plugins.llama_index.noting import with_edits, with_notes, with_turns
 from thrift_plugins.llama_index.replay import replaying
 from thrift_plugins.llama_index.tier import ModelTier, capped, shortened, twin
-from thrift_plugins.types import NO_USAGE, Reply, Usage
+from thrift_plugins.llama_index.unseen import unseen
+from thrift_plugins.types import NO_USAGE, Reply, Usage, decision_record
 
 Response: TypeAlias = ChatResponse | CompletionResponse
 
@@ -39,6 +40,7 @@ class Turn:
         operation: name of the method that the app called, "chat" or "astream_complete".
         answer: what the app gets.
         unheard: whether no callback of the app's is to hear of it.
+        unseen: whether no instrumentation is to see it either.
     """
 
     wrapper: LLM
@@ -49,9 +51,11 @@ class Turn:
     request_id: str
     answer: Any = None
     unheard: bool = False
+    unseen: bool = False
     _seen: Seen = field(init=False)
     _opened: bool = field(default=False, init=False)
     _burnt: bool = field(default=False, init=False)
+    _aside: Any = field(default=None, init=False)
 
     # What a kind of call may do otherwise --------------------------------------------------------------------------
 
@@ -69,6 +73,13 @@ class Turn:
     def quiet(self) -> Self:
         """The same call, whole, for an answer that nobody waits for. No callback hears of it; instrumentation sees its mark."""
         return replace(self, operation=self.operation.replace("stream_", ""), answer=None, unheard=True)
+
+    def aside(self) -> Self:
+        """The same call, whole, for an answer that may be rejected: neither callbacks nor instrumentation hear of it."""
+        if self._aside is None:
+            self._aside = self.quiet()
+            self._aside.unseen = True
+        return self._aside  # type: ignore[no-any-return]  # made just above
 
     def shortened(self, kwargs: dict[str, Any], most: int) -> dict[str, Any]:
         """The call's own arguments, none of which allows longer answers."""
@@ -136,7 +147,7 @@ class Turn:
         """Ask, and keep the response for the app."""
         mark = self._mark(effect)
         try:
-            with _Tagged(mark), counted(effect, self._own(effect)):
+            with self._noted(mark), counted(effect, self._own(effect)):
                 answer = self._ask(effect)
         except BaseException:
             self._broke(effect)
@@ -147,7 +158,7 @@ class Turn:
         """`call` without blocking the event loop."""
         mark = self._mark(effect)
         try:
-            with _Tagged(mark), counted(effect, self._own(effect)):
+            with self._noted(mark), counted(effect, self._own(effect)):
                 answer = await self._ask(effect)
         except BaseException:
             self._broke(effect)
@@ -249,6 +260,9 @@ class Turn:
         if isinstance(effect, Call):
             effect.partial = _UNREAD if unread else self.partial()
 
+    def _noted(self, mark: Mapping[str, Any]) -> AbstractContextManager[None]:
+        return unseen() if self.unseen else _Tagged(mark)
+
     def _mark(self, effect: Call | Replay) -> dict[str, Any]:
         """The decision, for the answer's `additional_kwargs["thrift"]` and the tags of events."""
         decision = effect.decision
@@ -257,13 +271,14 @@ class Turn:
             "policy": decision.policy,
             "reasons": list(decision.reasons),
             "request_id": self.request_id,
-            "hit": isinstance(effect, Replay),
+            **decision_record(decision),
+            "hit": isinstance(effect, Replay) and not effect.tried,
         }
         if isinstance(effect, Call) and effect.budgets:
             mark["budgets"] = list(effect.budgets)  # a handler of the app's leaves these out
         if self.unheard:
             mark["renewal"] = True
-        if isinstance(effect, Replay):
+        if isinstance(effect, Replay) and not effect.tried:
             used = effect.reply.usage
             mark["saved"] = {"input_tokens": used.input_tokens, "output_tokens": used.output_tokens}
         return mark

@@ -27,7 +27,7 @@ from thrift_plugins.routing import LearnedRouter, Router, RuleRouter
 from thrift_plugins.types import Decision, Request, Tier
 
 if TYPE_CHECKING:
-    from thrift_plugins.routing.training import Example
+    from thrift_plugins.routing.example import Example
     from thrift_plugins.runtime import Runtime
 
 MONTH: Final = 30 * 86_400.0
@@ -204,7 +204,9 @@ class Routers:
 
 def _learned(past: Past) -> tuple[list[LearnedRouter], list[str]]:
     """Routers that the month before has the labels for, one for each set of models, and what they came to."""
-    from thrift_plugins.routing.training import LEAST, Example, train  # noqa: PLC0415  numpy is for those who use it
+    from thrift_plugins.routing.example import Example  # noqa: PLC0415
+    from thrift_plugins.routing.promise import LEAST  # noqa: PLC0415
+    from thrift_plugins.routing.training import train  # noqa: PLC0415  numpy is for those who use it
 
     labelled: dict[tuple[str, ...], list[Example]] = {}
     for known in past.remembered.values():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from thrift_plugins.routing.base import Router
+from thrift_plugins.routing.base import Router, Verifier
 from thrift_plugins.routing.constraints import eligible, forced
 from thrift_plugins.routing.conversations import Conversations, in_tool_loop, turn_of
+from thrift_plugins.routing.drift import DriftGuard
+from thrift_plugins.routing.explore import Exploring
 from thrift_plugins.routing.fallback import input_billed, recoverable
 from thrift_plugins.routing.learned import LearnedRouter
 from thrift_plugins.routing.rules import RuleRouter
@@ -12,9 +14,12 @@ from thrift_plugins.routing.verify import rejects
 
 __all__ = [
     "Conversations",
+    "DriftGuard",
+    "Exploring",
     "LearnedRouter",
     "Router",
     "RuleRouter",
+    "Verifier",
     "eligible",
     "forced",
     "in_tool_loop",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from thrift_plugins.types import Decision, Request, Tier
+from thrift_plugins.types import Decision, Reply, Request, Tier
 
 
 class Router(Protocol):
@@ -23,4 +23,13 @@ class Router(Protocol):
             ConfigError: the caller forces a tier that is not there.
             UnsupportedByTier: no tier can serve the request.
         """
+        ...
+
+
+@runtime_checkable
+class Verifier(Protocol):
+    """A router that also knows good answers from bad ones. Its decisions may then have a `verify`."""
+
+    def rejects(self, request: Request, reply: Reply, decision: Decision) -> str | None:
+        """Why an answer must not stand where the decision has a `verify`, None where it may. Its form is checked already."""
         ...

@@ -106,6 +106,25 @@ class Conversations:
             return decision
         return _stay(decision, baseline, tiers, able, baseline, "its prompt cache is worth more")
 
+    def priced(self, request: Request, tiers: Sequence[Tier], baseline: int, decision: Decision) -> Decision:
+        """The decision with what the call is expected to cost on each tier that it knows of.
+
+        Where a tier or the baseline has no price, nobody can say that anything is saved, and the baseline serves.
+        """
+        size = sum(estimate(message.text) for message in request.messages)
+        with self._lock:
+            out = max(self._answers(request.scope.feature), default=_EXPECTED)
+        costs: dict[str, Nano] = {}
+        for tier in tiers:
+            if tier.name in decision.chances or tier.name == decision.name:
+                try:
+                    rates = self._prices.rates(tier.model, at=request.at, input_tokens=size)
+                except UnknownModelPrice:
+                    reasons = (f"no price for {tier.model}", *decision.reasons)
+                    return Decision(baseline, tiers[baseline].name, "unpriced", reasons, chances=decision.chances)
+                costs[tier.name] = rates.cost(Usage(size, out))
+        return replace(decision, costs=costs)
+
     def learn(self, request: Request, tier: Tier, baseline: Tier, usage: Usage) -> None:
         """Remember who answered a turn, and what it used."""
         key = _key(request)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from thrift_plugins.errors import ConfigError
-from thrift_plugins.routing.training import Example
-from thrift_plugins.types import Message, Request, Scope
+from thrift_plugins.routing.example import Example
+from thrift_plugins.types import Message, Reply, Request, Scope, ToolCall, Usage
 
 _ROLES: Final = frozenset({"system", "user", "assistant", "tool"})
-_KNOWN: Final = ("prompt", "messages", "tools", "feature", "scores", "id")
+_KNOWN: Final = ("prompt", "messages", "tools", "feature", "scores", "answers", "costs", "schema", "id")
 
 
 def examples(file: Path) -> Iterator[Example]:
@@ -22,6 +22,9 @@ def examples(file: Path) -> Iterator[Example]:
 
     - `prompt`, a text, or `messages`, a list of `{"role", "content"}`;
     - `scores`: tier to the quality of its answer, a number from 0 to 1 or true or false;
+    - `answers`: tier to its answer, a text or `{"text", "tool_calls": [{"name", "arguments"}], "finish_reason"}`; with those of
+      the cheapest tier a check of its answers is learnt;
+    - `costs`: tier to what its answer cost, in US dollars;
     - `feature` (a name) and `tools` (OpenAI's function objects), if there are any. More is passed over.
 
     Raises:
@@ -56,9 +59,37 @@ def _example(told: Any) -> Example:
         model="",
         messages=tuple(_messages(told)),
         tools=tuple(tool.get("function", tool) for tool in tools),
+        schema=told.get("schema"),
         scope=Scope(feature=str(feature)),
     )
-    return Example(request, {str(tier): _score(score) for tier, score in scores.items()})
+    return Example(
+        request,
+        {str(tier): _score(score) for tier, score in scores.items()},
+        {str(tier): _reply(given) for tier, given in _mapping(told, "answers").items()},
+        {str(tier): _cost(given) for tier, given in _mapping(told, "costs").items()},
+    )
+
+
+def _mapping(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    given = told.get(name) or {}
+    if not isinstance(given, Mapping):
+        raise ValueError(f"`{name}` must map tiers to theirs")  # noqa: TRY004  as above
+    return given
+
+
+def _reply(given: Any) -> Reply:
+    if isinstance(given, str):
+        return Reply(given, Usage(), finish_reason="stop")
+    if not isinstance(given, Mapping):
+        raise ValueError("an answer is a text, or an object with `text` and `tool_calls`")  # noqa: TRY004  as above
+    calls = tuple(ToolCall("", str(call.get("name")), call.get("arguments")) for call in given.get("tool_calls") or ())
+    return Reply(str(given.get("text") or ""), Usage(), calls, str(given.get("finish_reason") or "stop"))
+
+
+def _cost(given: Any) -> float:
+    if isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < float("inf"):
+        return float(given)
+    raise ValueError(f"a cost must be US dollars, 0 or more, not {given!r}")
 
 
 def _messages(told: Mapping[str, Any]) -> Iterator[Message]:

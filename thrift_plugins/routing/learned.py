@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from thrift_plugins.errors import ConfigError
+from thrift_plugins.routing.check import AnswerCheck
 from thrift_plugins.routing.constraints import eligible, forced
+from thrift_plugins.routing.drift import EVERY, Histogram
 from thrift_plugins.routing.rules import ladder_of
 from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, pieces, traits
-from thrift_plugins.types import Decision, Request, Tier
+from thrift_plugins.types import Decision, Reply, Request, Tier
 
-FORMAT: Final = "thrift-router/1"
-EVERY: Final = "*"
-"""In the place of a feature: every one, where no example names any."""
-
+FORMAT: Final = "thrift-router/2"
 UNIT: Final = 1e5
 """Steps of a weight in one unit of quality."""
 
@@ -42,13 +41,22 @@ class Promise:
             routed, since the examples cannot support the promise.
         examples: how many there were.
         quality: of the baseline's mean quality, what the routed answers had among them.
-        cheaper: share of the examples that went to a cheaper tier.
+        cheaper: share of the examples that a cheaper tier has answered.
+        accept: in the place of `limit`: the cheapest tier answers first, and the same is asked of its answer.
+        saved: of what the baseline alone would have cost, what is saved.
     """
 
     limit: float | None
     examples: int
     quality: float
     cheaper: float
+    accept: float | None = None
+    saved: float = 0.0
+
+    @property
+    def routes(self) -> bool:
+        """Whether anything may go to a cheaper tier."""
+        return self.limit is not None or self.accept is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +76,8 @@ class LearnedRouter:
         promises: feature to what holds for it, or `EVERY` alone.
         target: share of the baseline's quality that is promised.
         confidence: with which.
+        checks: tier to what tells its good answers from bad ones.
+        drift: what the traffic looked like, so that it can be told when it does so no more.
     """
 
     tiers: tuple[str, ...]
@@ -81,6 +91,8 @@ class LearnedRouter:
     promises: Mapping[str, Promise] = field(default_factory=dict)
     target: float = 1.0
     confidence: float = 0.95
+    checks: Mapping[str, AnswerCheck] = field(default_factory=dict)
+    drift: Mapping[str, Histogram] = field(default_factory=dict)
 
     def decide(self, request: Request, tiers: Sequence[Tier], baseline: int) -> Decision:
         """Choose a tier; see `Router.decide`."""
@@ -91,24 +103,70 @@ class LearnedRouter:
         if len(able) == 1:
             return Decision(able[0], tiers[able[0]].name, "only", ("only tier that can serve it",))
         ladder = ladder_of(able, baseline)
-        top = ladder[-1]
+        top = tiers[ladder[-1]].name
         promise = self.promises.get(request.scope.feature) or self.promises.get(EVERY)
-        if promise is None or promise.limit is None:
-            return Decision(top, tiers[top].name, "learned", ("no promise for this feature",))
-        if tiers[top].name not in self.tiers:
-            return Decision(top, tiers[top].name, "learned", (f"nothing is known of {tiers[top].name}",))
+        if top not in self.tiers:
+            return Decision(ladder[-1], top, "learned", (f"nothing is known of {top}",))
+        if promise is None or not promise.routes:
+            return Decision(ladder[-1], top, "learned", ("no promise for this feature",))
         expected = dict(zip(self.tiers, self.expected(request), strict=True))
-        best = expected[tiers[top].name]
-        good = [best - expected.get(tiers[index].name, -math.inf) <= promise.limit for index in ladder]
+        known = {tiers[at].name: expected[tiers[at].name] for at in ladder if tiers[at].name in expected}
+        if promise.accept is not None:
+            return self._first(ladder, tiers, promise.accept, known)
+        return self._chosen(ladder, tiers, promise.limit or 0.0, known)
+
+    @staticmethod
+    def _gap(names: Sequence[str], expected: Mapping[str, float]) -> float | None:
+        """How much worse than the best the cheapest tier is expected to be."""
+        return expected[names[-1]] - expected[names[0]] if names[0] in expected else None
+
+    def _chosen(
+        self, ladder: Sequence[int], tiers: Sequence[Tier], limit: float, expected: Mapping[str, float]
+    ) -> Decision:
+        """The cheapest tier that is expected to be hardly worse than the best."""
+        names = [tiers[index].name for index in ladder]
+        best = expected[names[-1]]
+        good = [best - expected.get(name, -math.inf) <= limit for name in names]
         step = good.index(True) if True in good else len(ladder) - 1
-        told = ", ".join(
-            f"{tiers[at].name} {expected[tiers[at].name]:.2f}" for at in ladder if tiers[at].name in expected
-        )
-        score = min(1.0, max(0.0, best - expected.get(tiers[ladder[0]].name, best)))
-        chosen = ladder[step]
+        told = ", ".join(f"{name} {quality:.2f}" for name, quality in expected.items())
+        score = min(1.0, max(0.0, best - expected.get(names[0], best)))
+        chances = {name: _chance(quality) for name, quality in expected.items()}
+        reasons = (f"expected quality: {told}",)
         return Decision(
-            chosen, tiers[chosen].name, "learned", (f"expected quality: {told}",), ladder[step + 1 :], score
+            ladder[step],
+            names[step],
+            "learned",
+            reasons,
+            tuple(ladder[step + 1 :]),
+            score,
+            chances,
+            gap=self._gap(names, expected),
         )
+
+    def _first(
+        self, ladder: Sequence[int], tiers: Sequence[Tier], accept: float, expected: Mapping[str, float]
+    ) -> Decision:
+        """The cheapest tier, whose answer is checked before anybody sees it."""
+        first, top = ladder[0], ladder[-1]
+        chances = {each: _chance(quality) for each, quality in expected.items()}
+        name = tiers[first].name
+        if first == top or name != self.tiers[0]:
+            return Decision(top, tiers[top].name, "learned", (f"{self.tiers[0]} cannot be asked",), chances=chances)
+        reasons = (f"{name} answers first, and is checked",)
+        gap = self._gap([name, tiers[top].name], expected)
+        return Decision(first, name, "cascade", reasons, (top,), 1 - chances[name], chances, verify=accept, gap=gap)
+
+    def rejects(self, request: Request, reply: Reply, decision: Decision) -> str | None:
+        """Why an answer must not stand; see `Verifier.rejects`."""
+        if decision.verify is None or decision.verify == math.inf:
+            return None
+        check = self.checks.get(decision.name)
+        if check is None:
+            return f"no check for {decision.name}"
+        own, best = check.chances(request, reply)
+        if best - own <= decision.verify:
+            return None
+        return f"a good answer with {own:.0%}, {best:.0%} elsewhere"
 
     def expected(self, request: Request) -> list[float]:
         """The quality that each tier's answer is expected to have, in the order of `tiers`."""
@@ -140,8 +198,11 @@ class LearnedRouter:
             "target": self.target,
             "confidence": self.confidence,
             "promises": {
-                name: [each.limit, each.examples, each.quality, each.cheaper] for name, each in self.promises.items()
+                name: [each.limit, each.examples, each.quality, each.cheaper, _finite(each.accept), each.saved]
+                for name, each in self.promises.items()
             },
+            "checks": {name: check.dump() for name, check in self.checks.items()},
+            "drift": {name: [list(each.edges), list(each.shares)] for name, each in self.drift.items()},
             "means": list(self.means),
             "centre": list(self.centre),
             "spread": list(self.spread),
@@ -191,7 +252,11 @@ def _read(text: str) -> LearnedRouter:
         tuple(_steps(row, width) for row in _list(told["numbers"], len(NAMES))),
         {name: _promise(row) for name, row in told["promises"].items()},
         *_floats([told["target"], told["confidence"]], 2),
+        {name: AnswerCheck.load(check) for name, check in told["checks"].items()},
+        {name: Histogram.of(*_list(each, 2)) for name, each in told["drift"].items()},
     )
+    if not router.checks.keys() <= set(tiers):
+        raise ValueError("a check of a tier that is not there")
     if any(count > router.seen for count in router.counts) or not all(0 <= slot < SLOTS for slot in router.slots):
         raise ValueError("a count or a slot that cannot be")
     return router
@@ -230,7 +295,22 @@ def _whole(given: Any) -> int:
 
 
 def _promise(given: Any) -> Promise:
-    limit, examples, *shares = _list(given, 4)
-    if limit is not None and not (type(limit) in (int, float) and not math.isnan(limit)):
-        raise ValueError("a limit that cannot be")
-    return Promise(None if limit is None else float(limit), _whole(examples), *_floats(shares, 2))
+    limit, examples, quality, cheaper, accept, saved = _list(given, 6)
+    accept = math.inf if accept == _ALL else accept
+    for line in (limit, accept):
+        if line is not None and not (type(line) in (int, float) and not math.isnan(line)):
+            raise ValueError("a limit that cannot be")
+    told = _floats([quality, cheaper, saved], 3)
+    return Promise(limit, _whole(examples), told[0], told[1], accept, told[2])
+
+
+_ALL: Final = "all"
+"""In the place of a line: whatever passes the checks of form may stand. JSON has no infinity."""
+
+
+def _finite(line: float | None) -> float | str | None:
+    return _ALL if line == math.inf else line
+
+
+def _chance(expected: float) -> float:
+    return min(1.0, max(0.0, expected))

@@ -1,32 +1,35 @@
 """Trains a `LearnedRouter` on answers whose quality is known, and finds out what may be promised of it.
 
 Each tier's quality is predicted by ridge regression on the traits of a request and the pieces of its text, solved in the
-space of the examples. What may be promised rests on predictions of examples that were not learnt from: as the limit grows
-from nothing, more is sent to cheaper tiers, and the first limit at which the quality of the next as many requests cannot be
-vouched for ends it (fixed-sequence testing: no correction for the many limits is needed). It is vouched for by the spread of
-the examples, with a normal approximation; what is served is predicted by a router that has learnt from all of them, not from
-four fifths. So the confidence is one that was measured (see `tests.benchmarks.routing`), not one that was proved.
+space of the examples. Where the cheapest tier's answers are given too, a check of them is learnt, and that tier answers
+first. What may be promised (see `promise`) rests on predictions of examples that were not learnt from; what is served is
+predicted by a router that has learnt from all of them. So the confidence is one that was measured (see
+`tests.benchmarks.routing`), not one that was proved.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from thrift_plugins.errors import ConfigError
+from thrift_plugins.routing.answers import answer_traits
+from thrift_plugins.routing.check import AnswerCheck
+from thrift_plugins.routing.checking import fit_check, out_of_fold
+from thrift_plugins.routing.drift import Histogram
+from thrift_plugins.routing.example import Example
 from thrift_plugins.routing.learned import EVERY, FAR, UNIT, LearnedRouter, Promise
+from thrift_plugins.routing.promise import LEAST, Row, Way, vouched
 from thrift_plugins.routing.traits import SLOTS, last_turn, pieces, traits
+from thrift_plugins.routing.verify import rejects
 from thrift_plugins.types import Request
 
 Floats = NDArray[np.float64]
-
-LEAST: Final = 100
-"""Examples below which nothing is learnt, and nothing promised for a feature of its own."""
 
 MOST: Final = 6_000
 """Examples that are learnt from, the last ones; a solution takes the square of it in memory."""
@@ -36,19 +39,9 @@ _RIDGE: Final = 10.0
 _NUMBERS: Final = 0.1  # how much all numbers together say, beside the pieces of the text
 _FOLDS: Final = 5
 _LIMITS: Final = 60  # that are tried
+_LEARNT_DOUBT: Final = 0.05  # of the doubt, where an answer's form alone may vouch for it
+_DEARER: Final = 10.0
 _TELLING: Final = 2  # steps of a weight below which a slot is left out
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A request, and how good each tier's answer to it was.
-
-    Attributes:
-        scores: tier to the quality of its answer, 0 to 1: right or wrong, a judge's, a user's.
-    """
-
-    request: Request
-    scores: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +103,49 @@ def train(
         )
     read = _read([example.request for example in whole])
     kernel = read.kernel()
-    predicted = _out_of_fold(kernel, scores, seed)
+    weights, left_out = _learnt(kernel, scores)
+    seen = _Seen(left_out, scores, _costs(whole, tiers), *_checked(whole, scores, tiers, seed))
     features = np.array([example.request.scope.feature for example in whole])
     named = sorted(set(features.tolist()))
     if named == [""]:
-        promises = {EVERY: _promise(predicted, scores, quality, confidence)}
+        promises = {EVERY: _promise(seen, quality, confidence)}
     else:  # what holds for all together need not hold for one of them
         parts = {name: features == name for name in named}
-        promises = {name: _promise(predicted[mine], scores[mine], quality, confidence) for name, mine in parts.items()}
-    return _router(read, _solve(kernel, scores), scores.mean(axis=0), tuple(tiers), promises, quality, confidence)
+        promises = {name: _promise(seen.part(mine), quality, confidence) for name, mine in parts.items()}
+    gap = (seen.predicted[:, -1] - seen.predicted[:, 0]).tolist()
+    drift = {
+        name: Histogram.fit([each for each, label in zip(gap, features, strict=True) if name in (EVERY, label)])
+        for name in promises
+    }
+    checks = _checks(whole, scores, tiers) if seen.loss is not None else {}
+    return _router(read, weights, scores.mean(axis=0), tuple(tiers), promises, quality, confidence, checks, drift)
+
+
+def _costs(examples: Sequence[Example], tiers: Sequence[str]) -> Floats:
+    """(n, tiers) what each answer cost."""
+    if all(tier in example.costs for example in examples for tier in tiers):
+        return np.array([[float(example.costs[tier]) for tier in tiers] for example in examples])
+    return np.tile(_DEARER ** np.arange(len(tiers), dtype=float), (len(examples), 1))
+
+
+def _checked(
+    examples: Sequence[Example], scores: Floats, tiers: Sequence[str], seed: int
+) -> tuple[Floats | None, bool]:
+    """See `_Seen.loss` and `formed`."""
+    replies = [example.replies.get(tiers[0]) for example in examples]
+    asked = sum(bool(example.request.tools) or example.request.schema is not None for example in examples)
+    if any(reply is None for reply in replies) or len(set(scores[:, 0].tolist())) == 1:
+        return None, False
+    told = [(example.request, reply) for example, reply in zip(examples, replies, strict=True) if reply is not None]
+    rows = np.array([answer_traits(*each) for each in told])
+    loss = out_of_fold(rows, scores[:, 0], scores[:, -1], folds=_FOLDS, seed=seed)
+    loss[[rejects(*each) is not None for each in told]] = np.inf
+    return loss, 2 * asked >= len(examples)
+
+
+def _checks(examples: Sequence[Example], scores: Floats, tiers: Sequence[str]) -> dict[str, AnswerCheck]:
+    rows = np.array([answer_traits(example.request, example.replies[tiers[0]]) for example in examples])
+    return {tiers[0]: fit_check(rows, scores[:, 0], scores[:, -1])}
 
 
 def _read(requests: Sequence[Request]) -> _Read:
@@ -136,57 +163,98 @@ def _read(requests: Sequence[Request]) -> _Read:
     return _Read(text, standard, counts, centre, spread)
 
 
-def _solve(kernel: Floats, scores: Floats) -> Floats:
-    """(n, tiers) what each example adds to what is like it."""
-    ridge = kernel + _RIDGE * np.eye(len(kernel))
-    return np.linalg.solve(ridge, scores - scores.mean(axis=0))
+def _learnt(kernel: Floats, scores: Floats) -> tuple[Floats, Floats]:
+    """(n, tiers) what each example adds to what is like it, and (n, tiers) what all others say of it.
 
-
-def _out_of_fold(kernel: Floats, scores: Floats, seed: int) -> Floats:
-    """(n, tiers) the quality expected of each example's answers by what was learnt from others."""
-    order = np.random.default_rng(seed).permutation(len(scores))
-    predicted = np.zeros_like(scores)
-    for fold in np.array_split(order, _FOLDS):
-        others = np.setdiff1d(order, fold)
-        weights = _solve(kernel[np.ix_(others, others)], scores[others])
-        predicted[fold] = kernel[np.ix_(fold, others)] @ weights + scores[others].mean(axis=0)
-    return predicted
-
-
-def _promise(predicted: Floats, scores: Floats, quality: float, confidence: float) -> Promise:
-    """The largest limit at which the quality of as many requests again can be vouched for."""
-    cheaper = predicted[:, -1:] - predicted[:, :-1]
-    best = scores[:, -1]
-    mean = float(best.mean()) or 1.0
-    kept = Promise(None, len(scores), 1.0, 0.0)
-    if len(scores) < LEAST:
-        return kept
-    for limit in np.unique(np.quantile(cheaper.min(axis=1), np.linspace(0, 1, _LIMITS + 1))):
-        got = _served(cheaper, scores, float(limit))
-        if not _holds(got - quality * best, confidence):
-            break
-        share = float((cheaper <= limit).any(axis=1).mean())
-        kept = Promise(float(limit), len(scores), float(got.mean()) / mean, share)
-    return kept
-
-
-def _served(cheaper: Floats, scores: Floats, limit: float) -> Floats:
-    """(n,) the quality of each answer where the cheapest tier within the limit gives it."""
-    good = np.concatenate((cheaper <= limit, np.ones((len(scores), 1), dtype=bool)), axis=1)
-    return np.take_along_axis(scores, good.argmax(axis=1)[:, None], axis=1)[:, 0]
-
-
-def _holds(margins: Floats, confidence: float) -> bool:
-    """Whether the mean of as many margins again is above 0 with this confidence.
-
-    Both these examples and the next ones are samples, so the variance counts twice; and one loss more is added than was
-    seen, since no loss among few is no proof that there are none.
+    Leaving one out needs no further solution: what it is off by then is its weight over its own entry of the inverse.
     """
-    count = len(margins)
-    worst = float(margins.min(initial=0.0)) or -1.0
-    mean = (float(margins.sum()) + min(worst, -1.0)) / (count + 1)
-    variance = float(((margins - mean) ** 2).sum() + (min(worst, -1.0) - mean) ** 2) / count
-    return mean - NormalDist().inv_cdf(confidence) * float(np.sqrt(2 * variance / count)) >= 0
+    inverse = np.linalg.inv(kernel + _RIDGE * np.eye(len(kernel)))
+    weights: Floats = inverse @ (scores - scores.mean(axis=0))
+    return weights, scores - weights / np.diag(inverse)[:, None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is known of each of n examples.
+
+    Attributes:
+        predicted: (n, tiers) quality expected of each tier's answer by what was learnt from others.
+        scores: (n, tiers) the quality that it had.
+        costs: (n, tiers) what it cost, in any unit.
+        loss: (n,) how much worse than the baseline's the cheapest tier's answer seems, infinite where its form is wrong;
+            None: its answers were not given.
+        formed: whether most examples ask for a form that can be checked: tools, or a schema.
+    """
+
+    predicted: Floats
+    scores: Floats
+    costs: Floats
+    loss: Floats | None = None
+    formed: bool = False
+
+    def part(self, mine: NDArray[np.bool_]) -> _Seen:
+        loss = None if self.loss is None else self.loss[mine]
+        return _Seen(self.predicted[mine], self.scores[mine], self.costs[mine], loss, self.formed)
+
+
+def _promise(seen: _Seen, quality: float, confidence: float) -> Promise:
+    """The way to route that saves most, of those whose quality can be vouched for."""
+    best = seen.scores[:, -1]
+    count, mean = len(best), float(best.mean()) or 1.0
+    found = vouched(_rows(seen), best, quality, confidence)
+    if found is None:
+        return Promise(None, count, 1.0, 0.0)
+    kind, way = found
+    cheaper = _cheaper_share(seen, kind, way.line)
+    line = {"limit": way.line} if kind == "choice" else {"limit": None, "accept": way.line}
+    return Promise(examples=count, quality=float(way.got.mean()) / mean, cheaper=cheaper, saved=way.saved, **line)  # type: ignore[arg-type]  # one of two
+
+
+def _rows(seen: _Seen) -> list[Row]:
+    """Ways to route: by the question alone, or by the cheapest tier's answer where there is one."""
+    if seen.loss is None:
+        gap = seen.predicted[:, -1:] - seen.predicted[:, :-1]
+        return [Row("choice", 1.0, (_chosen(gap, seen, limit) for limit in _lines(gap.min(axis=1))))]
+    finite = seen.loss[np.isfinite(seen.loss)]
+    lines = Row("cascade", _LEARNT_DOUBT if seen.formed else 1.0, (_accepted(seen, line) for line in _lines(finite)))
+    return [Row("cascade", 1 - _LEARNT_DOUBT, [_accepted(seen, math.inf)]), lines] if seen.formed else [lines]
+
+
+def _lines(values: Floats) -> list[float]:
+    return np.unique(np.quantile(values, np.linspace(0, 1, _LIMITS + 1))).tolist() if len(values) else []
+
+
+def _chosen(gap: Floats, seen: _Seen, limit: float) -> Way:
+    """The cheapest tier within the limit answers."""
+    picked = _picked(gap, limit)
+    each = np.arange(len(picked))
+    return Way(limit, seen.scores[each, picked], 1 - float(seen.costs[each, picked].sum() / seen.costs[:, -1].sum()))
+
+
+def _picked(gap: Floats, limit: float) -> NDArray[np.intp]:
+    good = np.concatenate((gap <= limit, np.ones((len(gap), 1), dtype=bool)), axis=1)
+    return good.argmax(axis=1)
+
+
+def _accepted(seen: _Seen, line: float) -> Way:
+    """The cheapest tier answers first, and the baseline where that answer seems too bad."""
+    stands = _stands(seen, line)
+    got = np.where(stands, seen.scores[:, 0], seen.scores[:, -1])
+    paid = seen.costs[:, 0] + np.where(stands, 0.0, seen.costs[:, -1])
+    return Way(line, got, 1 - float(paid.sum() / seen.costs[:, -1].sum()))
+
+
+def _stands(seen: _Seen, line: float) -> NDArray[np.bool_]:
+    loss = np.full(len(seen.scores), np.inf) if seen.loss is None else seen.loss
+    stands: NDArray[np.bool_] = np.isfinite(loss) & (loss <= line)
+    return stands
+
+
+def _cheaper_share(seen: _Seen, kind: str, line: float) -> float:
+    if kind == "cascade":
+        return float(_stands(seen, line).mean())
+    gap = seen.predicted[:, -1:] - seen.predicted[:, :-1]
+    return float((_picked(gap, line) < seen.scores.shape[1] - 1).mean())
 
 
 def _router(
@@ -197,6 +265,8 @@ def _router(
     promises: Mapping[str, Promise],
     quality: float,
     confidence: float,
+    checks: Mapping[str, AnswerCheck],
+    drift: Mapping[str, Histogram],
 ) -> LearnedRouter:
     """The solution as weights of slots and numbers."""
     slots = np.rint(read.text.T.astype(np.float64) @ weights * UNIT).astype(int)
@@ -214,4 +284,6 @@ def _router(
         dict(promises),
         quality,
         confidence,
+        dict(checks),
+        dict(drift),
     )

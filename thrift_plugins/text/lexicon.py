@@ -72,8 +72,8 @@ _WORDS: Mapping[Sign, str] = MappingProxyType({
         أولا أولاً ثم ثانيا أخيرا أخيراً خطوة خطوات पहले फिर बाद अंत चरण कदम""",
     Sign.MATHS: """
         calcul* comput* equati* integral integrals deriva* probab* theorem theorems matrix matrices algebra polyno* solve
-        percent percentage fracti* factor* logari* permut* combin* modulo vector vectors eigenv* variance median sqrt lim
-        geomet* trigon* quadra* conver* diverg* average ratio perime* circum* radius triang* rectan* velocity accele*
+        percent percentage fracti* factorial factorise factorize logari* permut* combinatorics modulo vector vectors eigenv* variance median sqrt lim
+        geomet* trigon* quadra* converge converges convergence convergent diverg* average ratio perime* circum* radius triang* rectan* velocity accele*
         twice thrice half double triple dozen total sum
         berech* gleich* wahrsc* ableit* bruch prozent rechne löse lösen matrix durchs* summe
         calcule calculez équati* intégr* probab* dérivé* matrice résoud* résous pourcentage somme moyenne racine
@@ -100,10 +100,10 @@ _WORDS: Mapping[Sign, str] = MappingProxyType({
         تشفير قاعدة الكم कोशिका डेटाबेस क्वांटम""",
     Sign.EXPERT: """
         diagno* sympto* patient patients dosage dose mg clinical treatm* disease diseases therapy prescr* cancer tumor tumour
-        surgery surgical syndro* chroni* contraindicated contraindications medica* antibi* pathol* infect* pregna* vaccine overdose
+        surgery surgical syndro* chroni* contraindicated contraindications medica* antibi* pathol* infect* pregna* vaccine vaccinated vaccination overdose
         drug drugs warfar* amioda* heparin insuli* metfor* ibupro* parace* acetam* aspiri* amoxic* morphi* opioid opioids statin
         statins antico* antide* lithium digoxin
-        lawsuit statute plaint* defend* liabil* court contract contracts tort jurisd* consti* legal lawyer attorney litiga*
+        lawsuit statute plaint* defend* liabil* court contract contracts tort jurisd* consti* legal legally lawyer attorney litiga*
         felony negligence copyri* patent patents gdpr compliance tax taxes taxati* deduct* fiduci* deriva* amorti* audit auditor
         diagnose krankh* symptome dosier* dosis behand* wirkst* arznei* gericht vertrag haftung gesetz steuer steuern medika* rechtl* klage
         maladie symptô* traite* médica* posologie contrat tribunal juridi* loi impôt impôts avocat
@@ -122,7 +122,7 @@ _WORDS: Mapping[Sign, str] = MappingProxyType({
         pas jamais aucun aucune nunca ningún ninguna não nem nenhum non mai nessuno не нет никогда ни لا ليس لم لن नहीं न मत""",
     Sign.LENGTHY: """
         essay article report detailed compre* thorough story novel chapter screen* thesis disser* whitep* proposal
-        brainstorm poem lyrics curriculum roadmap plan plans
+        brainstorm poem lyrics curriculum roadmap
         aufsatz bericht ausfüh* geschi* detail* dissertation rédige rédigez rédaction essai rapport détail* histoire
         ensayo informe detall* artículo artigo redação relatório relató* saggio relazione romanzo
         эссе статью статья доклад отчет отчёт подроб* рассказ сочине* роман مقال مقالة تقرير قصة مفصل بالتفصيل निबंध लेख रिपोर्ट कहानी विस्तृत विस्तार""",

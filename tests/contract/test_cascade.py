@@ -1,0 +1,147 @@
+"""A cheap answer that is rejected: nobody hears of it, whatever way it was asked for, and its cost is booked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from llama_index.core.callbacks import CallbackManager
+from llama_index.core.callbacks.schema import CBEventType
+from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.span_handlers import SimpleSpanHandler
+
+from tests.langchain_kit import CHEAP, STRONG, records
+from tests.langchain_kit import thrift as lc_thrift
+from tests.llama_index_kit import Callbacks, events, user
+from tests.llama_index_kit import thrift as li_thrift
+from thrift_plugins.testing import Answer, LoopbackProvider
+from thrift_plugins.types import ToolCall
+
+ASKED = "weather in 'Rome'?"
+REJECTED = "Atlantis"
+CITY: Any = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+TOOL = {"name": "weather", "description": "The weather.", "parameters": CITY}
+WRONG = Answer(tool_calls=(ToolCall("", "weather", {"town": REJECTED}),))
+RIGHT = Answer(tool_calls=(ToolCall("", "weather", {"city": "Rome"}),))
+REFUSED = Answer(f"I'm sorry, but I can't speak of {REJECTED}.")
+SAID = Answer("It is sunny in Rome.")
+
+
+@pytest.fixture
+def provider() -> Iterator[LoopbackProvider]:
+    with LoopbackProvider() as started:
+        yield started
+
+
+class Ears(BaseCallbackHandler):
+    """Hears everything."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.starts = 0
+
+    def on_chat_model_start(self, *args: Any, **kwargs: Any) -> None:
+        self.starts += 1
+
+    def on_llm_new_token(self, token: str, **kwargs: Any) -> None:
+        self.heard.append(f"{token}{kwargs.get('chunk')!r}")
+
+    def on_llm_end(self, response: Any, **kwargs: Any) -> None:
+        self.heard.append(repr(response))
+
+
+async def _all(pieces: AsyncIterator[Any]) -> list[Any]:
+    return [piece async for piece in pieces]
+
+
+async def _lc(way: str, model: Any, ears: Ears) -> str:
+    config = {"callbacks": [ears]}
+    match way:
+        case "invoke":
+            return repr(model.invoke(ASKED, config))
+        case "ainvoke":
+            return repr(await model.ainvoke(ASKED, config))
+        case "stream":
+            return repr(list(model.stream(ASKED, config)))
+        case "astream":
+            return repr(await _all(model.astream(ASKED, config)))
+        case _:
+            return repr(await _all(model.astream_events(ASKED, config, version="v2")))
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream", "events"])
+@pytest.mark.parametrize("accepted", [True, False])
+async def test_langchain(provider: LoopbackProvider, way: str, accepted: bool) -> None:
+    provider.script(lambda request: RIGHT if accepted or request.model == STRONG else WRONG)
+    ears = Ears()
+    model = lc_thrift(provider)
+    bound = model.bind_tools([TOOL])
+    shown = await _lc(way, bound, ears)
+    heard = shown + "".join(ears.heard)
+    assert REJECTED not in heard
+    assert "Rome" in heard
+    assert ears.starts == 1, "one call of the app's is one run"
+    [record] = records(model)
+    assert len(provider.billed) == (1 if accepted else 2)
+    assert record["served_model"] == (CHEAP if accepted else STRONG)
+    reasons = [(tactic, reason) for tactic, reason, *_ in record["overheads"]]
+    assert reasons == ([] if accepted else [("routing", "rejected")])
+
+
+def test_langchain_tokens_of_an_accepted_answer_are_told_once(provider: LoopbackProvider) -> None:
+    provider.script(lambda request: SAID)
+    answer = lc_thrift(provider).invoke("weather in 'Rome'?")
+    [billed] = provider.billed
+    told = answer.usage_metadata
+    assert told is not None
+    assert (told["input_tokens"], told["output_tokens"]) == (billed.input_tokens, billed.output_tokens)
+    assert answer.response_metadata["thrift"]["hit"] is False
+    assert "saved" not in answer.response_metadata["thrift"]
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+async def test_langchain_refusals(provider: LoopbackProvider, way: str) -> None:
+    provider.script(lambda request: SAID if request.model == STRONG else REFUSED)
+    ears = Ears()
+    heard = await _lc(way, lc_thrift(provider), ears) + "".join(ears.heard)
+    assert REJECTED not in heard
+    assert "sunny" in heard
+
+
+class Spans(SimpleSpanHandler):
+    """Keeps what calls gave."""
+
+    def prepare_to_exit_span(
+        self, id_: str, bound_args: Any, instance: Any = None, result: Any = None, **kw: Any
+    ) -> Any:
+        _RESULTS.append(repr(result))
+        return super().prepare_to_exit_span(id_, bound_args, instance, result, **kw)
+
+
+_RESULTS: list[str] = []
+
+
+@pytest.mark.parametrize("way", ["chat", "achat", "complete", "acomplete"])
+async def test_llama_index(provider: LoopbackProvider, way: str) -> None:
+    provider.script(lambda request: SAID if request.model == STRONG else REFUSED)
+    llm, ears, spans, dispatcher = li_thrift(provider), Callbacks(), Spans(), get_dispatcher()
+    llm.callback_manager = CallbackManager([ears])
+    dispatcher.add_span_handler(spans)
+    _RESULTS.clear()
+    try:
+        with events() as seen:
+            asked = user(ASKED) if "chat" in way else ASKED
+            answer = getattr(llm, way)(asked)
+            answer = await answer if way.startswith("a") else answer
+    finally:
+        dispatcher.span_handlers.remove(spans)
+    heard = repr(answer) + "".join(map(repr, seen)) + "".join(_RESULTS)
+    assert REJECTED not in heard
+    assert "sunny" in heard
+    assert len(provider.billed) == 2
+    assert llm.runtime.ledger is not None
+    [record] = llm.runtime.ledger.records()
+    assert [overhead[1] for overhead in record["overheads"]] == ["rejected"]
+    assert [kind for _, kind in ears.seen].count(CBEventType.LLM) == 2, "one start, one end"

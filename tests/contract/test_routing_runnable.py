@@ -1,0 +1,76 @@
+"""`RoutingRunnable` over chains and functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnableLambda
+
+from tests.langchain_kit import CHEAP, STRONG, chat
+from thrift_plugins import CacheConfig, Config, ConfigError, Runtime, route
+from thrift_plugins.langchain import RoutingRunnable
+from thrift_plugins.testing import Answer, Fault, LoopbackProvider
+
+PROMPT = ChatPromptTemplate.from_messages([("user", "{question}")])
+EASY = {"question": "What are your opening hours?"}
+HARD = {"question": "Prove step by step that the sum of two odd integers is even, and explain why each step holds."}
+
+
+@pytest.fixture
+def provider() -> Iterator[LoopbackProvider]:
+    with LoopbackProvider() as started:
+        yield started
+
+
+def routed(provider: LoopbackProvider) -> RoutingRunnable[Any, str]:
+    tiers = [PROMPT | chat(provider, name) | StrOutputParser() for name in (CHEAP, STRONG)]
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False)))
+    return RoutingRunnable(tiers, models=[CHEAP, STRONG], runtime=runtime)
+
+
+def test_chains_are_routed_and_booked(provider: LoopbackProvider) -> None:
+    chain = routed(provider)
+    assert isinstance(chain.invoke(EASY), str)
+    chain.invoke(HARD)
+    assert [request.model for request in provider.requests] == [CHEAP, STRONG]
+    assert chain.runtime.ledger is not None
+    first, second = chain.runtime.ledger.records()
+    assert (first["served_model"], second["served_model"]) == (CHEAP, STRONG)
+    assert first["usage"]["input_tokens"] == provider.billed[0].input_tokens
+    with route(STRONG):
+        chain.invoke(EASY)
+    assert provider.requests[-1].model == STRONG
+
+
+async def test_a_failure_and_a_refusal_are_repaired(provider: LoopbackProvider) -> None:
+    chain = routed(provider)
+    provider.faults.append(Fault.refuse(429))
+    assert await chain.ainvoke(EASY)
+    provider.script(lambda request: Answer("I'm sorry, but I can't help.") if request.model == CHEAP else None)
+    assert "sorry" not in chain.invoke(EASY)
+    assert [request.model for request in provider.requests] == [CHEAP, STRONG, CHEAP, STRONG]
+    assert chain.runtime.ledger is not None
+    _, record = chain.runtime.ledger.records()
+    [[tactic, reason, model, usage, _]] = record["overheads"]
+    assert (tactic, reason, model) == ("routing", "rejected", CHEAP)
+    assert usage["output_tokens"] > 0
+
+
+async def test_streams(provider: LoopbackProvider) -> None:
+    chain = routed(provider)
+    assert len(list(chain.stream(HARD))) > 1
+    assert "".join([piece async for piece in chain.astream(EASY)])
+
+
+def test_functions_are_tiers_too() -> None:
+    runtime = Runtime(Config(store="memory:"))
+    tiers = [RunnableLambda(lambda told: f"small {told}"), RunnableLambda(lambda told: f"large {told}")]
+    chain: RoutingRunnable[str, str] = RoutingRunnable(tiers, models=[CHEAP, STRONG], runtime=runtime)
+    assert chain.invoke("Hello") == "small Hello"
+    assert chain.batch(["Hello", "Hi"]) == ["small Hello", "small Hi"]
+    with pytest.raises(ConfigError, match="name the model"):
+        RoutingRunnable(tiers, models=[CHEAP], runtime=runtime)

@@ -1,0 +1,294 @@
+"""`RoutingRunnable`: any Runnables, cheapest first, of which the cheapest that is good enough answers."""
+
+# ruff: noqa: A002  LangChain's names
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages
+from langchain_core.prompt_values import PromptValue
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config, merge_configs
+
+from thrift_plugins import drive
+from thrift_plugins.config import Config
+from thrift_plugins.effects import Call, Flow, Replay, counted
+from thrift_plugins.errors import ConfigError
+from thrift_plugins.langchain.convert import message_in, reply_in
+from thrift_plugins.langchain.request import DIALECT, run_of, scope_of
+from thrift_plugins.lineup import lineup
+from thrift_plugins.runtime import Runtime, chosen_runtime
+from thrift_plugins.types import NO_USAGE, Reply, Tier, Usage
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+@dataclass(frozen=True, slots=True)
+class _Tier:
+    facts: Tier
+    runnable: Runnable[Any, Any]
+
+
+class RoutingRunnable(Runnable[In, Out], Generic[In, Out]):
+    """Runnables of the app that answer as one: routed, repaired and booked as the tiers of a `ThriftChatModel` are.
+
+    A tier may be a chain, an agent, a model or a function. What it uses is what the chat models in it tell. What a cheaper
+    tier answers is checked before anybody sees it: callbacks inside the tier hear nothing of what may be rejected.
+
+    Args:
+        tiers: cheapest first.
+        models: the model that each tier mostly asks, by which it is priced.
+        names: a name for each tier, by default its model.
+        baseline: the tier that the app would use without us, by index or name; by default the last.
+        runtime: shared policies and ledger; by default one for the process.
+        config: settings for a runtime of its own, or the path of a `thrift.toml`.
+
+    Raises:
+        ConfigError: no tiers, names or models that do not fit, or an unknown baseline.
+
+    Example:
+        ```python
+        chain = RoutingRunnable([prompt | small | parser, prompt | large | parser], models=["gpt-4o-mini", "gpt-4o"])
+        ```
+    """
+
+    def __init__(
+        self,
+        tiers: Sequence[Runnable[In, Out]],
+        *,
+        models: Sequence[str],
+        names: Sequence[str] | None = None,
+        baseline: int | str = -1,
+        runtime: Runtime | None = None,
+        config: Config | str | Path | None = None,
+    ) -> None:
+        if len(models) != len(tiers):
+            raise ConfigError(f"{len(tiers)} tiers but {len(models)} models: name the model that each tier asks")
+        self.runtime = chosen_runtime(runtime, config)
+        pairs = list(zip(tiers, models, strict=True))
+        self._tiers, self._index = lineup(
+            pairs, names, baseline, lambda pair, name: _Tier(Tier(name or pair[1], pair[1]), pair[0])
+        )
+
+    def invoke(self, input: In, config: RunnableConfig | None = None, **kwargs: Any) -> Out:
+        """Answer."""
+        return self._call_with_config(self._invoke, input, config, **kwargs)
+
+    async def ainvoke(self, input: In, config: RunnableConfig | None = None, **kwargs: Any) -> Out:
+        """`invoke` without blocking the event loop."""
+        return await self._acall_with_config(self._ainvoke, input, config, **kwargs)
+
+    def stream(self, input: In, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Out]:
+        """The answer in pieces, where the tier that answers gives it so and nothing of it is to be checked."""
+        flow, turn = self._begin(input, ensure_config(config), kwargs, streamed=True)
+        return drive.stream(flow, self.runtime, turn)
+
+    def astream(self, input: In, config: RunnableConfig | None = None, **kwargs: Any) -> AsyncIterator[Out]:
+        """`stream` without blocking the event loop."""
+        flow, turn = self._begin(input, ensure_config(config), kwargs, streamed=True)
+        return drive.astream(flow, self.runtime, turn)
+
+    def _invoke(self, input: In, config: RunnableConfig, **kwargs: Any) -> Out:
+        flow, turn = self._begin(input, config, kwargs)
+        drive.run(flow, self.runtime, turn)
+        answer: Out = turn.answer
+        return answer
+
+    async def _ainvoke(self, input: In, config: RunnableConfig, **kwargs: Any) -> Out:
+        flow, turn = self._begin(input, config, kwargs)
+        await drive.arun(flow, self.runtime, turn)
+        answer: Out = turn.answer
+        return answer
+
+    def _begin(
+        self, input: In, config: RunnableConfig, kwargs: Mapping[str, Any], *, streamed: bool = False
+    ) -> tuple[Flow, _Turn]:
+        facts = [tier.facts for tier in self._tiers]
+        request = self.runtime.request(
+            dialect=DIALECT,
+            model=facts[self._index].model,
+            identities=[None],  # what a Runnable does is not ours to know: its answers are not kept
+            messages=[message_in(message) for message in _messages(input)],
+            params={},
+            scope=scope_of(config),
+            cacheable=False,
+            forced=(config.get("configurable") or {}).get("thrift_route"),
+            run=run_of(config),
+        )
+        turn = _Turn([tier.runnable for tier in self._tiers], input, config, kwargs)
+        return self.runtime.engine.call(request, facts, self._index, dialect=DIALECT, streamed=streamed), turn
+
+
+@dataclass(slots=True)
+class _Turn:
+    """One call.
+
+    Attributes:
+        answer: what the app gets.
+        unheard: whether nobody is to hear of what it does.
+    """
+
+    runnables: Sequence[Runnable[Any, Any]]
+    given: Any
+    config: RunnableConfig
+    kwargs: Mapping[str, Any]
+    unheard: bool = False
+    answer: Any = None
+    _aside: _Turn | None = field(default=None, init=False)
+    _reply: Reply = field(default_factory=lambda: Reply("", NO_USAGE), init=False)
+
+    def quiet(self) -> _Turn:
+        """The same, for nobody."""
+        return _Turn(self.runnables, self.given, {"callbacks": []}, self.kwargs, unheard=True)
+
+    def aside(self) -> _Turn:
+        """The same, for an answer that may be rejected."""
+        if self._aside is None:
+            self._aside = self.quiet()
+        return self._aside
+
+    def call(self, effect: Call | Replay) -> Reply:
+        """Ask, and keep the answer for the app."""
+        if isinstance(effect, Replay):
+            return self._shown(effect)
+        used, config = self._heard(effect)
+        try:
+            with counted(effect, self.runnables[effect.tier]):
+                self.answer = self.runnables[effect.tier].invoke(self.given, config, **self.kwargs)
+        except BaseException:
+            _broke(effect, used)
+            raise
+        return _reply(self.answer, used)
+
+    async def acall(self, effect: Call | Replay) -> Reply:
+        """`call` without blocking the event loop."""
+        if isinstance(effect, Replay):
+            return self._shown(effect)
+        used, config = self._heard(effect)
+        try:
+            with counted(effect, self.runnables[effect.tier]):
+                self.answer = await self.runnables[effect.tier].ainvoke(self.given, config, **self.kwargs)
+        except BaseException:
+            _broke(effect, used)
+            raise
+        return _reply(self.answer, used)
+
+    def pieces(self, effect: Call | Replay) -> Generator[Any, None, Reply]:
+        """Ask, and pass the pieces on as they come."""
+        if isinstance(effect, Replay):
+            reply = self._shown(effect)
+            yield self.answer
+            return reply
+        used, config = self._heard(effect)
+        said: list[Any] = []
+        try:
+            for piece in self.runnables[effect.tier].stream(self.given, config, **self.kwargs):
+                said.append(piece)
+                effect.delivered = effect.held = True
+                yield piece
+                effect.held = False
+        except BaseException:
+            _broke(effect, used, said)
+            raise
+        return _reply(_joined(said), used)
+
+    async def apieces(self, effect: Call | Replay) -> AsyncGenerator[Any, None]:
+        """`pieces` without blocking the event loop."""
+        if isinstance(effect, Replay):
+            self._reply = self._shown(effect)
+            yield self.answer
+            return
+        used, config = self._heard(effect)
+        said: list[Any] = []
+        try:
+            async for piece in self.runnables[effect.tier].astream(self.given, config, **self.kwargs):
+                said.append(piece)
+                effect.delivered = effect.held = True
+                yield piece
+                effect.held = False
+        except BaseException:
+            _broke(effect, used, said)
+            raise
+        self._reply = _reply(_joined(said), used)
+
+    def reply(self) -> Reply:
+        """The whole of what `apieces` passed on."""
+        return self._reply
+
+    def _shown(self, effect: Replay) -> Reply:
+        if self._aside is not None:
+            self.answer = self._aside.answer
+        return effect.reply
+
+    def _heard(self, effect: Call) -> tuple[UsageMetadataCallbackHandler, RunnableConfig]:
+        """A config in which the usage of the models in a tier is told."""
+        used, decision = UsageMetadataCallbackHandler(), effect.decision
+        told = {
+            "thrift_route": decision.name,
+            "thrift_policy": decision.policy,
+            "thrift_reasons": list(decision.reasons),
+        }
+        config = merge_configs(self.config, {"callbacks": [used], "metadata": told})
+        config.pop("run_id", None)
+        return used, config
+
+
+def _messages(given: Any) -> list[BaseMessage]:
+    """What is asked, as far as it is words."""
+    if isinstance(given, PromptValue):
+        return given.to_messages()
+    if isinstance(given, Mapping) and "messages" in given:
+        return _messages(given["messages"])
+    if isinstance(given, BaseMessage):
+        return [given]
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        try:
+            return convert_to_messages(given)
+        except (ValueError, TypeError, NotImplementedError):
+            pass
+    if isinstance(given, Mapping):
+        given = "\n".join(value for value in given.values() if isinstance(value, str))
+    return [HumanMessage(str(given))]
+
+
+def _usage(used: UsageMetadataCallbackHandler) -> Usage:
+    """What all models in a tier have used together."""
+    told = [
+        Usage.told(
+            usage["input_tokens"],
+            usage["output_tokens"],
+            cache_read=(usage.get("input_token_details") or {}).get("cache_read"),
+        )
+        for usage in used.usage_metadata.values()
+    ]
+    return sum(told[1:], told[0]) if told else Usage()
+
+
+def _reply(answer: Any, used: UsageMetadataCallbackHandler) -> Reply:
+    if isinstance(answer, AIMessage):
+        told = reply_in(answer)
+        return Reply(told.content, _usage(used), told.tool_calls, told.finish_reason, told.model, storable=False)
+    words = answer if isinstance(answer, str) else repr(answer)
+    return Reply(words, _usage(used), finish_reason="stop", storable=False)
+
+
+def _broke(effect: Call, used: UsageMetadataCallbackHandler, said: Sequence[Any] = ()) -> None:
+    if used.usage_metadata or said:
+        effect.partial = Reply("" if not said else str(_joined(said)), _usage(used), complete=False, storable=False)
+
+
+def _joined(said: Sequence[Any]) -> Any:
+    """The pieces as one, where they can be added."""
+    whole = said[0] if said else ""
+    for piece in said[1:]:
+        try:
+            whole = whole + piece
+        except TypeError:
+            whole = piece
+    return whole
