@@ -58,6 +58,9 @@ class Asking:
     def quiet(self) -> Asking:
         return Asking(self.model, self.text)
 
+    def aside(self) -> Asking:
+        return self
+
     def _done(self, effect: Call | Replay) -> Reply:
         self.hit = isinstance(effect, Replay)
         reply = effect.reply if isinstance(effect, Replay) else answer_to(self.text, self.model.finish)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.unit.test_engine import ANSWER, TIERS, play
@@ -9,10 +11,11 @@ from tests.unit.test_learned_router import EASY, HARD, NAMED, request, world
 from tests.unit.test_learned_router import TIERS as TWO
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError
-from thrift_plugins.routing import DriftGuard, Exploring, RuleRouter
+from thrift_plugins.prices import Prices
+from thrift_plugins.routing import Conversations, DriftGuard, Exploring, RuleRouter
 from thrift_plugins.routing.drift import WINDOW, Histogram
 from thrift_plugins.routing.training import train
-from thrift_plugins.types import Message, Request, Scope, decision_record
+from thrift_plugins.types import Decision, Message, Request, Scope, Tier, decision_record
 
 
 def test_a_bounded_share_is_explored_and_its_propensity_told() -> None:
@@ -84,3 +87,16 @@ def test_a_feature_has_its_tier() -> None:
     played = play(engine, other, calls=[ANSWER])
     assert played.asked == ["small"]
     assert "routing: no tier is called retired" in played.event.fallbacks
+
+
+def test_without_a_price_the_baseline_serves() -> None:
+    prices = Prices()
+    prices.load()
+    conversations = Conversations(prices)
+    asked = replace(request("Where is it?"), at=1_780_000_000.0)
+    decision = Decision(0, "small", "learned", alternatives=(1,), chances={"small": 0.9, "large": 0.95})
+    known = conversations.priced(asked, TWO, 1, decision)
+    assert 0 < known.costs["small"] < known.costs["large"]
+    nobody = (Tier("small", "a-model-of-ours"), TWO[1])
+    refused = conversations.priced(asked, nobody, 1, decision)
+    assert (refused.tier, refused.policy, refused.reasons[0]) == (1, "unpriced", "no price for a-model-of-ours")

@@ -12,9 +12,9 @@ import pytest
 
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.routing import LearnedRouter
+from thrift_plugins.routing.drift import EVERY
 from thrift_plugins.routing.example import Example
 from thrift_plugins.routing.labelled import examples
-from thrift_plugins.routing.learned import EVERY
 from thrift_plugins.routing.promise import LEAST, TOLERANCE
 from thrift_plugins.routing.training import train
 from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, pieces, traits

@@ -108,7 +108,7 @@ def _print_promises(made: LearnedRouter) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from thrift_plugins.routing.learned import EVERY
+    from thrift_plugins.routing.drift import EVERY
 
     table = Table("feature", "examples", "by a cheaper tier", "quality of those", title_justify="left")
     table.title = f"{made.target:.0%} of {made.tiers[-1]}'s quality, with {made.confidence:.0%} confidence"

@@ -6,14 +6,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from langchain_core.callbacks import UsageMetadataCallbackHandler
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForChainRun,
+    CallbackManagerForChainRun,
+    UsageMetadataCallbackHandler,
+)
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig
-from langchain_core.runnables.config import ensure_config, merge_configs
+from langchain_core.runnables.config import ensure_config, merge_configs, patch_config
 
 from thrift_plugins import drive
 from thrift_plugins.config import Config
@@ -29,7 +34,7 @@ In = TypeVar("In")
 Out = TypeVar("Out")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Tier:
     facts: Tier
     runnable: Runnable[Any, Any]
@@ -78,11 +83,11 @@ class RoutingRunnable(Runnable[In, Out], Generic[In, Out]):
 
     def invoke(self, input: In, config: RunnableConfig | None = None, **kwargs: Any) -> Out:
         """Answer."""
-        return self._call_with_config(self._invoke, input, config, **kwargs)
+        return self._call_with_config(partial(self._invoke, kwargs), input, config)
 
     async def ainvoke(self, input: In, config: RunnableConfig | None = None, **kwargs: Any) -> Out:
         """`invoke` without blocking the event loop."""
-        return await self._acall_with_config(self._ainvoke, input, config, **kwargs)
+        return await self._acall_with_config(partial(self._ainvoke, kwargs), input, config)
 
     def stream(self, input: In, config: RunnableConfig | None = None, **kwargs: Any) -> Iterator[Out]:
         """The answer in pieces, where the tier that answers gives it so and nothing of it is to be checked."""
@@ -94,13 +99,19 @@ class RoutingRunnable(Runnable[In, Out], Generic[In, Out]):
         flow, turn = self._begin(input, ensure_config(config), kwargs, streamed=True)
         return drive.astream(flow, self.runtime, turn)
 
-    def _invoke(self, input: In, config: RunnableConfig, **kwargs: Any) -> Out:
+    def _invoke(
+        self, kwargs: Mapping[str, Any], input: In, run_manager: CallbackManagerForChainRun, config: RunnableConfig
+    ) -> Out:
+        config = patch_config(config, callbacks=run_manager.get_child())
         flow, turn = self._begin(input, config, kwargs)
         drive.run(flow, self.runtime, turn)
         answer: Out = turn.answer
         return answer
 
-    async def _ainvoke(self, input: In, config: RunnableConfig, **kwargs: Any) -> Out:
+    async def _ainvoke(
+        self, kwargs: Mapping[str, Any], input: In, run_manager: AsyncCallbackManagerForChainRun, config: RunnableConfig
+    ) -> Out:
+        config = patch_config(config, callbacks=run_manager.get_child())
         flow, turn = self._begin(input, config, kwargs)
         await drive.arun(flow, self.runtime, turn)
         answer: Out = turn.answer

@@ -241,6 +241,7 @@ def _read(text: str) -> LearnedRouter:
     width = len(tiers)
     if not 2 <= width <= _MOST_TIERS or len(set(tiers)) < width:
         raise ValueError("a router has two tiers or more, each once")
+    target, confidence = _floats([told["target"], told["confidence"]], 2)
     router = LearnedRouter(
         tiers,
         _whole(told["seen"]),
@@ -251,7 +252,8 @@ def _read(text: str) -> LearnedRouter:
         tuple(_floats(told["spread"], len(NAMES))),
         tuple(_steps(row, width) for row in _list(told["numbers"], len(NAMES))),
         {name: _promise(row) for name, row in told["promises"].items()},
-        *_floats([told["target"], told["confidence"]], 2),
+        target,
+        confidence,
         {name: AnswerCheck.load(check) for name, check in told["checks"].items()},
         {name: Histogram.of(*_list(each, 2)) for name, each in told["drift"].items()},
     )

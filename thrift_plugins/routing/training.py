@@ -21,9 +21,9 @@ from thrift_plugins.errors import ConfigError
 from thrift_plugins.routing.answers import answer_traits
 from thrift_plugins.routing.check import AnswerCheck
 from thrift_plugins.routing.checking import fit_check, out_of_fold
-from thrift_plugins.routing.drift import Histogram
+from thrift_plugins.routing.drift import EVERY, Histogram
 from thrift_plugins.routing.example import Example
-from thrift_plugins.routing.learned import EVERY, FAR, UNIT, LearnedRouter, Promise
+from thrift_plugins.routing.learned import FAR, UNIT, LearnedRouter, Promise
 from thrift_plugins.routing.promise import LEAST, Row, Way, vouched
 from thrift_plugins.routing.traits import SLOTS, last_turn, pieces, traits
 from thrift_plugins.routing.verify import rejects
@@ -39,7 +39,10 @@ _RIDGE: Final = 10.0
 _NUMBERS: Final = 0.1  # how much all numbers together say, beside the pieces of the text
 _FOLDS: Final = 5
 _LIMITS: Final = 60  # that are tried
-_LEARNT_DOUBT: Final = 0.05  # of the doubt, where an answer's form alone may vouch for it
+_LEARNT: Final = (
+    0.5  # of the doubt, for lines on what is learnt: the rest is for what learning itself has seen by chance
+)
+_BESIDE_FORM: Final = 0.05  # of it, where an answer's form alone may vouch for it
 _DEARER: Final = 10.0
 _TELLING: Final = 2  # steps of a weight below which a slot is left out
 
@@ -206,22 +209,31 @@ def _promise(seen: _Seen, quality: float, confidence: float) -> Promise:
         return Promise(None, count, 1.0, 0.0)
     kind, way = found
     cheaper = _cheaper_share(seen, kind, way.line)
-    line = {"limit": way.line} if kind == "choice" else {"limit": None, "accept": way.line}
-    return Promise(examples=count, quality=float(way.got.mean()) / mean, cheaper=cheaper, saved=way.saved, **line)  # type: ignore[arg-type]  # one of two
+    got = float(way.got.mean()) / mean
+    if kind == "choice":
+        return Promise(way.line, count, got, cheaper, saved=way.saved)
+    return Promise(None, count, got, cheaper, way.line, way.saved)
 
 
 def _rows(seen: _Seen) -> list[Row]:
     """Ways to route: by the question alone, or by the cheapest tier's answer where there is one."""
     if seen.loss is None:
         gap = seen.predicted[:, -1:] - seen.predicted[:, :-1]
-        return [Row("choice", 1.0, (_chosen(gap, seen, limit) for limit in _lines(gap.min(axis=1))))]
-    finite = seen.loss[np.isfinite(seen.loss)]
-    lines = Row("cascade", _LEARNT_DOUBT if seen.formed else 1.0, (_accepted(seen, line) for line in _lines(finite)))
-    return [Row("cascade", 1 - _LEARNT_DOUBT, [_accepted(seen, math.inf)]), lines] if seen.formed else [lines]
+        return [Row("choice", _LEARNT, (_chosen(gap, seen, limit) for limit in _lines(gap.min(axis=1))))]
+    lines = _lines(seen.loss[np.isfinite(seen.loss)])
+    if not seen.formed:
+        return [Row("cascade", _LEARNT, (_accepted(seen, line) for line in lines))]
+    return [
+        Row("cascade", 1 - _BESIDE_FORM, [_accepted(seen, math.inf)]),
+        Row("cascade", _BESIDE_FORM, (_accepted(seen, line) for line in lines)),
+    ]
 
 
 def _lines(values: Floats) -> list[float]:
-    return np.unique(np.quantile(values, np.linspace(0, 1, _LIMITS + 1))).tolist() if len(values) else []
+    if not len(values):
+        return []
+    found: list[float] = np.unique(np.quantile(values, np.linspace(0, 1, _LIMITS + 1))).tolist()
+    return found
 
 
 def _chosen(gap: Floats, seen: _Seen, limit: float) -> Way:
@@ -233,7 +245,8 @@ def _chosen(gap: Floats, seen: _Seen, limit: float) -> Way:
 
 def _picked(gap: Floats, limit: float) -> NDArray[np.intp]:
     good = np.concatenate((gap <= limit, np.ones((len(gap), 1), dtype=bool)), axis=1)
-    return good.argmax(axis=1)
+    picked: NDArray[np.intp] = good.argmax(axis=1)
+    return picked
 
 
 def _accepted(seen: _Seen, line: float) -> Way:

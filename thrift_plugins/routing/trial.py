@@ -8,8 +8,9 @@ from math import inf
 from typing import Final, NamedTuple
 
 from thrift_plugins.errors import ConfigError
+from thrift_plugins.routing.drift import EVERY
 from thrift_plugins.routing.example import Example
-from thrift_plugins.routing.learned import EVERY, LearnedRouter, Promise
+from thrift_plugins.routing.learned import LearnedRouter, Promise
 from thrift_plugins.routing.verify import rejects
 from thrift_plugins.types import Tier
 

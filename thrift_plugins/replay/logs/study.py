@@ -182,7 +182,7 @@ class _Recorded:
 
     def call(self, effect: Call | Replay) -> Reply:
         own = self._call.reply or Reply("", self._call.usage, finish_reason="stop", storable=False)
-        if isinstance(effect, Replay):
+        if isinstance(effect, Replay) and not effect.tried:
             self._compare(effect.reply, own)
         return own
 
