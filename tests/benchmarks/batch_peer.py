@@ -14,7 +14,7 @@ from typing import Any
 
 MODEL = "gpt-4o-mini"
 POLL_S = 0.1
-TIMEOUT_S = 100.0
+TIMEOUT_S = float(os.environ.get("THRIFT_PEERS_SECONDS", "60"))
 
 
 def questions(count: int) -> list[str]:

@@ -22,7 +22,8 @@ from thrift_plugins.testing.batches import Ending, LoopbackBatches
 from thrift_plugins.testing.batches.server import BatchMoment
 
 COUNT = 50
-LIVES = 2
+SECONDS = float(os.environ.get("THRIFT_PEERS_SECONDS", "60"))
+"""How long a library may take: one that waits for what never comes is stopped, and has delivered nothing."""
 PEERS = ("ours", "langasync", "autobatcher", "steadybatch")
 _WORKER = Path(__file__).with_name("batch_peer.py")
 _ROOT = Path(__file__).parents[2]
@@ -112,7 +113,7 @@ def _killed(command: list[str], provider: LoopbackBatches) -> None:
                 os.kill(process.pid, signal.SIGKILL)
 
     provider.watch = watch
-    process.wait(300)
+    process.wait(SECONDS + 60)
     provider.watch = None
 
 

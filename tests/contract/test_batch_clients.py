@@ -64,7 +64,7 @@ async def made(client, sent):
 
 
 async def final(client, batch_id):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not ((status := await client.status(batch_id)).final and status.ready):  # noqa: ASYNC110  (another machine's state)
             await asyncio.sleep(0.01)
     return status
@@ -168,15 +168,19 @@ async def test_what_was_answered_before_the_end_is_there(provider, client, state
     assert all(line.outcome == "not_run" for line in lines if line.code.startswith("batch_"))
 
 
-async def test_a_batch_is_cancelled_and_keeps_its_answers(provider, client):
-    sent = Sent(client, 40)
-    batch = await made(client, sent)
-    await asyncio.sleep(0.02)
-    assert (await client.cancel(batch.id)).state in {"cancelling", "cancelled"}
-    done = await final(client, batch.id)
-    assert done.state in {"cancelled", "completed"}
-    answered = [line for line in await results(client, done) if line.outcome == "answered"]
-    assert len(answered) == len(provider.paid.lines) < 40
+@pytest.mark.parametrize("name", OPENERS)
+async def test_a_batch_is_cancelled_and_keeps_its_answers(name):
+    with LoopbackBatches(seconds=5) as provider:
+        client = OPENERS[name](provider)
+        batch = await made(client, Sent(client, 200))
+        while not provider.paid.lines:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert (await client.cancel(batch.id)).state == "cancelling"
+        done = await final(client, batch.id)
+        assert done.state == "cancelled"
+        answered = [line for line in await results(client, done) if line.outcome == "answered"]
+        assert 0 < len(answered) == len(provider.paid.lines) < 200
+        await client.aclose()
 
 
 async def test_lines_that_fail_say_how(provider, client):
@@ -189,14 +193,29 @@ async def test_lines_that_fail_say_how(provider, client):
     assert provider.paid.lines == ()
 
 
-@pytest.mark.parametrize("named", ["null", "empty", "absent"])
-async def test_a_final_batch_is_not_ready_before_its_files_are(provider, client, named):
-    provider.batch_faults.files_late, provider.batch_faults.error_file = 0.2, named
+async def test_a_failed_batch_is_not_ready_before_its_files_are(provider, client):
+    """What it answered before it failed is paid."""
+    provider.batch_faults.files_late = 60
+    provider.batch_faults.endings.append(Ending("failed", 0.5))
     batch = await made(client, Sent(client))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (status := await client.status(batch.id)).final:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert not status.ready
+    provider._account.jobs[batch.id].named = 0.0
+    answered = [line for line in await results(client, await final(client, batch.id)) if line.outcome == "answered"]
+    assert len(answered) == 3
+
+
+@pytest.mark.parametrize("named", ["null", "empty", "absent"])
+async def test_a_final_batch_is_not_ready_before_its_files_are(provider, client, named):
+    provider.batch_faults.files_late, provider.batch_faults.error_file = 60, named
+    batch = await made(client, Sent(client))
+    async with asyncio.timeout(60):
+        while not (status := await client.status(batch.id)).final:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    assert not status.ready
+    provider._account.jobs[batch.id].named = 0.0  # a minute later
     assert len(await results(client, await final(client, batch.id))) == 6
 
 

@@ -109,13 +109,14 @@ def test_an_expired_batch_has_part_of_its_answers_and_names_the_rest(provider, s
 
 
 def test_a_cancelled_batch_keeps_what_was_done(sdk):
-    with LoopbackBatches(seconds=0.5) as provider:
+    with LoopbackBatches(seconds=5) as provider:
         client = sdk.with_options(base_url=provider.base_url)
-        batch = submit(client, jsonl(20))
-        time.sleep(0.25)
+        batch = submit(client, jsonl(200))
+        while not provider.paid.lines:
+            time.sleep(0.01)
         assert client.batches.cancel(batch.id).status == "cancelling"
         done = ended(lambda: client.batches.retrieve(batch.id), "cancelled")
-        assert 0 < len(provider.paid.lines) < 20
+        assert 0 < len(provider.paid.lines) < 200
         assert len(rows(client, done.output_file_id)) == len(provider.paid.lines)
 
 
@@ -144,10 +145,10 @@ def test_what_validation_finds_fails_the_batch_unpaid(sdk, content, code):
 def test_a_listing_is_late_and_has_pages(provider, sdk):
     for _ in range(5):
         submit(sdk, jsonl(1))
-    provider.batch_faults.list_lag = 0.3
+    provider.batch_faults.list_lag = 60
     late = submit(sdk, jsonl(1))
     assert [batch.id for batch in sdk.batches.list(limit=2)] == list(reversed(provider.batch_ids[:5]))
-    time.sleep(0.35)
+    provider._account.jobs[late.id].listed = 0.0  # a minute later
     assert next(iter(sdk.batches.list(limit=2))).id == late.id
 
 
@@ -167,13 +168,13 @@ def test_lines_fail_are_dropped_and_doubled(provider, sdk):
 
 @pytest.mark.parametrize("kind", ["empty", "absent"])
 def test_files_are_named_late_and_the_error_file_in_three_ways(provider, sdk, kind):
-    provider.batch_faults.files_late, provider.batch_faults.error_file = 0.1, kind
+    provider.batch_faults.files_late, provider.batch_faults.error_file = 60, kind
     batch = submit(sdk, jsonl(2))
     http = httpx.Client(base_url=provider.base_url, headers={"authorization": "Bearer k"})
     with http:
         done = ended(lambda: http.get(f"/batches/{batch.id}").json(), "completed")
         assert not done["output_file_id"]
-        time.sleep(0.12)
+        provider._account.jobs[batch.id].named = 0.0  # a minute later
         done = http.get(f"/batches/{batch.id}").json()
         assert done["output_file_id"]
         assert done.get("error_file_id", "absent") == {"empty": "", "absent": "absent"}[kind]
@@ -192,13 +193,15 @@ def test_requests_are_refused_and_downloads_cut(provider, sdk):
 
 
 def test_azure_has_its_own_paths_and_files_that_are_pending(provider):
-    provider.batch_faults.upload_pending = 0.1
+    provider.batch_faults.upload_pending = 60
     with openai.AzureOpenAI(
         azure_endpoint=provider.root_url, api_key="k", api_version="2024-10-21", max_retries=0
     ) as client:
         file = client.files.create(file=("in.jsonl", jsonl(2)), purpose="batch")
         with pytest.raises(openai.BadRequestError):
             client.batches.create(input_file_id=file.id, endpoint="/chat/completions", completion_window="24h")
+        assert client.files.retrieve(file.id).status == "pending"
+        provider.batch_faults.upload_pending = 0  # a minute later
         ended(lambda: client.files.retrieve(file.id), "processed")
         batch = client.batches.create(input_file_id=file.id, endpoint="/chat/completions", completion_window="24h")
         done = ended(lambda: client.batches.retrieve(batch.id), "completed")

@@ -101,7 +101,7 @@ class Executor:
 
     # Runs -------------------------------------------------------------------------------------------------------------
 
-    async def arun(
+    async def _chunks(
         self,
         work: Any,
         inputs: Inputs,
@@ -109,18 +109,7 @@ class Executor:
         in_order: bool = True,
         deadline: float | None = None,
         waits: bool = True,
-    ) -> AsyncIterator[BatchResult]:
-        """Do something with each input, and give the results as they come, in bounded memory.
-
-        Args:
-            work: a function of an input, asynchronous or not, or what the framework has in its place. Whatever it asks of
-                models, one after another or at once, is collected into batches.
-            inputs: any number of them; read as there is room.
-            in_order: whether results come in the order of the inputs.
-            deadline: seconds from now in which all must be answered. Before it is over, what the provider has not
-                answered is asked by flex, where there is such a thing, and at last in real time.
-            waits: False gives what only the provider keeps as `waiting`.
-        """
+    ) -> AsyncIterator[list[BatchResult]]:
         until = None if deadline is None else self._clock() + deadline
         session = self._session()
         run = Run(
@@ -134,8 +123,25 @@ class Executor:
             waits=waits,
         )
         with collecting(), self.around():
-            async with aclosing(run.results()) as results:  # type: ignore[type-var]
-                async for result in results:
+            async with aclosing(run.chunks()) as chunks:  # type: ignore[type-var]
+                async for chunk in chunks:
+                    yield chunk
+
+    async def arun(self, work: Any, inputs: Inputs, **options: Any) -> AsyncIterator[BatchResult]:
+        """Do something with each input, and give the results as they come, in bounded memory.
+
+        Args:
+            work: a function of an input, asynchronous or not, or what the framework has in its place. Whatever it asks of
+                models, one after another or at once, is collected into batches.
+            inputs: any number of them; read as there is room.
+            in_order: whether results come in the order of the inputs.
+            deadline: seconds from now in which all must be answered. Before it is over, what the provider has not
+                answered is asked by flex, where there is such a thing, and at last in real time.
+            waits: False gives what only the provider keeps as `waiting`.
+        """
+        async with aclosing(self._chunks(work, inputs, **options)) as chunks:  # type: ignore[type-var]
+            async for chunk in chunks:
+                for result in chunk:
                     yield result
 
     def run(self, work: Any, inputs: Inputs, **options: Any) -> Iterator[BatchResult]:
@@ -145,9 +151,9 @@ class Executor:
         ended: Future[None] = Future()
 
         async def pass_on() -> None:
-            async with aclosing(self.arun(work, inputs, **options)) as given:  # type: ignore[type-var]
-                async for result in given:
-                    if not await _put(results, result, stop):
+            async with aclosing(self._chunks(work, inputs, **options)) as chunks:  # type: ignore[type-var]
+                async for chunk in chunks:
+                    if not await _put(results, chunk, stop):
                         return
 
         def thread() -> None:
@@ -162,8 +168,8 @@ class Executor:
         worker = threading.Thread(target=thread, name="thrift-batch-run", daemon=True)
         worker.start()
         try:
-            while (result := results.get()) is not _END:
-                yield result
+            while (chunk := results.get()) is not _END:
+                yield from chunk
             ended.result()
         finally:
             stop.set()
@@ -231,12 +237,12 @@ async def _in_a_thread(function: Callable[[Any], Any], item: Any) -> Any:
     return await result if isawaitable(result) else result
 
 
-async def _put(results: queue.Queue[Any], result: BatchResult, stop: threading.Event) -> bool:
-    """Hand a result over without blocking the loop; False where nobody wants it any more."""
+async def _put(results: queue.Queue[Any], chunk: list[BatchResult], stop: threading.Event) -> bool:
+    """Hand results over without blocking the loop; False where nobody wants it any more."""
     pause = 0.0
     while not stop.is_set():
         try:
-            results.put_nowait(result)
+            results.put_nowait(chunk)
         except queue.Full:
             await asyncio.sleep(pause)
             pause = min(0.01, pause + 0.001)

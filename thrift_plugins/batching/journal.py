@@ -29,7 +29,7 @@ from thrift_plugins.batching.records import ANSWERED, ERRORED, QUEUED, SENT, Rec
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.stores.encrypt import Cipher
 from thrift_plugins.stores.locks import FileLocks
-from thrift_plugins.types import Processing, Usage
+from thrift_plugins.types import NO_USAGE, Processing, Usage
 
 _PACKED, _PLAIN = b"\x01", b"\x00"
 _WORTH_PACKING = 1024
@@ -134,26 +134,36 @@ class Journal(Records):
         """
 
         def work(c: sqlite3.Connection) -> tuple[list[tuple[Pending, Answer]], list[Pending]]:
-            answered, new = [], []
+            known: dict[bytes, tuple[Any, ...]] = {}
+            for keys in _chunks([one.key for one in asked]):
+                rows = c.execute(
+                    f"SELECT key, state, status, answer, code, processing FROM lines WHERE key IN ({_marks(keys)})",  # noqa: S608  marks alone
+                    keys,
+                )
+                known.update((row[0], row[1:]) for row in rows)
+            answered: list[tuple[Pending, Answer]] = []
+            new: dict[bytes, Pending] = {}
+            again: dict[bytes, Pending] = {}
             for one in asked:
-                row = c.execute(
-                    "SELECT state, status, answer, code, processing, batch FROM lines WHERE key = ?", (one.key,)
-                ).fetchone()
+                row = known.get(one.key)
                 if row is None:
-                    c.execute(
-                        "INSERT INTO lines (key, model, url, state, deadline, body) VALUES (?, ?, ?, ?, ?, ?)",
-                        (one.key, one.address.model, one.address.url, QUEUED, one.deadline, self._pack(one.body)),
-                    )
-                    new.append(one)
+                    new.setdefault(one.key, one)
                 elif row[0] == ANSWERED:
-                    answered.append((one, self._answer(row[1:5])))
+                    answered.append((one, self._answer(row[1:])))
                 elif row[0] == ERRORED:
-                    c.execute(
-                        "UPDATE lines SET state = ?, batch = 0, failures = 0, deadline = ?, body = ? WHERE key = ?",
-                        (QUEUED, one.deadline, self._pack(one.body), one.key),
-                    )
-                    new.append(one)
-            return answered, new
+                    again.setdefault(one.key, one)
+            c.executemany(
+                "INSERT INTO lines (key, model, url, state, deadline, body) VALUES (?, ?, ?, 0, ?, ?)",
+                [
+                    (one.key, one.address.model, one.address.url, one.deadline, self._pack(one.body))
+                    for one in new.values()
+                ],
+            )
+            c.executemany(
+                "UPDATE lines SET state = 0, batch = 0, failures = 0, deadline = ?, body = ? WHERE key = ?",
+                [(one.deadline, self._pack(one.body), one.key) for one in again.values()],
+            )
+            return answered, [*new.values(), *again.values()]
 
         return self._file.transact(work)
 
@@ -279,27 +289,36 @@ class Journal(Records):
 
     # Answers ------------------------------------------------------------------------------------------------------
 
-    def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer, Usage]], at: float) -> list[bool]:
-        """Keep answers. Tells of each whether it is the first for its line."""
+    def take(
+        self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float, usage: Usage = NO_USAGE
+    ) -> set[bytes]:
+        """Keep answers, one for a line. Gives the keys of those lines that had none yet.
 
-        def work(c: sqlite3.Connection) -> list[bool]:
-            first = []
-            total = Usage()
-            for key, answer, usage in answers:
-                state = ANSWERED if not answer.code else ERRORED
-                changed = c.execute(
-                    "UPDATE lines SET state = ?, status = ?, answer = ?, code = ?, processing = ?, done_at = ?, body = NULL"
-                    " WHERE key = ? AND state < 2",
-                    (state, answer.status, self._pack(answer.body), answer.code, answer.processing, at, key),
-                ).rowcount
-                first.append(changed == 1)
-                if changed and not answer.code:
-                    total += usage
+        Args:
+            usage: what the answers have used together.
+        """
+
+        def work(c: sqlite3.Connection) -> set[bytes]:
+            keys = [key for key, _ in answers]
+            rows = c.execute(f"SELECT key FROM lines WHERE key IN ({_marks(keys)}) AND state < 2", keys)  # noqa: S608  marks alone
+            first = {key for (key,) in rows}
+            c.executemany(
+                "UPDATE lines SET state = ?, status = ?, answer = ?, code = ?, processing = ?, done_at = ?, body = NULL"
+                " WHERE key = ?",
+                [
+                    (
+                        ERRORED if answer.code else ANSWERED, answer.status, self._pack(answer.body), answer.code,
+                        answer.processing, at, key,
+                    )
+                    for key, answer in answers
+                    if key in first
+                ],
+            )  # fmt: skip
             if batch is not None:
                 c.execute(
                     "UPDATE batches SET answered = answered + ?, input_tokens = input_tokens + ?, cache_read = cache_read + ?,"
                     " output_tokens = output_tokens + ? WHERE id = ?",
-                    (sum(first), total.input_tokens, total.cache_read, total.output_tokens, batch.row),
+                    (len(first), usage.input_tokens, usage.cache_read, usage.output_tokens, batch.row),
                 )
             return first
 
@@ -345,3 +364,12 @@ class Journal(Records):
     def _answer(self, row: tuple[int, bytes, str, Processing]) -> Answer:
         status, answer, code, processing = row
         return Answer(status, self._unpack(answer), code, processing)
+
+
+def _chunks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(keys), _AT_ONCE):
+        yield keys[start : start + _AT_ONCE]
+
+
+def _marks(keys: Sequence[bytes]) -> str:
+    return ", ".join("?" * len(keys))

@@ -178,7 +178,7 @@ def _status(row: Mapping[str, Any]) -> BatchStatus:
         intent=str((row.get("metadata") or {}).get("thrift_intent", "")),
         upload=str(files[0]) if files else "",
         results=tuple(name for name in (output, error) if name),
-        ready=state not in FINAL or state == "failed" or promised,
+        ready=state not in FINAL or promised,
         errors=tuple(str(error.get("message")) for error in row.get("errors") or ()) if state == "failed" else (),
     )
 

@@ -267,7 +267,7 @@ def _counts(told: object) -> Counts:
 
 def _ready(state: State, counts: Counts, output: str, error: str) -> bool:
     """Whether every file that the counts promise is named: a batch can be final before its files are there."""
-    if state not in FINAL or state == "failed":
+    if state not in FINAL:
         return True
     promised = (bool(output) or not counts.completed) and (bool(error) or not counts.failed)
     return promised and (bool(output or error) or state != "completed" or not counts.total)

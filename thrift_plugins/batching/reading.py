@@ -12,7 +12,7 @@ from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.pending import Answer, failed, key_in
 from thrift_plugins.batching.records import Incident, Sending
 from thrift_plugins.batching.settings import BatchSettings
-from thrift_plugins.batching.usage import usage_in
+from thrift_plugins.batching.usage import usage_of
 from thrift_plugins.batching.waiting import Waiting
 from thrift_plugins.types import NO_USAGE, Usage
 
@@ -90,7 +90,7 @@ class Reader:
         passing: set[bytes] = set()
         answered: set[bytes] = set()
         not_run = doubled = 0
-        chunk: list[tuple[bytes, Answer, Usage]] = []
+        chunk: list[tuple[bytes, Answer]] = []
         async for line in self._client.results(status):
             key = key_in(line.custom_id)
             if key is None:
@@ -101,7 +101,7 @@ class Reader:
                 passing.add(key)
             elif key not in answered:
                 answered.add(key)
-                chunk.append((key, _answer(line), usage_in(line.body) if line.outcome == "answered" else NO_USAGE))
+                chunk.append((key, _answer(line)))
             if len(chunk) >= _AT_ONCE:
                 doubled += self._take(batch, chunk)
                 chunk = []
@@ -112,26 +112,26 @@ class Reader:
             self._fail_worn(passing - answered)
         return doubled
 
-    def _take(self, batch: Sending | None, chunk: Sequence[tuple[bytes, Answer, Usage]]) -> int:
+    def _take(self, batch: Sending | None, chunk: Sequence[tuple[bytes, Answer]]) -> int:
         if not chunk:
             return 0
-        first = self._journal.take(batch, chunk, self._clock())
-        for (key, answer, _), new in zip(chunk, first, strict=True):
-            if new:
+        usage = usage_of(answer.body for _, answer in chunk if not answer.code)
+        first = self._journal.take(batch, chunk, self._clock(), usage)
+        for key, answer in chunk:
+            if key in first:
                 self._waiting.answer(key, answer)
         self._waiting.post()
-        return len(first) - sum(first)
+        return len(chunk) - len(first)
 
     def take_one(self, key: bytes, answer: Answer) -> Usage:
         """An answer that came outside a batch; gives what it used."""
-        usage = usage_in(answer.body) if not answer.code else NO_USAGE
-        self._take(None, [(key, answer, usage)])
-        return usage
+        self._take(None, [(key, answer)])
+        return usage_of([answer.body]) if not answer.code else NO_USAGE
 
     def fail(self, keys: Sequence[bytes], answer: Answer) -> None:
         """Answer lines with an error: they are not sent again unless they are asked again."""
         for start in range(0, len(keys), _AT_ONCE):
-            self._take(None, [(key, answer, NO_USAGE) for key in keys[start : start + _AT_ONCE]])
+            self._take(None, [(key, answer) for key in keys[start : start + _AT_ONCE]])
 
     def _fail_worn(self, keys: set[bytes]) -> None:
         """Lines that fail for a passing reason are sent again a few times."""

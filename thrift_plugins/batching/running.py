@@ -45,20 +45,33 @@ class Run:
         self._host, self._session, self._call, self._inputs = host, session, call, inputs
         self._window, self._in_order, self._deadline, self._waits = window, in_order, deadline, waits
         self._room = asyncio.Semaphore(window)
-        self._results: asyncio.Queue[BatchResult | None] = asyncio.Queue()
+        self._results: list[BatchResult] = []
+        self._early: dict[int, BatchResult] = {}
+        self._following = 0
+        self._news = asyncio.Event()
+        self._finished = False
         self._live: dict[asyncio.Task[None], int] = {}
         self._put_off: set[int] = set()
 
-    async def results(self) -> AsyncIterator[BatchResult]:
-        """The results. Closing this early leaves the rest to a later run: what is sent stays in the journal."""
+    async def chunks(self) -> AsyncIterator[list[BatchResult]]:
+        """The results, all at once that are there. Closing this early leaves the rest to a later run: the journal has it."""
         loop = asyncio.get_running_loop()
         widen_threads(loop, self._session)
         with self._session.watching(loop):
-            context = copy_context()
-            pump = context.run(self._entered, loop)
+            pump = copy_context().run(self._entered, loop)
             try:
-                async for result in self._ordered() if self._in_order else self._taken():
-                    yield result
+                while True:
+                    if taken := self._taken():
+                        yield taken
+                        # The consumer comes back for more: only now is there room for further items.
+                        self._session.owed -= len(taken)
+                        for _ in taken:
+                            self._room.release()
+                    elif self._finished:
+                        break
+                    else:
+                        await self._news.wait()
+                        self._news.clear()
                 await pump
             finally:
                 self._session.open = False
@@ -67,29 +80,25 @@ class Run:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _taken(self) -> list[BatchResult]:
+        """What the consumer can have now."""
+        if not self._in_order:
+            taken, self._results = self._results, []
+            self._session.owed += len(taken)
+            return taken
+        for result in self._results:  # one that comes too early nobody can have yet, so nobody is slow in taking it
+            self._early[result.index] = result
+        self._results = []
+        taken = []
+        while self._following in self._early:
+            taken.append(self._early.pop(self._following))
+            self._following += 1
+        self._session.owed += len(taken)
+        return taken
+
     def _entered(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
         with self._session.entered(), answered_by(self._deadline):
             return loop.create_task(self._pump())
-
-    async def _taken(self) -> AsyncIterator[BatchResult]:
-        while (result := await self._results.get()) is not None:
-            yield result
-            # The consumer comes back for the next one: only now is there room for another item.
-            self._session.owed -= 1
-            self._room.release()
-
-    async def _ordered(self) -> AsyncIterator[BatchResult]:
-        early: dict[int, BatchResult] = {}
-        following = 0
-        while (result := await self._results.get()) is not None:
-            early[result.index] = result
-            self._session.owed -= 1  # one that comes too early nobody can have yet, so nobody is slow in taking it
-            while following in early:
-                self._session.owed += 1
-                yield early.pop(following)
-                following += 1
-                self._session.owed -= 1
-                self._room.release()
 
     async def _pump(self) -> None:
         try:
@@ -108,7 +117,8 @@ class Run:
             while self._live:
                 await asyncio.wait(list(self._live))
         finally:
-            self._results.put_nowait(None)
+            self._finished = True
+            self._news.set()
 
     async def _item(self, index: int, item: Any) -> None:
         try:
@@ -119,8 +129,8 @@ class Run:
             if index not in self._put_off:
                 raise
             result = BatchResult(index, waiting=True)
-        self._session.owed += 1
-        self._results.put_nowait(result)
+        self._results.append(result)
+        self._news.set()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._live.pop(task, None)

@@ -1,47 +1,59 @@
-"""What an answered line has used, read from its body."""
+"""What answered lines have used, read from their bodies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 
-from thrift_plugins.types import NO_USAGE, Usage
+from thrift_plugins.types import Usage
 
 
-def usage_in(body: bytes) -> Usage:
-    """The usage that a provider tells in an answer, none where it tells none in a known form."""
-    if b"sage" not in body:
-        return NO_USAGE
+def usage_of(bodies: Iterable[bytes]) -> Usage:
+    """What answers have used together, as far as their provider tells it in a known form. Made for many: it adds plain numbers."""
+    whole = read_cached = output = thought = 0
+    for body in bodies:
+        told = _told(body)
+        if told is None:
+            continue
+        counts = _counts(told)
+        if not all(type(count) is int and count >= 0 for count in counts):
+            continue
+        whole += counts[0]
+        read_cached += counts[1]
+        output += counts[2]
+        thought += counts[3]
+    return Usage(whole, output, min(read_cached, whole), reasoning=min(thought, output), source="provider")
+
+
+def _told(body: bytes) -> Mapping[str, Any] | None:
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return NO_USAGE
-    told = answer.get("usage") or answer.get("usageMetadata") if isinstance(answer, Mapping) else None
-    return _usage(told) if isinstance(told, Mapping) else NO_USAGE
+        return None
+    told = (answer.get("usage") or answer.get("usageMetadata")) if isinstance(answer, dict) else None
+    return told if isinstance(told, dict) else None
 
 
-def _usage(told: Mapping[str, Any]) -> Usage:
-    if "promptTokenCount" in told:  # Gemini
-        thought = told.get("thoughtsTokenCount") or 0
-        output = (told.get("candidatesTokenCount") or 0) + thought
-        return Usage.told(
-            told["promptTokenCount"], output, cache_read=told.get("cachedContentTokenCount"), reasoning=thought
-        )
+def _counts(told: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
+    """All input, what of it was read from a cache, all output, and what of it was never shown."""
     if "prompt_tokens" in told:  # chat completions and embeddings
         read = _part(told, "prompt_tokens_details", "cached_tokens")
         thought = _part(told, "completion_tokens_details", "reasoning_tokens")
-        return Usage.told(told["prompt_tokens"], told.get("completion_tokens"), cache_read=read, reasoning=thought)
+        return told["prompt_tokens"], read, told.get("completion_tokens") or 0, thought
+    if "promptTokenCount" in told:  # Gemini
+        thought = told.get("thoughtsTokenCount") or 0
+        output = (told.get("candidatesTokenCount") or 0) + thought
+        return told["promptTokenCount"], told.get("cachedContentTokenCount") or 0, output, thought
+    given, output = told.get("input_tokens") or 0, told.get("output_tokens") or 0
     if "cache_read_input_tokens" in told or "cache_creation_input_tokens" in told:  # Anthropic counts them beside
         read, written = told.get("cache_read_input_tokens") or 0, told.get("cache_creation_input_tokens") or 0
-        whole = (told.get("input_tokens") or 0) + read + written
-        return Usage.told(whole, told.get("output_tokens"), cache_read=read, cache_write=written)
+        return given + read + written, read, output, 0
     read = _part(told, "input_tokens_details", "cached_tokens")
-    thought = _part(told, "output_tokens_details", "reasoning_tokens")
-    return Usage.told(told.get("input_tokens"), told.get("output_tokens"), cache_read=read, reasoning=thought)
+    return given, read, output, _part(told, "output_tokens_details", "reasoning_tokens")
 
 
-def _part(told: Mapping[str, Any], whole: str, name: str) -> object:
+def _part(told: Mapping[str, Any], whole: str, name: str) -> Any:
     details = told.get(whole)
-    return details.get(name) if isinstance(details, Mapping) else None
+    return (details.get(name) or 0) if isinstance(details, dict) else 0
