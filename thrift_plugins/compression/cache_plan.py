@@ -144,7 +144,7 @@ class CachePlan:
         if prefix is not None and tail is not None:
             costs["both"] = self.cost(replace(traffic, prefix=less, tail=short))
         choice = min(costs, key=lambda name: (costs[name], name != "none"))
-        refused = {name: cost - without for name, cost in costs.items() if cost > without}
+        refused: dict[Choice, float] = {name: cost - without for name, cost in costs.items() if cost > without}
         return Verdict(choice, costs[choice], without, refused)
 
     def pays(self, before: int, after: int, tail: int, turns: int, hit_rate: float = 0.8) -> bool:

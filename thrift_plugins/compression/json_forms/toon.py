@@ -6,6 +6,7 @@ Written and read here, so that a round trip can be proven: https://github.com/to
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from thrift_plugins.compression.json_forms.cells import MISSING, bare, cell, read_cell, split, value_of
@@ -205,12 +206,10 @@ def _read_item(lines: list[_Line], at: int, depth: int) -> tuple[Value, int]:
         return {}, at + 1
     if rest.startswith("["):
         return _read_list(lines, at, rest, depth + 1)
-    try:
+    key = behind = ""
+    with suppress(ValueError):  # then it is a value
         key, behind = _split_key(rest)
-        is_field = behind.startswith(("[", ":"))
-    except ValueError:
-        is_field = False
-    if not is_field:
+    if not behind.startswith(("[", ":")):
         return value_of(rest), at + 1
     found: dict[str, Value] = {}
     found[key], at = _read_value(lines, at, behind, depth + 1)
