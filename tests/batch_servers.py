@@ -92,7 +92,7 @@ def running(server: Elsewhere) -> Iterator[dict[str, str]]:
 
 
 def _await(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while time.monotonic() < until:
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with {process.returncode}")

@@ -5,13 +5,17 @@ import json
 import time
 from contextlib import ExitStack
 
+import httpx
 import pytest
 
+from tests.batch_crash_worker import ask, question
 from tests.batch_servers import AIMOCK, LLMOCK, running
 from thrift_plugins.batching.anthropic import AnthropicBatchClient
 from thrift_plugins.batching.client import BatchLine, Intent
+from thrift_plugins.batching.executor import Executor
 from thrift_plugins.batching.mistral import MistralBatchClient
 from thrift_plugins.batching.openai import OpenAIBatchClient
+from thrift_plugins.batching.settings import BatchSettings
 
 CLIENTS = {"openai": OpenAIBatchClient, "anthropic": AnthropicBatchClient, "mistral": MistralBatchClient}
 PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "mistral": "/v1/chat/completions"}
@@ -55,7 +59,7 @@ async def made(client, intent, lines):
 
 
 async def final(client, batch_id):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not ((status := await client.status(batch_id)).final and status.ready):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     return status
@@ -95,3 +99,25 @@ async def test_a_batch_is_cancelled(case):
     assert done.final
     results = [line async for line in client.results(done)]
     assert {line.outcome for line in results} <= {"answered", "not_run"}
+
+
+async def test_a_chain_of_two_calls_runs_in_two_waves(case, tmp_path):
+    server, client = case
+    http = httpx.AsyncClient(base_url=client._wire.base_url.removesuffix("/v1"), timeout=60)
+    executor = Executor(client, tmp_path / "journal.db", settings=BatchSettings(poll=0.3, grace=2.0))
+
+    async def chain(number):
+        first = await ask(http, client.provider, question(1, number))
+        return await ask(http, client.provider, question(2, first))
+
+    try:
+        answers = [result.value() async for result in executor.arun(chain, range(25))]
+        waves = executor.journal.batches()
+    finally:
+        await asyncio.to_thread(executor.close)
+        await http.aclose()
+    assert len(answers) == 25
+    # Where every answer is the same, so is every second question: but it is asked as often, as samples of one.
+    assert [wave["count"] for wave in waves] == [25, 25]
+    if "answers of the question" not in server.lacks:
+        assert all(f"Step 1 about {number}" in answer for number, answer in enumerate(answers))

@@ -21,7 +21,7 @@ from thrift_plugins.batching.client import (
     ResultLine,
     State,
 )
-from thrift_plugins.batching.openai import LISTING_SLACK, instant, required_key
+from thrift_plugins.batching.openai import LISTING_SLACK, from_v1, instant, required_key
 from thrift_plugins.batching.rows import result_line
 from thrift_plugins.batching.wire import BatchWire, account_id, seconds
 
@@ -93,7 +93,7 @@ class MistralBatchClient:
 
     def address(self, path: str, body: Mapping[str, Any]) -> Address | None:
         """See `BatchClient`."""
-        url, model = httpx.URL(path).path, body.get("model")
+        url, model = from_v1(httpx.URL(path).path), body.get("model")
         return Address(model, url) if url in ENDPOINTS and isinstance(model, str) else None
 
     def limits(self, model: str) -> Limits:  # noqa: ARG002

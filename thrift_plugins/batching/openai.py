@@ -110,7 +110,7 @@ class OpenAIBatchClient:
 
     def address(self, path: str, body: Mapping[str, Any]) -> Address | None:
         """See `BatchClient`."""
-        url = _from_v1(httpx.URL(path).path)
+        url = from_v1(httpx.URL(path).path)
         model = body.get("model")
         if url not in ENDPOINTS or not isinstance(model, str) or not self.has_batch(model):
             return None
@@ -245,7 +245,7 @@ async def instant(wire: BatchWire, path: str, body: bytes) -> Instant:
     return Instant(response.status_code, response.content, dict(response.headers))
 
 
-def _from_v1(path: str) -> str:
+def from_v1(path: str) -> str:
     """A path from its "/v1" on, whatever a gateway has before it."""
     before, found, after = path.rpartition("/v1/")
     return f"/v1/{after}" if found else before or path
