@@ -195,7 +195,7 @@ def bank(data: Path, test: Path) -> dict[str, float]:
     begin = learnt(first)
     three = streams(lambda: Stream(first, 0.95, confirms=True), rows, begin, "bk")
     two = streams(lambda: Stream(first, 0.895), rows, begin, "bk2")
-    five = streams(lambda: Stream(first, 0.755, audit=0.01), rows, begin, "bk5")
+    five = streams(lambda: Stream(first, 0.762, audit=0.01), rows, begin, "bk5")
     return {**three, **two, **five, "promise_kept": promise(begin[0], rows), "bk_requests": len(rows)}
 
 

@@ -485,6 +485,22 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert command("distill", "promote", kit.TASK, "--again").exit_code == 0
 
 
+def test_examples_are_taken_from_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from tests import logs_kit
+    from tests.cli_kit import command, stranger
+
+    stranger(monkeypatch, tmp_path)
+    (tmp_path / "app.jsonl").write_bytes(logs_kit.lines([logs_kit.openai(call) for call in logs_kit.calls()]))
+    (tmp_path / "thrift.toml").write_text(f'[distillation]\nfolder = "{tmp_path}/students"\n')
+    done = command("distill", "take", "faq", "app.jsonl", "--model", logs_kit.BIG)
+    assert done.exit_code == 0, done.output
+    found = list(Dataset(tmp_path / "students", "faq").examples())
+    assert f"{len(found)} kept" in done.output
+    assert {example.teacher for example in found} == {logs_kit.BIG}
+    assert all(example.answer.text == f"About: {example.text}" for example in found if not example.answer.tool)
+    assert "0 kept" in command("distill", "take", "faq", "app.jsonl", "--model", logs_kit.BIG).output
+
+
 def test_sentiment_and_free_text_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     import random
 

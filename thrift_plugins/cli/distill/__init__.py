@@ -5,12 +5,14 @@ from __future__ import annotations
 import typer
 
 from thrift_plugins.cli.distill.lives import promote, rollback, status
+from thrift_plugins.cli.distill.recorded import take
 from thrift_plugins.cli.distill.training import plan, report, run
 from thrift_plugins.cli.distill.tune import tune
 
 distill = typer.Typer(
     name="distill", no_args_is_help=True, help="Train local students of a costly model, and see what they may do."
 )
+distill.command()(take)
 distill.command()(plan)
 distill.command()(run)
 distill.command()(report)
