@@ -16,7 +16,7 @@ PLACES = {
         "StoreCorrupt", "StoreError", "StoreUnavailable", "Target", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "feedback", "fresh", "route",
         "run", "scope",
     },
-    "thrift_plugins.langchain": {"JudgeModel", "LangChainEmbedder", "ResponseCache", "ThriftChatModel", "ThriftMiddleware", "TokenBudgetHandler"},
+    "thrift_plugins.langchain": {"JudgeModel", "LangChainEmbedder", "ResponseCache", "RoutingRunnable", "ThriftChatModel", "ThriftMiddleware", "TokenBudgetHandler"},
     "thrift_plugins.llama_index": {"JudgeModel", "LlamaIndexEmbedder", "ThriftLLM", "TokenBudgetHandler", "install"},
     "thrift_plugins.testing": {"Answer", "BilledCall", "Fault", "FaultPlan", "LlamaIndexLLMContract", "LoopbackProvider",
                                "WireRequest", "offline_openai"},
