@@ -234,7 +234,7 @@ def _bridge(reading: Reading, score: Floats) -> list[Floats]:
     top = np.argsort(-score, kind="stable")[:_TOP]
     asked = set(reading.terms)
     found: dict[str, None] = {}
-    for place in top.tolist():
+    for place in map(int, top):
         named = [*names_in(reading.texts[place]), reading.passages[reading.passage[place]].title]
         found.update(dict.fromkeys(term for name in named for term in terms_of(tokens(name)) if term not in asked))
     terms = [term for term in found if not says_little(term)][:_MOST_TERMS]
@@ -254,7 +254,7 @@ def _links(reading: Reading, top: Indices) -> tuple[Floats, Floats]:
     """Whether a sentence's title is named by one of the best in another passage, and whether it names the title of one."""
     at = reading.passage
     titles = [set(own) for own in reading.title_terms]
-    said = {int(place): set(terms_of(tokens(reading.texts[place]))) for place in top.tolist()}
+    said = {place: set(terms_of(tokens(reading.texts[place]))) for place in map(int, top)}
     named = np.array(
         [
             float(any(own <= terms and at[place] != number for place, terms in said.items())) if own else 0.0

@@ -76,7 +76,7 @@ def _value(text: str) -> float:
 
 def _result(text: str) -> float | None:
     """What a sum comes to, None where it cannot be read, or is divided by nothing."""
-    tokens = [_ALIKE.get(token, token) for token in _TOKEN.findall(text)]
+    tokens = [_ALIKE.get(token, token) for token in map(str, _TOKEN.findall(text))]
     try:
         value, rest = _added(tokens)
     except (IndexError, ValueError, ZeroDivisionError, RecursionError, OverflowError):

@@ -50,6 +50,7 @@ class Dialect(Protocol):
 
     def route(self, http: HttpRequest) -> Route | None:
         """What a request is about, None where it is not this dialect's."""
+        ...
 
     def serve(self, route: Route, http: HttpRequest) -> Reply:
         """The answer.
@@ -57,9 +58,11 @@ class Dialect(Protocol):
         Raises:
             BatchRefused: it is refused.
         """
+        ...
 
     def refuse(self, refused: BatchRefused) -> Reply:
         """The answer to what is refused."""
+        ...
 
 
 def reply(body: Wire) -> Reply:
@@ -105,8 +108,7 @@ def form(http: HttpRequest) -> dict[str, tuple[str, bytes]]:
     parts: dict[str, tuple[str, bytes]] = {}
     for part in http.body.split(b"--" + boundary.strip('"').encode())[1:-1]:
         head, _, content = part.partition(b"\r\n\r\n")
-        marks = dict(
-            mark.strip().partition("=")[::2] for mark in head.decode("utf-8", "replace").replace("\r\n", ";").split(";")
-        )
+        told = head.decode("utf-8", "replace").replace("\r\n", ";").split(";")
+        marks = {name: value for name, _, value in (mark.strip().partition("=") for mark in told)}
         parts[marks.get("name", "").strip('"')] = (marks.get("filename", "").strip('"'), content.removesuffix(b"\r\n"))
     return parts
