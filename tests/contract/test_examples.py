@@ -25,6 +25,8 @@ TOLD = {
     "06_cache_only": ("1 hits, 2 misses",),
     "07_forgetting": ("paid for\nfrom the cache\n1 answer forgotten: the document has changed\npaid for\n",),
     "08_quality_gate": ("routing for ",),
+    "13_compression": ("tokens instead of", "compression: extraction -"),
+    "10_examples_for_a_cheaper_model": (": ",),
     "12_report": (" saved: $", "of the answers were whole", "report.html"),
     "playbook_table": ("sum              3,270   3,070", "4,200 - 1,130 = 3,070: 200 counted twice"),
 }

@@ -15,18 +15,20 @@ import yaml
 from langchain_core.globals import set_llm_cache
 from llama_index.core import Settings
 
-from tests import logs_kit
+from tests import distillation_kit, logs_kit
 from tests.cli_kit import ROOT, SDK_LEAKS, command, own_default_runtime, stranger, with_a_key
 from tests.ledger_kit import fill
 from tests.unit.test_learned_router import world
 from thrift_plugins import Config, QualityConfig, Runtime
+from thrift_plugins.distillation.dataset import Dataset
 from thrift_plugins.stores import ledger_beside, open_event_log
-from thrift_plugins.testing import LoopbackProvider
+from thrift_plugins.stores.open import students_beside
+from thrift_plugins.testing import LoopbackBatches
 
 pytestmark = SDK_LEAKS
 
 PAGES = sorted((ROOT / "examples" / "pages").glob("*.md"))
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^ *```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PARTS = ("## What it does", "## When not to", "## What it promises", "## How it fails")
 OF_A_TACTIC = [page for page in PAGES if page.stem not in ("migrating", "production")]
 
@@ -70,7 +72,7 @@ def test_blocks_are_of_kinds_that_are_run_here_and_links_lead_somewhere(page: Pa
 def test_python(body: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(os.environ, "THRIFT_HOLDOUT", "0")
     monkeypatch.setitem(os.environ, "THRIFT_SECRET", "0" * 64)
-    with LoopbackProvider() as provider:
+    with LoopbackBatches() as provider:
         with_a_key(monkeypatch, provider)
         exec(compile(body, "page", "exec"), {"__name__": "page"})
 
@@ -132,6 +134,7 @@ def an_app(folder: Path) -> None:
         for number, (question, texts) in enumerate(zip(asked, known, strict=True))
     ]
     (folder / "examples.jsonl").write_text("\n".join(map(json.dumps, examples)), encoding="utf-8")
+    Dataset(students_beside(""), "intent").append(distillation_kit.examples(260, ""))
     runtime = Runtime(Config(quality=QualityConfig(enabled=True)))
     assert runtime.gate is not None
     for number in range(40):

@@ -10,11 +10,12 @@ from typing import Any, get_args
 import pytest
 from typer.testing import CliRunner, Result
 
-from tests.trace_kit import header, row, week, write
+from tests import distillation_kit
+from tests.trace_kit import PRICES, header, row, week, write
 from thrift_plugins.cli import app
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices import Prices
-from thrift_plugins.replay import SWITCHES, Trace, prepared
+from thrift_plugins.replay import SWITCHES, Trace, prepared, replay
 from thrift_plugins.replay.apps import cheapness
 from thrift_plugins.replay.month import Framework
 from thrift_plugins.replay.past import Asking, remembered
@@ -175,7 +176,9 @@ def test_a_prompt_that_is_not_the_recorded_one_is_billed_as_it_was_sent(tmp_path
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_tenants_share_answers_only_where_they_are_said_to(tmp_path: Path, framework: Framework) -> None:
-    write(tmp_path / "week.jsonl", [header(), row(0, "Where is the lid?"), row(1, "Where is the lid?", tenant="teapots")])
+    write(
+        tmp_path / "week.jsonl", [header(), row(0, "Where is the lid?"), row(1, "Where is the lid?", tenant="teapots")]
+    )
     saved = []
     for options in ([], ["--shared", "faq"]):
         out = tmp_path / "figures.json"
@@ -183,3 +186,80 @@ def test_tenants_share_answers_only_where_they_are_said_to(tmp_path: Path, frame
         assert done.exit_code == 0, done.output
         saved.append(json.loads(out.read_text())["saved_fraction"])
     assert saved == [0.0, 0.5]
+
+
+def tagged(place: int, text: str, label: str) -> dict[str, Any]:
+    """A request for a label, which the large model knows and the small one does not."""
+    used = {"input_tokens": 60, "output_tokens": 3}
+    arms = {
+        "large-1": {"text": label, "score": 1.0, "usage": used},
+        "small-1": {"text": "other", "score": 0.0, "usage": used},
+    }
+    return row(place, text, feature="intent", arms=arms, check={"kind": "label", "gold": label})
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_student_is_taught_by_the_month_before(tmp_path: Path, framework: Framework) -> None:
+    known = list(distillation_kit.texts(440))
+    trace = write(
+        tmp_path / "tags.jsonl", [header(), *(tagged(place, *each) for place, each in enumerate(known[400:]))]
+    )
+    before = tmp_path / "before"
+    before.mkdir()
+    # of the last one the feature is known, as it is in the replay itself
+    write(before / "answers.jsonl", [{"prompt": text, "answers": {"large-1": label}} for text, label in known[:401]])
+    out = tmp_path / "figures.json"
+    options = ("--framework", framework, "--config", "distillation", "--warm", str(before), "--json", str(out))
+    done = run(trace, *options)
+    assert done.exit_code == 0, done.output
+    assert "distillation: of 400 answers, a student for intent" in " ".join(done.output.split())
+    told = json.loads(out.read_text())
+    assert told["by_tactic"].keys() == {"distillation"}
+    assert told["saved_fraction"] > 0.5
+    assert told["quality_actual"] > 0.9
+
+
+def test_answers_that_teach_no_student_say_why(tmp_path: Path) -> None:
+    before = tmp_path / "before"
+    before.mkdir()
+    write(
+        before / "answers.jsonl",
+        [{"prompt": f"Tag {number}", "feature": "faq", "answers": {"large-1": "a"}} for number in range(9)],
+    )
+    setup = prepared(
+        ["distillation"], Trace(write(tmp_path / "week.jsonl", [header(), *week()])), before, tmp_path / "made"
+    )
+    assert not setup.config.distillation.enabled
+    assert setup.learnt[0].startswith("distillation: no student for faq: 9 examples are too few")
+
+
+def test_what_is_compressed_are_retrieved_passages(tmp_path: Path) -> None:
+    facts = "\n\n".join(f"[{number}] Lid {number}\nThe lid of kettle {number} is round. It was made of tin in {1900 + number}. It shines."
+                        for number in range(9))  # fmt: skip
+    rag = row(0, f"Passages:\n{facts}\n\nQuestion: When was the lid of kettle 3 made?", feature="rag",
+              check={"kind": "evidence", "any_of": ["1903"]})  # fmt: skip
+    talk = "\n".join(
+        f"{name}: We will mend the lid number {number} on Monday." for number in range(9) for name in ("Ada", "Bo")
+    )
+    digest = row(1, f"{talk}\nWhen will the lids be mended?", feature="digest", check={"kind": "recorded"})
+    trace = Trace(write(tmp_path / "both.jsonl", [header(), rag, digest]))
+    assert list(prepared(["compression"], trace, None, tmp_path).config.compression.features) == ["rag"]
+    (tmp_path / "made").mkdir()
+    outcome = replay(trace, "langchain", prepared(["compression"], trace, None, tmp_path), tmp_path / "made").figures()
+    assert outcome["by_tactic"].keys() == {"compression"}
+    assert outcome["quality_actual"] == 1.0
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_what_may_wait_for_a_day_costs_what_a_batch_costs(tmp_path: Path, framework: Framework) -> None:
+    prices = {
+        name: {**rates, "batch_input": rates["input"] / 2, "batch_output": rates["output"] / 2}
+        for name, rates in PRICES.items()
+    }
+    rows = [row(0, "Tag this."), row(1, "Tag that.", deadline_s=86_400), row(2, "Tag it soon.", deadline_s=600)]
+    trace = write(tmp_path / "tags.jsonl", [header(prices_usd_per_million_tokens=prices), *rows])
+    out = tmp_path / "figures.json"
+    assert run(trace, "--framework", framework, "--config", "batch", "--json", str(out)).exit_code == 0
+    told = json.loads(out.read_text())
+    assert told["by_tactic"] == {"batch": pytest.approx(told["baseline_usd"] / 6)}
+    assert told["quality_actual"] == told["quality_baseline"]

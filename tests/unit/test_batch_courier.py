@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -427,3 +428,13 @@ def test_a_disk_that_is_full_tells_everybody_and_loses_nothing(tmp_path: Path):
     virtual_time.run(main())
     served(client, tmp_path / "j.db")
     assert paid(client) == (20, 0)
+
+
+def test_prompts_with_the_time_in_them_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    client = MemoryBatches()
+    now = datetime.fromtimestamp(virtual_epoch(), UTC)
+    served(client, tmp_path / "a.db", [f"it is {now:%Y-%m-%d %H:%M:%S}, what about {i}?" for i in range(3)])
+    assert caplog.text.count("the prompts say what time it is") == 1
+    caplog.clear()
+    served(client, tmp_path / "b.db", [f"on 2024-01-02 10:00, what was {i}? And 1234567890?" for i in range(3)])
+    assert "what time it is" not in caplog.text

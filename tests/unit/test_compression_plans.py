@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.prompts import FewShotPromptTemplate, PromptTemplate
 from typer.testing import CliRunner
 
 from tests.compression_kit import FACTS, QUESTION, passages
@@ -18,7 +19,7 @@ from thrift_plugins.compression.examples import Examples
 from thrift_plugins.compression.labelled import labelled
 from thrift_plugins.compression.policy import CompressionPolicy
 from thrift_plugins.errors import ConfigError
-from thrift_plugins.langchain import PromptCompressor
+from thrift_plugins.langchain import ExampleSelector, PromptCompressor
 from thrift_plugins.prices import Prices
 from thrift_plugins.types import Message, Request, Tier
 
@@ -105,6 +106,17 @@ def test_examples_are_of_different_labels_and_the_likeliest_is_last():
     assert chooser.choose("card", 99) == chooser.choose("card", 99)
     with pytest.raises(ValueError, match="0 examples"):
         Examples([], [])
+
+
+def test_they_stand_in_a_prompt_of_langchain():
+    told = [{"question": f"{what} my card", "intent": what} for what in ("lost", "block", "order", "renew", "freeze")]
+    selector = ExampleSelector(told, input_key="question", label_key="intent", count=2)
+    shot = PromptTemplate.from_template("{question}: {intent}")
+    prompt = FewShotPromptTemplate(example_selector=selector, example_prompt=shot, suffix="{question}: ", input_variables=["question"])
+    assert prompt.format(question="please block my card").split("\n\n")[1:] == ["block my card: block", "please block my card: "]
+    with pytest.raises(ValueError, match="lacks 'intent'"):
+        selector.add_example({"question": "?"})
+    assert ExampleSelector([], input_key="a", label_key="b").select_examples({"a": "?"}) == []
 
 
 # ---- condensing ----

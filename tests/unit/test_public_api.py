@@ -16,7 +16,7 @@ PLACES = {
         "StoreCorrupt", "StoreError", "StoreUnavailable", "Target", "ThriftError", "TraceError", "UnknownModelPrice", "UnsupportedByTier", "current_scope", "feedback", "fresh", "route",
         "run", "scope",
     },
-    "thrift_plugins.langchain": {"BatchExecutor", "ContextCompressor", "JudgeModel", "LangChainEmbedder", "PromptCompressor", "ResponseCache", "StudentModel", "ThriftChatModel", "ThriftMiddleware", "TokenBudgetHandler", "TrafficRecorder"},
+    "thrift_plugins.langchain": {"BatchExecutor", "ContextCompressor", "ExampleSelector", "JudgeModel", "LangChainEmbedder", "PromptCompressor", "ResponseCache", "StudentModel", "ThriftChatModel", "ThriftMiddleware", "TokenBudgetHandler", "TrafficRecorder"},
     "thrift_plugins.llama_index": {"BatchExecutor", "ContextCompressor", "JudgeModel", "LlamaIndexEmbedder", "StudentLLM", "ThriftLLM", "TokenBudgetHandler", "TrafficRecorder", "install"},
     "thrift_plugins.testing": {"Answer", "BatchFaults", "BatchLimits", "BilledCall", "Ending", "Fault", "FaultPlan", "LlamaIndexLLMContract",
                                "LoopbackBatches", "LoopbackProvider", "PaidLine", "Refusal", "WireRequest", "offline_openai"},

@@ -33,6 +33,7 @@ from thrift_plugins.batching.promotion import Promoter, due
 from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.records import Incident, Sending
 from thrift_plugins.batching.settings import BatchSettings
+from thrift_plugins.batching.volatile import warn_of_clocks
 from thrift_plugins.batching.waiting import Waiting
 
 logger = logging.getLogger("thrift_plugins")
@@ -71,6 +72,7 @@ class Courier:
         self.carrying: set[asyncio.Task[None]] = set()
         self.broken: BaseException | None = None
         self.unsent = 0
+        self._warned = False
         self._unlooked: set[int] = set()
         self._queued_tokens: dict[str, int] = defaultdict(int)
         self._most_tokens: dict[str, int] = {}
@@ -93,6 +95,7 @@ class Courier:
     def take(self, asked: Sequence[Pending]) -> None:
         """Requests of one wave: answered from the journal, joined to what is under way, or queued."""
         now = self.clock()
+        self._warned = self._warned or warn_of_clocks((one.body for one in asked), now)
         answered, new = self.journal.admit(asked)
         known = {id(pending) for pending, _ in answered}
         for pending, answer in answered:

@@ -16,14 +16,16 @@ from typing import Any, Final, Self
 
 from thrift_plugins.batching.client import BatchClient
 from thrift_plugins.batching.courier import Courier
+from thrift_plugins.batching.garbage import unhurried
 from thrift_plugins.batching.host import Host
 from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.progress import BatchProgress, cost_of, progress
 from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.results import BatchResult, Submitted
-from thrift_plugins.batching.running import Call, Inputs, Run, widen_threads
+from thrift_plugins.batching.running import Call, Inputs, Run
 from thrift_plugins.batching.session import Session, answered_by, current
 from thrift_plugins.batching.settings import BatchSettings
+from thrift_plugins.batching.threads import threads_of
 from thrift_plugins.batching.transport import collecting
 from thrift_plugins.batching.waits import Widen
 from thrift_plugins.errors import ConfigError
@@ -122,7 +124,7 @@ class Executor:
             deadline=until,
             waits=waits,
         )
-        with collecting(), self.around():
+        with collecting(), unhurried(), self.around():
             async with aclosing(run.chunks()) as chunks:  # type: ignore[type-var]
                 async for chunk in chunks:
                     yield chunk
@@ -196,7 +198,7 @@ class Executor:
         """
         session = self._session()
         until = None if deadline is None else self._clock() + deadline
-        with collecting(), self.around(), session.entered(), answered_by(until):
+        with collecting(), unhurried(), self.around(), session.entered(), answered_by(until):
             try:
                 yield
             finally:
@@ -208,8 +210,9 @@ class Executor:
         loop = asyncio.get_running_loop()
         session = self._session()
         until = None if deadline is None else self._clock() + deadline
-        widen_threads(loop, session)
+        session.pool = threads_of(loop)
         with (
+            unhurried(),
             session.watching(loop, asyncio.current_task()),
             collecting(),
             self.around(),

@@ -19,7 +19,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import zstandard
 
@@ -34,6 +34,7 @@ from thrift_plugins.types import NO_USAGE, Processing, Usage
 _PACKED, _PLAIN = b"\x01", b"\x00"
 _WORTH_PACKING = 1024
 _AT_ONCE = 500
+_MARKS: Final = ", ".join("?" * _AT_ONCE)
 
 _held: set[Path] = set()
 """Journals that this process works on: the kernel's locks tell processes apart, not the executors in one."""
@@ -137,8 +138,8 @@ class Journal(Records):
             known: dict[bytes, tuple[Any, ...]] = {}
             for keys in _chunks([one.key for one in asked]):
                 rows = c.execute(
-                    f"SELECT key, state, status, answer, code, processing FROM lines WHERE key IN ({_marks(keys)})",  # noqa: S608  marks alone
-                    keys,
+                    f"SELECT key, state, status, answer, code, processing FROM lines WHERE key IN ({_MARKS})",  # noqa: S608  marks alone
+                    _padded(keys),
                 )
                 known.update((row[0], row[1:]) for row in rows)
             answered: list[tuple[Pending, Answer]] = []
@@ -300,7 +301,7 @@ class Journal(Records):
 
         def work(c: sqlite3.Connection) -> set[bytes]:
             keys = [key for key, _ in answers]
-            rows = c.execute(f"SELECT key FROM lines WHERE key IN ({_marks(keys)}) AND state < 2", keys)  # noqa: S608  marks alone
+            rows = c.execute(f"SELECT key FROM lines WHERE key IN ({_MARKS}) AND state < 2", _padded(keys))  # noqa: S608  marks alone
             first = {key for (key,) in rows}
             c.executemany(
                 "UPDATE lines SET state = ?, status = ?, answer = ?, code = ?, processing = ?, done_at = ?, body = NULL"
@@ -371,5 +372,6 @@ def _chunks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
         yield keys[start : start + _AT_ONCE]
 
 
-def _marks(keys: Sequence[bytes]) -> str:
-    return ", ".join("?" * len(keys))
+def _padded(keys: Sequence[bytes]) -> list[bytes]:
+    """As many keys as the statement has marks for, so that it is always the same one."""
+    return [*keys, *[b""] * (_AT_ONCE - len(keys))]

@@ -155,11 +155,8 @@ class Records:
 
     def batches(self) -> list[dict[str, Any]]:
         """Every batch, as a table for people, oldest first."""
-        names = (
-            "intent", "model", "url", "count", "made_at", "deadline", "state", "remote", "ended", "sent_at", "done_at",
-            "answered", "input_tokens", "cache_read", "output_tokens",
-        )  # fmt: skip
-        rows = self._file.run(lambda c: c.execute(f"SELECT {', '.join(names)} FROM batches ORDER BY id").fetchall())  # noqa: S608
+        rows = self._file.run(lambda c: c.execute(f"SELECT {_TOLD} FROM batches ORDER BY id").fetchall())  # noqa: S608  names of ours
+        names = _TOLD.split(", ")
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def asked_at_once(self) -> list[tuple[str, str, int]]:
@@ -173,6 +170,10 @@ class Records:
         return rows
 
 
+_TOLD: Final = (
+    "intent, model, url, count, made_at, deadline, state, remote, ended, sent_at, done_at, answered, input_tokens, cache_read,"
+    " output_tokens"
+)
 _COLUMNS: Final = "id, intent, digest, model, url, count, made_at, tokens, deadline, state, upload, remote, sent_at"
 
 

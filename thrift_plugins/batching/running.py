@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from thrift_plugins.batching.host import Host
 from thrift_plugins.batching.results import BatchResult
 from thrift_plugins.batching.session import Session, answered_by
+from thrift_plugins.batching.threads import threads_of
 
 Call: TypeAlias = Callable[[Any], Awaitable[Any]]
 Inputs: TypeAlias = Iterable[Any] | AsyncIterable[Any]
-
-THREADS: Final = 2_000
-"""Most threads of a run: each waits for a synchronous call, and costs little but its stack."""
 
 
 class Run:
@@ -56,7 +53,7 @@ class Run:
     async def chunks(self) -> AsyncIterator[list[BatchResult]]:
         """The results, all at once that are there. Closing this early leaves the rest to a later run: the journal has it."""
         loop = asyncio.get_running_loop()
-        widen_threads(loop, self._session)
+        self._session.pool = threads_of(loop)
         with self._session.watching(loop):
             pump = copy_context().run(self._entered, loop)
             try:
@@ -149,15 +146,6 @@ class Run:
         if live:
             await asyncio.wait(list(live))
         self._put_off.clear()
-
-
-def widen_threads(loop: asyncio.AbstractEventLoop, session: Session) -> None:
-    """Give a loop threads enough for synchronous calls that all wait at once, if it has no pool of the app's own."""
-    pool: ThreadPoolExecutor | None = getattr(loop, "_default_executor", None)
-    if pool is None:
-        pool = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="thrift-batch-call")
-        loop.set_default_executor(pool)
-    session.width = pool._max_workers  # noqa: SLF001
 
 
 async def _each(inputs: Inputs) -> AsyncIterator[Any]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakSet
 
 from thrift_plugins.batching.client import Address, BatchClient
 from thrift_plugins.batching.pending import Answer, Pending, content_key, failed
+from thrift_plugins.batching.threads import MOST, ParkingPool
 from thrift_plugins.batching.waits import Widen, standing
 
 logger = logging.getLogger("thrift_plugins")
@@ -78,7 +79,7 @@ class Session:
         open: whether requests are still taken.
         owed: results that the app has not taken yet: it may make room for further items.
         exhausted: whether there are no further items.
-        width: threads that may wait at once.
+        pool: the threads of its synchronous code, None where the code has its own.
         onlookers: tasks of the run that wait until the others can ask nothing more.
     """
 
@@ -90,7 +91,8 @@ class Session:
         self.parked: list[Pending] = []
         self.arrivals = 0
         self.open = True
-        self.owed, self.exhausted, self.width, self.onlookers = 0, False, sys.maxsize, 0
+        self.owed, self.exhausted, self.onlookers = 0, False, 0
+        self.pool: ThreadPoolExecutor | None = None
         self.broken: BaseException | None = None
         self._lock = threading.Lock()
         self._seen: dict[bytes, int] = defaultdict(int)
@@ -123,7 +125,8 @@ class Session:
             self._blocked += 1
         try:
             self._park(Pending(self._key(address, content), address, body, _deadline.get(), waiter))
-            return waiter.result()
+            with self.pool.parked() if isinstance(self.pool, ParkingPool) else nullcontext():
+                return waiter.result()
         finally:
             with self._lock:
                 self._blocked -= 1
@@ -222,8 +225,13 @@ class Session:
             external += outside
             resting += tasks is None
         # Whoever waits for a thread waits for one that is parked itself, or for one whose own loop is at rest.
-        free = external <= self._blocked + resting + self.onlookers or self._blocked >= self.width
+        free = external <= self._blocked + resting + self.onlookers or self._all_parked()
         return free and self.arrivals == arrivals
+
+    def _all_parked(self) -> bool:
+        """Whether every thread that there can be waits: who waits for one waits for an answer."""
+        pool = self.pool
+        return pool is not None and self._blocked >= (MOST if isinstance(pool, ParkingPool) else pool._max_workers)  # noqa: SLF001
 
     async def _stands(
         self, loop: asyncio.AbstractEventLoop, tasks: WeakSet[asyncio.Task[Any]] | None

@@ -140,6 +140,12 @@ class _Fitting:
         fronts = np.array([len(head) for head in heads], np.float64)
         rate = whole / max(1.0, letters.sum() + fronts.sum())
         self._sizes, self._fronts = letters * rate, fronts * rate
+        known: dict[str, int] = {}
+        told = [
+            text.strip() if len(text) >= _REPEATS and not reading.dialogue else str(at)
+            for at, text in enumerate(reading.texts)
+        ]
+        self._alike = [known.setdefault(text, len(known)) for text in told]
 
     def within(self, tokens: int) -> tuple[Mask, int]:
         """Which sentences, and how many tokens they have with what stands before and between them."""
@@ -155,12 +161,19 @@ class _Fitting:
             best_kept, best_used = kept, used
             if kept.sum() <= 1:
                 break
+        while best_used > tokens and best_kept.sum() > 1:
+            places = np.flatnonzero(best_kept)
+            best_kept[places[np.argmin(self._scores[places])]] = False
+            best_used = _tokens(_excerpts(self._reading, best_kept), self._heads, self._measure)
         return best_kept, best_used
 
     def _try(self, room: float) -> tuple[Mask, int]:
-        kept = within(self._scores, self._sizes, self._reading.passage, self._fronts, room)
+        kept = within(self._scores, self._sizes, self._reading.passage, self._fronts, room, self._alike)
         return kept, _tokens(_excerpts(self._reading, kept), self._heads, self._measure)
 
+
+_REPEATS: Final = 20
+"""Characters; a shorter sentence is no repetition, but a figure of speech."""
 
 _FULL: Final = 0.96
 _HALF: Final = 0.8

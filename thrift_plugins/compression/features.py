@@ -17,13 +17,15 @@ from thrift_plugins.text.words import unspaced
 
 FIRST: Final = (
     "bm25", "bm25_titled", "bm25_title", "bm25_passage", "cover", "cover_titled", "cover_passage", "pair", "soft", "soft_titled",
-    "cosine", "cosine_titled", "cosine_title", "cosine_passage", "retriever", "first", "place", "short", "length", "names", "title_asked",
+    "cosine", "cosine_titled", "cosine_title", "cosine_passage", "soft_passage", "rare_passage", "soft_rare", "rare_cosine", "rare_cosine_titled", "rare_cosine_passage", "retriever", "first", "place", "short", "length", "names", "title_asked",
     *(f"{kind}_{sign}" for kind, sign in PAIRS),
 )  # fmt: skip
 """Of the first look."""
 
 SECOND: Final = (
     "score", "score_top", "score_passage", "score_before", "score_after", "score_around", "passage_rank",
+    "score_within",
+    "score_pooled",
     "bridge", "bridge_titled", "title_named", "names_title", "best_first",
 )  # fmt: skip
 """Of the second look, beside all of the first."""
@@ -47,6 +49,8 @@ def first_look(reading: Reading, similarity: Floats | None = None) -> Floats:
     lengths, title_lengths = reading.sentences.lengths, reading.titles.lengths
     whole = reading.sums(lengths) + title_lengths
     soft, soft_title = _soft(reading)
+    whole_soft = np.maximum(reading.tops(soft), soft_title)
+    rare = weights(passages, reading.terms)
     lexical = [
         bm25(heard, lengths, weight),
         bm25(titled, lengths + title_lengths[at], weight),
@@ -63,6 +67,11 @@ def first_look(reading: Reading, similarity: Floats | None = None) -> Floats:
         _cover(soft, weight),
         _cover(np.maximum(soft, soft_title[at]), weight),
         *(_scaled(column) for column in close),
+        _cover(whole_soft, rare)[at],
+        _cover(passages, rare)[at],
+        _cover(np.maximum(soft, soft_title[at]), rare),
+        *(_scaled(column) for column in (lexical[0], lexical[1], lexical[3]) if close is lexical),
+        *(_scaled(column) for column in (_cosines(reading, rarely=True) if close is not lexical else ())),
         _scaled(_given(reading)[at]),
         (reading.place == 0).astype(np.float32),
         1 / (1 + reading.place.astype(np.float32)),
@@ -90,6 +99,8 @@ def second_look(reading: Reading, score: Floats) -> Floats:
         after - top,
         around,
         1 / (1 + ranks),
+        score - best,
+        reading.pools(score) - top,
         *_bridge(reading, score),
         ((reading.place == 0) & (best == best.max())).astype(np.float32),
     ]
@@ -153,14 +164,30 @@ def _unit(rows: Floats) -> Floats:
     return np.asarray(rows / np.where(lengths == 0, 1, lengths), np.float32)
 
 
-def _cosines(reading: Reading) -> list[Floats]:
-    """Of the question with the sentence, with title and sentence, with the title, with the passage: (S,) each."""
-    at = reading.passage
-    goal = reading.table.rows(reading.asked).sum(axis=0, keepdims=True)
-    goal = _unit(goal)[0]
-    own, title = reading.sentences.sums(reading.vectors), reading.titles.sums(reading.vectors)
+def _cosines(reading: Reading, *, rarely: bool = False) -> list[Floats]:
+    """Of the question with the sentence, with title and sentence, with the title, with the passage: (S,) each.
+
+    Args:
+        rarely: count a word by how few sentences have it, and leave out the title's.
+    """
+    at, vectors = reading.passage, reading.vectors
+    goal = reading.table.rows(reading.asked)
+    if rarely:
+        vectors = _unit(vectors) * reading.rarity[:, None]
+        known = [reading.vocabulary.get(word) for word in reading.asked]
+        goal = (
+            _unit(goal)
+            * np.array([_RARE if place is None else reading.rarity[place] for place in known], np.float32)[:, None]
+        )
+    goal = _unit(goal.sum(axis=0, keepdims=True))[0]
+    own, title = reading.sentences.sums(vectors), reading.titles.sums(vectors)
     whole = reading.sums(own) + title
-    return [_unit(own) @ goal, _unit(own + title[at]) @ goal, (_unit(title) @ goal)[at], (_unit(whole) @ goal)[at]]
+    close = [_unit(own) @ goal, _unit(own + title[at]) @ goal, (_unit(title) @ goal)[at], (_unit(whole) @ goal)[at]]
+    return [*close[:2], close[3]] if rarely else close
+
+
+_RARE: Final = 3.0
+"""Weight of a word of the question that no sentence has."""
 
 
 def _given(reading: Reading) -> Floats:
@@ -176,15 +203,8 @@ def _named(reading: Reading) -> list[Floats]:
     asked = set(reading.asked)
     names = [len({name.lower() for name in NAME.findall(text)} - asked) for text in reading.texts]
     terms = set(reading.terms)
-    share = [
-        sum(term in terms for term in told) / len(told) if (told := _telling(passage.title)) else 0.0
-        for passage in reading.passages
-    ]
+    share = [sum(term in terms for term in told) / len(told) if told else 0.0 for told in reading.title_terms]
     return [np.array([min(4, count) / 4 for count in names], np.float32), np.array(share, np.float32)[reading.passage]]
-
-
-def _telling(title: str) -> list[str]:
-    return [term for term in terms_of(tokens(title)) if not says_little(term)]
 
 
 def _asked(reading: Reading) -> list[Floats]:
@@ -233,7 +253,7 @@ _MOST_TERMS: Final = 24
 def _links(reading: Reading, top: Indices) -> tuple[Floats, Floats]:
     """Whether a sentence's title is named by one of the best in another passage, and whether it names the title of one."""
     at = reading.passage
-    titles = [set(_telling(passage.title)) for passage in reading.passages]
+    titles = [set(own) for own in reading.title_terms]
     said = {int(place): set(terms_of(tokens(reading.texts[place]))) for place in top}
     named = np.array(
         [

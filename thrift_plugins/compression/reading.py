@@ -57,7 +57,7 @@ class Rows:
         self.starts = np.cumsum([0, *map(len, rows)])
         flat = [vocabulary.setdefault(word, len(vocabulary)) for row in rows for word in row]
         self.words: Indices = np.array(flat, np.intp)
-        if any(unspaced(word) for word in vocabulary):
+        if any(not word.isascii() and unspaced(word) for word in vocabulary):
             told = [terms_of([*row]) for row in rows]
             self.terms: Indices = np.array(
                 [numbers.setdefault(term, len(numbers)) for row in told for term in row], np.intp
@@ -181,6 +181,12 @@ class Reading:
         return self.table.rows([*self.vocabulary])
 
     @cached_property
+    def title_terms(self) -> list[list[str]]:
+        """Of each title the terms that say something."""
+        told = (terms_of(tokens(passage.title)) if passage.title else [] for passage in self.passages)
+        return [[term for term in own if not says_little(term)] for own in told]
+
+    @cached_property
     def _heard(self) -> tuple[Floats, Floats]:
         return self.counts(self.terms)
 
@@ -205,6 +211,28 @@ class Reading:
         np.maximum.at(most, self.passage, values)
         found: Floats = most[self.passage]
         return found
+
+    @cached_property
+    def rarity(self) -> Floats:
+        """(V,) inverse document frequency of each word among the sentences."""
+        rows = self.sentences
+        pairs = np.unique(rows.words * len(rows) + np.repeat(np.arange(len(rows)), np.diff(rows.starts)))
+        have = np.bincount(pairs // max(1, len(rows)), minlength=len(self.vocabulary))
+        return np.log1p((len(rows) - have + 0.5) / (have + 0.5)).astype(np.float32)
+
+    def pools(self, score: Floats) -> Floats:
+        """(S,) the logarithm of the sum of what e to the score is in each sentence's passage."""
+        top = float(score.max())
+        sums = self.sums(np.exp(np.maximum(score - top, -60)))
+        found: Floats = np.log(np.maximum(sums, 1e-30))[self.passage] + np.float32(top)
+        return found
+
+    def tops(self, values: Floats) -> Floats:
+        """(D, ...) the largest in each passage, 0 where it has no sentence."""
+        most = np.zeros((len(self.passages), *values.shape[1:]), np.float32)
+        starts = np.flatnonzero(self.place == 0)
+        most[self.passage[starts]] = np.maximum.reduceat(values, starts, axis=0)
+        return most
 
     def sums(self, values: Floats) -> Floats:
         """(D, ...) the sum in each passage."""

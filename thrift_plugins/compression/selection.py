@@ -27,6 +27,7 @@ def within(
     passage: Indices,
     heads: Sequence[float] | NDArray[np.float64],
     tokens: float,
+    alike: Sequence[int] | None = None,
 ) -> Mask:
     """The best sentences that `tokens` have room for, each that fits in turn. At least one.
 
@@ -35,8 +36,10 @@ def within(
         sizes: (S,) tokens of each.
         passage: (S,) whose it is.
         heads: (D,) tokens that a passage costs once where any of it stays: its title, its number.
+        alike: (S,) the same number for sentences that say the same, of which one is enough.
     """
     kept = np.zeros(len(scores), bool)
+    said: set[int] = set()
     opened: set[int] = set()
     left = float(tokens)
     costs, owners, fronts = [*map(float, sizes)], passage.tolist(), [*map(float, heads)]
@@ -44,7 +47,9 @@ def within(
     for place in np.argsort(-scores, kind="stable").tolist():
         own = owners[place]
         cost = costs[place] + (0.0 if own in opened else fronts[own])
-        if cost <= left:
+        if cost <= left and (alike is None or alike[place] not in said):
+            if alike is not None:
+                said.add(alike[place])
             left -= cost
             kept[place] = True
             opened.add(own)

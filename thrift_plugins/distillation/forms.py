@@ -102,7 +102,7 @@ class Form:
         compact = (
             sum(answer.text == _compact(record) for answer, record in zip(answers, told, strict=True)) > len(told) / 2
         )
-        form = cls("tool" if tool else "json", tool, names, tags, compact and not tool)
+        form = cls("tool" if tool else "json", tool, names, tags or None, compact and not tool)
         for name in names:
             if name not in tags:
                 _check_field(name, [record[name] for record in told], _property(schema, name))
@@ -176,7 +176,7 @@ class Form:
         kind = told["kind"]
         if kind not in ("text", "json", "tool"):
             raise ValueError(f"no form of answer: {kind!r}")
-        return cls(kind, str(told["tool"]), tuple(map(str, told["fields"])), tags, bool(told["compact"]))
+        return cls(kind, str(told["tool"]), tuple(map(str, told["fields"])), tags or None, bool(told["compact"]))
 
 
 def _reply(text: str) -> Reply:

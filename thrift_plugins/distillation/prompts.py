@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from thrift_plugins.types import Request
+from thrift_plugins.types import Message, Request
 
 _SHORTEST_FRAME: Final = 12
 """Characters that all texts share at one end, from which they belong to the prompt."""
@@ -41,19 +41,23 @@ class Asked:
     Attributes:
         text: the user's turn.
         prompt: digest of all around it: instructions, tools and schema.
+        shots: what was answered in the turns before it. Where these are answers of the task, which the student knows, they are
+            examples, and may be others each time; else it is a conversation, which no student follows.
     """
 
     text: str
     prompt: str
+    shots: tuple[str, ...] = ()
 
 
 def asked(request: Request) -> Asked | str:
     """What is asked; in words, why no student can answer it."""
     turns = [message for message in request.messages if message.role != "system"]
-    if len(turns) != 1 or turns[0].role != "user":
-        return "a conversation, and no single question"
-    if not isinstance(turns[0].content, str):
-        parts = turns[0].content
+    shots = _shots(turns[:-1])
+    if shots is None or not turns or turns[-1].role != "user":
+        return CONVERSATION
+    if not isinstance(turns[-1].content, str):
+        parts = turns[-1].content
         if not all(isinstance(part, str) or (isinstance(part, dict) and part.get("type") == "text") for part in parts):
             return "there is more than text in it"
     told: dict[str, Any] = {
@@ -65,7 +69,19 @@ def asked(request: Request) -> Asked | str:
         digest = hashlib.sha256(json.dumps(told, sort_keys=True, ensure_ascii=True).encode()).hexdigest()[:32]
     except (TypeError, ValueError):
         return "its prompt has no canonical form"
-    return Asked(turns[0].text, digest)
+    return Asked(turns[-1].text, digest, shots)
+
+
+CONVERSATION: Final = "a conversation, and no single question"
+
+
+def _shots(turns: Sequence[Message]) -> tuple[str, ...] | None:
+    """The answers among pairs of a question and an answer, None where they are no such pairs."""
+    if [turn.role for turn in turns] != ["user", "assistant"] * (len(turns) // 2):
+        return None
+    if any(turn.tool_calls or not isinstance(turn.content, str) for turn in turns):
+        return None
+    return tuple(str(turn.content) for turn in turns[1::2])
 
 
 @dataclass(frozen=True, slots=True)

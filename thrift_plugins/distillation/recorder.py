@@ -21,6 +21,9 @@ _REMEMBERED: Final = 50_000
 _LARGEST: Final = 20_000
 """Characters of a text that is worth keeping; longer ones are documents."""
 
+_LONGEST_LABEL: Final = 64
+"""Characters of an answer before the question, up to which it is taken for an example of what to say."""
+
 
 class Recorder:
     """Keeps answers of teachers. Thread-safe.
@@ -95,6 +98,8 @@ def example_of(request: Request, reply: Reply, *, deferred: bool = False) -> Exa
     found, answer = asked(request), Answer.of(reply)
     if isinstance(found, str) or answer is None or not found.text.strip() or len(found.text) > _LARGEST:
         return None
+    if found.shots and max(map(len, (*found.shots, answer.text))) > _LONGEST_LABEL:
+        return None  # a conversation, and not examples of short answers before the question
     if answer.tool:
         answer = replace(answer, arguments=_clean_record(answer.arguments))
     usage = reply.usage

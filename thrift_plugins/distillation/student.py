@@ -13,9 +13,9 @@ import numpy as np
 
 from thrift_plugins.distillation import artifact
 from thrift_plugins.distillation.certificate import Certificate
-from thrift_plugins.distillation.forms import Form
+from thrift_plugins.distillation.forms import Answer, Form
 from thrift_plugins.distillation.heads import Head, Mind, Opinion, Trust
-from thrift_plugins.distillation.prompts import Frame, asked, redacted
+from thrift_plugins.distillation.prompts import CONVERSATION, Frame, asked, redacted
 from thrift_plugins.distillation.reading import Mix, Postings, Reader
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.text.embed import Embedder, word_embedder
@@ -59,12 +59,19 @@ class Student:
         found = asked(request)
         if isinstance(found, str):
             raise Unreadable(found)
+        if not all(map(self._knows, found.shots)):
+            raise Unreadable(CONVERSATION)
         if self.prompt and found.prompt != self.prompt:
             raise Unreadable(CHANGED)
         inside = self.frame.inside(found.text)
         if inside is None:
             raise Unreadable(CHANGED)
         return redacted(inside)
+
+    def _knows(self, said: str) -> bool:
+        """Whether an answer is one of the task's."""
+        parts = self.form.parts(Answer(said))
+        return parts is not None and all(parts.get(head.name) in head.classes for head in self.mind.heads)
 
     def opinion(self, request: Request) -> Opinion:
         """What it would answer. Raises `Unreadable`."""

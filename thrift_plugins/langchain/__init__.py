@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from thrift_plugins.langchain.batch_executor import BatchExecutor
     from thrift_plugins.langchain.compressor import ContextCompressor, PromptCompressor
     from thrift_plugins.langchain.embedder import LangChainEmbedder
+    from thrift_plugins.langchain.example_selector import ExampleSelector
     from thrift_plugins.langchain.middleware import ThriftMiddleware
     from thrift_plugins.langchain.student_model import StudentModel
     from thrift_plugins.langchain.traffic_recorder import TrafficRecorder
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BatchExecutor",
     "ContextCompressor",
+    "ExampleSelector",
     "JudgeModel",
     "LangChainEmbedder",
     "PromptCompressor",
@@ -33,6 +35,7 @@ __all__ = [
 _LATER = {
     "BatchExecutor": "batch_executor",
     "ContextCompressor": "compressor",
+    "ExampleSelector": "example_selector",
     "LangChainEmbedder": "embedder",
     "PromptCompressor": "compressor",
     "ThriftMiddleware": "middleware",

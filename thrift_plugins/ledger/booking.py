@@ -303,6 +303,8 @@ class Booking:
         full = usage  # as the same model would have used it for the whole prompt
         if self._compressed > 0 and usage.input_tokens:
             full = replace(usage, input_tokens=usage.input_tokens + self._compressed)
+            if known is not None and tier.model == self._baseline.model:
+                full = replace(known, source=usage.source)  # a replay knows what the whole prompt was
             patches.append(Patch("compression", "usage", full, usage, "counted"))
         shortened = self._shortened if outcome == "answered" and known is None else None
         if shortened is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -15,6 +15,7 @@ from thrift_plugins.replay.row import Arm, Row
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.tape import Heard, Tape
 from thrift_plugins.tokens import count
+from thrift_plugins.tries import worked_as
 from thrift_plugins.types import Json, Reply, ToolCall
 
 Order: TypeAlias = Callable[[str], float]
@@ -42,11 +43,22 @@ def replies(row: Row) -> Mapping[str, Reply]:
     return marked
 
 
-def heard(row: Row) -> Heard:
-    """What a recorded answer used, where the prompt that is sent is not the recorded one: as many tokens less, or more."""
+BATCH: Final = 86_400.0
+"""Seconds in which providers promise a batch."""
+
+
+def heard(row: Row, *, waits: bool = False) -> Heard:
+    """What a recorded answer used, where the prompt that is sent is not the recorded one: as many tokens less, or more.
+
+    Args:
+        waits: whether what may wait for a day is answered by a batch.
+    """
+    batched = waits and row.deadline is not None and row.deadline >= BATCH
     recorded = "\n".join(message["content"] for message in row.messages)
 
     def of(reply: Reply, sent: str) -> Reply:
+        if batched:
+            worked_as("batch")
         if sent == recorded:
             return reply
         used = reply.usage

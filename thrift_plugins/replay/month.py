@@ -160,7 +160,7 @@ def _run(
         clock.now = clock.start + row.t
         if ledger.waiting >= runtime.config.ledger.capacity:
             ledger.flush()  # an app must not wait for its log; a replay can
-        tape.load(replies(row), heard(row))
+        tape.load(replies(row), heard(row, waits=setup.waits))
         before, after = row.arms[row.baseline].score, _ask(app, row, "" if row.feature in setup.shared else row.tenant)
         quality.add(before, after)
         by_feature.setdefault(row.feature, Quality()).add(before, after)

@@ -10,7 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from thrift_plugins.config import CacheConfig, CompressionConfig, Config, RoutingConfig, SemanticConfig
+from thrift_plugins.config import (
+    CacheConfig,
+    CompressionConfig,
+    Config,
+    DistillationConfig,
+    RoutingConfig,
+    SemanticConfig,
+)
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices import Prices
 from thrift_plugins.replay.apps import cheapness
@@ -41,6 +48,7 @@ class Setup:
         config: its settings.
         parts: further arguments of `Runtime`: policies that no setting names.
         begins: what is done with the runtime before the first request.
+        waits: whether what may wait for a day is answered by a batch.
         shared: features whose answers are the same for every tenant, as an app would say that makes these calls for none.
         learnt: what was learnt from the month before, in words.
     """
@@ -48,6 +56,7 @@ class Setup:
     config: Config
     parts: Mapping[str, Any] = field(default_factory=dict)
     begins: Sequence[Callable[[Runtime], None]] = ()
+    waits: bool = False
     shared: frozenset[str] = frozenset()
     learnt: Sequence[str] = ()
 
@@ -144,11 +153,34 @@ def _compression(setup: Setup, past: Past) -> Setup:
     return replace(setup, config=replace(setup.config, compression=compression))
 
 
+def _distillation(setup: Setup, past: Past) -> Setup:
+    """A student for each feature whose answers were kept, if it may promise anything. It has been in the shadow, by then."""
+    from thrift_plugins.replay.students import students  # noqa: PLC0415  as above
+
+    tasks, learnt = students(past.remembered, past.folder)
+    learnt = [*setup.learnt, *learnt]
+    if not tasks:
+        return replace(setup, learnt=learnt)
+    settings = DistillationConfig(enabled=True, folder=str(past.folder), tasks=list(tasks))
+    return replace(
+        setup,
+        config=replace(setup.config, distillation=settings),
+        learnt=learnt,
+        begins=(*setup.begins, *tasks.values()),
+    )
+
+
+def _batch(setup: Setup, past: Past) -> Setup:  # noqa: ARG001
+    return replace(setup, waits=True)
+
+
 SWITCHES: Final[Mapping[str, Switch]] = {
     "cache": _cache,
     "semantic": _semantic,
     "routing": _routing,
     "compression": _compression,
+    "distillation": _distillation,
+    "batch": _batch,
 }
 """Tactic to what puts it on. The order is that in which they are put on."""
 

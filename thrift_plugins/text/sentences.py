@@ -21,7 +21,7 @@ class Span(NamedTuple):
 _END: Final = re.compile(
     r"(?<=[.!?])[\"'\u201d\u2019)\]]*\s+(?=[\"'\u201c\u2018(\[*\-]*[A-Z0-9\u00c0-\u00de\u0400-\u042f\u3040-\u9fff])"
     r"|(?<=[。！？；｡।؟۔])[\"'\u201d\u2019」』）)\]]*\s*"  # noqa: RUF001
-    r"|\n+\s*"
+    r"|\n+\s*|\u3000+\s*"
 )
 _ABBREVIATION: Final = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|Mt|Ft|vs|etc|Inc|Ltd|Co|Corp|Gen|Col|Lt|Sgt|Capt|Rev|Hon|Gov|Sen|Rep|Pres|No|Nos"
@@ -54,7 +54,11 @@ def _plain(text: str, start: int, end: int) -> list[Span]:
     found: list[Span] = []
     for mark in _END.finditer(text, start, end):
         at = mark.start()
-        if text[at - 1] == "." and "\n" not in mark.group() and _ABBREVIATION.search(text, max(start, at - _LOOK_BACK), at):
+        if (
+            text[at - 1] == "."
+            and "\n" not in mark.group()
+            and _ABBREVIATION.search(text, max(start, at - _LOOK_BACK), at)
+        ):
             continue
         if mark.end() > start and not text[start : mark.end()].isspace():
             found.append(Span(start, mark.end()))
