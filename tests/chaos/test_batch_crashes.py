@@ -20,8 +20,10 @@ import pytest
 from tests.batch_crash_kit import PROVIDERS, Outcome, Scenario, Zygote, run
 from thrift_plugins.testing.batches import LoopbackBatches
 
-RUNS = max(10, int(100 * float(os.environ.get("THRIFT_TEST_SCALE", "1"))))
+RUNS = max(20, int(100 * float(os.environ.get("THRIFT_TEST_SCALE", "1"))))
 FIRST = int(os.environ.get("THRIFT_CRASH_FIRST", "0"))
+EACH = 20
+"""Runs of one test: a slow machine is to finish them before a test counts as hung."""
 AT_ONCE = 8
 BATCH_SECONDS = 0.06
 
@@ -52,7 +54,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     opened.close()
 
 
-def test_nothing_is_paid_twice_lost_or_swapped(places: Places, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", range(FIRST, FIRST + RUNS, EACH))
+def test_nothing_is_paid_twice_lost_or_swapped(places: Places, tmp_path: Path, first: int) -> None:
     def one(seed: int) -> Outcome:
         outcome = run(Scenario.drawn(seed), *places.mine(), tmp_path / str(seed))
         if not outcome.bad:
@@ -60,7 +63,7 @@ def test_nothing_is_paid_twice_lost_or_swapped(places: Places, tmp_path: Path) -
         return outcome
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        outcomes = list(pool.map(one, range(FIRST, FIRST + RUNS)))
+        outcomes = list(pool.map(one, range(first, first + EACH)))
     bad = [outcome for outcome in outcomes if outcome.bad]
     print(
         f"\n{len(outcomes)} runs, {sum(o.deaths for o in outcomes)} deaths, {sum(o.paid for o in outcomes)} lines paid: "
@@ -68,7 +71,7 @@ def test_nothing_is_paid_twice_lost_or_swapped(places: Places, tmp_path: Path) -
         f"{sum(o.swapped for o in outcomes)} swapped; {sum(o.lost_by_provider for o in outcomes)} answers lost by the provider"
     )
     assert not bad, bad[:3]
-    assert sum(outcome.deaths for outcome in outcomes) > RUNS / 3
+    assert sum(outcome.deaths for outcome in outcomes) > EACH / 4
 
 
 @pytest.mark.parametrize("stays", [True, False], ids=["at work", "run again"])
