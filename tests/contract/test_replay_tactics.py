@@ -263,3 +263,24 @@ def test_what_may_wait_for_a_day_costs_what_a_batch_costs(tmp_path: Path, framew
     told = json.loads(out.read_text())
     assert told["by_tactic"] == {"batch": pytest.approx(told["baseline_usd"] / 6)}
     assert told["quality_actual"] == told["quality_baseline"]
+
+
+def test_what_is_drawn_by_chance_is_the_same_in_every_replay(tmp_path: Path) -> None:
+    """The semantic tier compares a share of its hits with real answers: both frameworks must draw the same ones."""
+    asked = [
+        f"How do I {verb} {what}?"
+        for verb in ("open", "close", "clean", "descale")
+        for what in ("the lid", "the lid, please")
+    ] * 8
+    lines = [
+        header(),
+        *(row(place, text, check={"kind": "same_topic", "topic": text[:14]}) for place, text in enumerate(asked)),
+    ]
+    write(tmp_path / "week.jsonl", lines)
+    told = []
+    for framework in FRAMEWORKS:
+        out = tmp_path / f"{framework}.json"
+        done = run(tmp_path / "week", "--framework", framework, "--config", "semantic", "--json", str(out))
+        assert done.exit_code == 0, done.output
+        told.append(json.loads(out.read_text()))
+    assert told[0] == told[1]

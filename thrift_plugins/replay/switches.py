@@ -5,6 +5,7 @@ A switch says what an app would set to have its tactic, and makes of the month b
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -134,7 +135,13 @@ def _semantic(setup: Setup, past: Past) -> Setup:  # noqa: ARG001
     own = setup.config.cache
     exact = own if own.enabled else CacheConfig(ttl=MONTH)  # it finds what the exact cache keeps
     cache = replace(exact, semantic=SemanticConfig(enabled=True))
-    return replace(setup, config=replace(setup.config, cache=cache))
+    return replace(setup, config=replace(setup.config, cache=cache), begins=(*setup.begins, _draw_alike))
+
+
+def _draw_alike(runtime: Runtime) -> None:
+    """What is compared is drawn, and must be the same in each replay."""
+    if runtime.semantic is not None:
+        runtime.semantic.tier.draw_by(random.Random(0).random)  # noqa: S311  no secret
 
 
 def _routing(setup: Setup, past: Past) -> Setup:

@@ -83,6 +83,11 @@ class Tier:
         self._questions = Questions(self._most)
         self._guard = Guard(self._limits, os.urandom(8), self._chance)
 
+    def draw_by(self, chance: Callable[[], float]) -> None:
+        """Draw what is compared by these numbers, as a replay must, which is the same each time. Before the first lookup."""
+        self._chance = chance
+        self.renew()
+
     def ask(self, request: Request) -> Asked | None:
         """What a request asks, None where its answer cannot be another question's."""
         return asked(request, self.readers)
