@@ -67,12 +67,12 @@ class BoostedTrees:
         return _logistic(self.log_odds(rows))
 
     def dump(self) -> dict[str, Any]:
-        """As JSON, with seven digits of each number."""
+        """As JSON. Thresholds to the last digit: they are values of examples, which are to fall on the same side again."""
         return {
             "width": self.width,
             "base": round(self.base, 7),
             "features": self.features.tolist(),
-            "thresholds": [[float(f"{value:.7g}") for value in tree] for tree in self.thresholds.tolist()],
+            "thresholds": self.thresholds.tolist(),
             "leaves": [[float(f"{value:.5g}") for value in tree] for tree in self.leaves.tolist()],
         }
 
