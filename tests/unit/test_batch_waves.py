@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.batch_memory import MemoryBatches
 from tests.batch_shapes import PLAIN, ask
 from thrift_plugins.batching import BatchSettings, Executor
+from thrift_plugins.batching.client import Address
+from thrift_plugins.batching.session import current
 
 ITEMS = 30
 QUICK = BatchSettings(poll=0.01, grace=0.05, linger=0.02, external_cap=5, samples="share")
@@ -53,4 +56,23 @@ def test_something_that_never_ends_does_not_keep_a_wave_for_ever(tmp_path: Path)
 
     with Executor(client, tmp_path / "j.db", settings=settings) as executor:
         assert len(list(executor.run(work, range(3)))) == 3
+    assert len(client.made) == 1
+
+
+def test_synchronous_calls_after_small_jobs_find_threads(tmp_path: Path):
+    client = MemoryBatches()
+
+    def asks(i: int) -> int:
+        session = current()
+        assert session is not None
+        body = {"model": "m", "text": f"{i}"}
+        return session.ask_blocking(Address("m", "/ask"), orjson.dumps(body), body).status
+
+    async def work(i: int) -> int:
+        for _ in range(3):
+            await asyncio.to_thread(str, i)
+        return await asyncio.to_thread(asks, i)
+
+    with Executor(client, tmp_path / "j.db", settings=QUICK) as executor:
+        assert [result.output for result in executor.run(work, range(ITEMS))] == [200] * ITEMS
     assert len(client.made) == 1

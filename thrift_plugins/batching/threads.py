@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import Lock
-from typing import Final
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
 
 _WORKING: Final = min(32, (os.cpu_count() or 1) + 4)
 """Threads that may work at once, as in any event loop."""
@@ -31,12 +33,26 @@ class ParkingPool(ThreadPoolExecutor):
     def parked(self) -> Iterator[None]:
         """This thread of the pool waits in this block, and another one may work."""
         self._widen(1)
-        if self._work_queue.qsize():
-            self._adjust_thread_count()
+        self._serve()
         try:
             yield
         finally:
             self._widen(-1)
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """As any pool; where threads are parked, others are begun for what waits."""
+        future = super().submit(fn, *args, **kwargs)
+        if self._parked:
+            self._serve()
+        return future
+
+    def _serve(self) -> None:
+        """Begin a thread, if something waits for one and there may be one more."""
+        with self._shutdown_lock:
+            before = len(self._threads)
+            # A pool counts threads as idle that have taken their next work already: each look uses one such count up.
+            while self._work_queue.qsize() and len(self._threads) == before < self._max_workers:
+                self._adjust_thread_count()
 
     def _widen(self, by: int) -> None:
         with self._parking:
