@@ -5,10 +5,12 @@ Nothing here tries again: a create that is sent a second time can be paid a seco
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from hashlib import sha256
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any, Final
@@ -56,7 +58,7 @@ class BatchWire:
         self._own = http is None
         self._timeout = _TIMEOUT if http is None or http.timeout == httpx.Timeout(5.0) else http.timeout
         # No connection is kept: one that the provider closed in the meantime makes a create's outcome unknown.
-        self._http = http or httpx.AsyncClient(timeout=_TIMEOUT, limits=httpx.Limits(max_keepalive_connections=0))
+        self._http = http or httpx.AsyncClient(verify=_certificates(), limits=httpx.Limits(max_keepalive_connections=0))
 
     @property
     def host(self) -> str:
@@ -188,6 +190,12 @@ class BatchWire:
                 "content-length": str(len(head) + size + len(tail)),
             }
             return _object(await self.send("POST", path, content=_parts(head, file, tail), headers=headers, **more))
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Reading them takes longer than anything else that a client is made of."""
+    return httpx.create_ssl_context()
 
 
 class spooled:  # noqa: N801  (used as a context manager, like a function)
