@@ -273,6 +273,10 @@ async def test_the_ledger_and_the_provider_agree_to_the_token():
             await run(traffic, apps)
         assert provider.wait_idle(10)
         told, total = billed(provider), {m: (u.input_tokens, u.output_tokens) for m, u in provider.totals.items()}
+    # With tools, a cheap answer is asked for whole, to be checked before a stream shows it: where its connection breaks,
+    # what there was of it is not known on this side.
+    unknown, told["halftool", CHEAP][1] = told["halftool", CHEAP][1], 0
+    total[CHEAP] = (total[CHEAP][0], total[CHEAP][1] - unknown)
     assert runtime.ledger is not None
     records = list(runtime.ledger.records())
     ours = booked(records)

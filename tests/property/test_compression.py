@@ -22,7 +22,7 @@ from thrift_plugins.compression.tidy import tidied
 from thrift_plugins.text.sentences import joined, pieces
 from thrift_plugins.types import Message
 
-SCALE = int(os.environ.get("THRIFT_TEST_SCALE", "1"))
+SCALE = float(os.environ.get("THRIFT_TEST_SCALE", "1"))
 
 _TRAPS = [
     "",
@@ -71,7 +71,7 @@ _PROSE = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@settings(max_examples=500 * SCALE, deadline=None)
+@settings(max_examples=int(500 * SCALE), deadline=None)
 @given(st.one_of(_VALUE, _TABLE, st.dictionaries(_TEXT, _VALUE, min_size=2, max_size=4)))
 def test_json_reads_back_as_it_was_in_every_form(value):
     for indent in (None, 2):
@@ -89,7 +89,7 @@ def test_json_reads_back_as_it_was_in_every_form(value):
             assert best.tokens <= best.before
 
 
-@settings(max_examples=100 * SCALE, deadline=None)
+@settings(max_examples=int(100 * SCALE), deadline=None)
 @given(st.sampled_from(["1.0", "1e5", "100000000000000000000001", "-0", "0.10", "1E+2"]))
 def test_numbers_are_spelt_as_they_were(number: str):
     text = json.dumps([{"a": 0, "b": "x"}, {"a": 1, "b": "y"}], indent=4).replace("0", number)
@@ -104,14 +104,14 @@ def test_what_says_a_key_twice_is_only_compacted():
     assert (best.form, best.text) == ("compact", '{"a":1,"a":2,"b":"\\u00e9"}')
 
 
-@settings(max_examples=300 * SCALE, deadline=None)
+@settings(max_examples=int(300 * SCALE), deadline=None)
 @given(_PROSE)
 def test_pieces_and_parts_are_the_text_again(text: str):
     assert joined(text, pieces(text)) == text
     assert "".join(part.text for part in parts_of(text)) == text
 
 
-@settings(max_examples=300 * SCALE, deadline=None)
+@settings(max_examples=int(300 * SCALE), deadline=None)
 @given(_PROSE)
 def test_tidying_breaks_nothing_twice_is_once_and_never_longer(text: str):
     made = tidied(text)
@@ -121,7 +121,7 @@ def test_tidying_breaks_nothing_twice_is_once_and_never_longer(text: str):
     assert re.findall(r"\S+", made) == re.findall(r"\S+", text)
 
 
-@settings(max_examples=200 * SCALE, deadline=None)
+@settings(max_examples=int(200 * SCALE), deadline=None)
 @given(
     st.lists(
         st.sampled_from(
@@ -159,7 +159,7 @@ _QUESTIONS = st.sampled_from(
 )
 
 
-@settings(max_examples=60 * SCALE, deadline=None)
+@settings(max_examples=int(60 * SCALE), deadline=None)
 @given(_QUESTIONS, st.floats(1, 20), st.lists(_PROSE, max_size=3))
 def test_what_is_kept_is_as_it_was_and_the_question_is_untouched(question: str, ratio: float, more: list[str]):
     prompt = passages(question)

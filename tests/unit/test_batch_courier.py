@@ -277,7 +277,7 @@ def test_a_courier_that_stops_at_any_step_goes_on(after: int, tmp_path: Path):
 
 
 def test_deadlines_are_met_through_random_outages_and_promotions_have_a_price(tmp_path: Path):
-    runs = 20 * int(os.environ.get("THRIFT_TEST_SCALE", "1"))
+    runs = int(20 * float(os.environ.get("THRIFT_TEST_SCALE", "1")))
     met = promoted = 0
     for seed in range(runs):
         chance = random.Random(seed)
