@@ -11,7 +11,7 @@ from pathlib import Path
 
 from langchain_openai import ChatOpenAI
 
-from thrift_plugins import CacheConfig, Config, LedgerConfig, RoutingConfig, Runtime, scope
+from thrift_plugins import Config, LedgerConfig, RoutingConfig, Runtime, scope
 from thrift_plugins.langchain import ThriftChatModel
 from thrift_plugins.routing.example import Example
 from thrift_plugins.routing.training import train
@@ -30,8 +30,7 @@ def labelled(count: int, seed: int) -> list[Example]:
         hard = chance.random() < 0.4
         text = f"Prove lemma {number} of the handbook." if hard else f"Where is form {number} kept?"
         request = Request("", 0.0, NAMES[-1], (Message("user", text),), scope=Scope(feature="handbook"))
-        good = chance.random() < (0.3 if hard else 0.99)
-        made.append(Example(request, {NAMES[0]: float(good), NAMES[1]: float(chance.random() < 0.97)}))
+        made.append(Example(request, {NAMES[0]: float(chance.random() < (0.3 if hard else 0.99)), NAMES[1]: 1.0}))
     return made
 
 
@@ -41,16 +40,9 @@ def main(**where: str) -> None:
     print(f"promised for handbook: 97% of the quality, {promise.cheaper:.0%} of the requests by the small model")
     point = try_out(router, labelled(400, seed=2)).point
     print(f"on others: {point.quality:.1%} of the quality at {point.cost:.0%} of the cost")
-    file = Path(tempfile.mkdtemp()) / "router.json"
-    router.save(file)
-
-    own = Config(
-        store="memory:",
-        cache=CacheConfig(enabled=False),
-        ledger=LedgerConfig(holdout=0),
-        routing=RoutingConfig(router=str(file), explore=0.0),
-    )
-    runtime = Runtime(own)
+    router.save(file := Path(tempfile.mkdtemp()) / "router.json")
+    routing = RoutingConfig(router=str(file), explore=0.0)
+    runtime = Runtime(Config(store="memory:", ledger=LedgerConfig(holdout=0), routing=routing))
     model = ThriftChatModel(tiers=[ChatOpenAI(model=name, **where) for name in NAMES], runtime=runtime)
     with scope(feature="handbook"):
         for question in ("Where is form 12 kept?", "Prove lemma 7 of the handbook."):

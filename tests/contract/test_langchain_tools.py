@@ -190,7 +190,7 @@ def _settings(provider: LoopbackProvider) -> dict[str, Any]:
 
 
 def test_a_tier_that_cannot_call_tools_is_passed_over(provider: LoopbackProvider) -> None:
-    mute = FakeListChatModel(responses=["I cannot call tools."])
+    mute = FakeListChatModel(responses=["Good morning to you."])
     model = ThriftChatModel(
         tiers=[mute, chat(provider, STRONG)], names=["mute", "able"], runtime=Runtime(Config(store="memory:", cache=CacheConfig(kinds=False)))
     )

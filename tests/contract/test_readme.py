@@ -64,8 +64,9 @@ def test_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config = Config.load(tmp_path / "thrift.toml")
     assert config.prices["my-own-model"]["output"] == 0.8
     assert (config.cache.features["news"].ttl, config.cache.features["news"].kind) == (300, "time")
-    cache = replace(config.cache, features={})
-    assert (cache, config.routing, config.ledger, config.quality) == (
+    cache, routing = replace(config.cache, features={}), replace(config.routing, features={})
+    assert config.routing.features == {"checkout": "gpt-4o"}
+    assert (cache, routing, config.ledger, config.quality) == (
         Config().cache, Config().routing, Config().ledger, Config().quality,
     )  # fmt: skip
 
@@ -75,9 +76,9 @@ def test_commands(tmp_path: Path):
     (tmp_path / "trace.jsonl").write_text(trace, encoding="utf-8")
     lines = [shlex.split(line) for line in COMMANDS if line.startswith("thrift-plugins ")]
     assert [words[1] for words in lines] == [
-        "doctor", "replay", "replay", "replay", "router", "router", "router", "report", "diff", "watch", "gate", "gate", "simulate",
+        "doctor", "replay", "replay", "replay", "router", "router", "router", "router", "router", "report", "diff", "watch", "gate", "gate", "simulate",
     ]  # fmt: skip
-    lines, routing, reporting, gate, simulate = lines[:4], lines[4:7], lines[7:10], lines[10:12], lines[12]
+    lines, routing, reporting, gate, simulate = lines[:4], lines[4:9], lines[9:12], lines[12:14], lines[14]
     (tmp_path / "app.jsonl").write_bytes(logs_kit.lines([logs_kit.openai(call) for call in logs_kit.calls()]))
     running = [
         subprocess.Popen([sys.executable, "-m", "thrift_plugins.cli", *words[1:]], stdout=subprocess.PIPE, text=True)
@@ -93,7 +94,9 @@ def test_commands(tmp_path: Path):
         told = zip(world(300, seed=seed), scores, strict=True)
         lines_of = [json.dumps({"prompt": each.request.messages[0].text, "scores": score}) for each, score in told]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines_of), encoding="utf-8")
-    assert [command(*words[1:]).exit_code for words in routing] == [0, 0, 0]
+    told = [command(*words[1 : words.index("#") if "#" in words else None]) for words in routing]
+    assert [done.exit_code for done in told[:4]] == [0, 0, 0, 0], told[3].output
+    assert "there is no router before" in str(told[4].exception), "the first one can only be switched off"
     with closing(SQLiteEventLog(ledger_beside(""))) as log:
         report_kit.fill(log, 1_000)
     assert command("report", "--until", "2025-11-15", "--json", "before.json").exit_code == 0

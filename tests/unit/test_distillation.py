@@ -190,9 +190,10 @@ def test_a_prompt_is_all_that_is_around_the_text():
     ]
     digests = {one if isinstance(one, str) else one.prompt for one in (plain, *others)}
     assert len(digests) == 4
-    assert asked(
-        replace(request("x"), messages=(Message("user", "a"), Message("assistant", "b"), Message("user", "c")))
-    ) == ("a conversation, and no single question")
+    turns = (Message("user", "a"), Message("assistant", "b"), Message("user", "c"))
+    several = asked(replace(request("x"), messages=turns))
+    assert not isinstance(several, str)
+    assert (several.text, several.shots) == ("c", ("b",)), "examples, where a student gives such answers, else a conversation"
 
 
 @pytest.mark.parametrize(

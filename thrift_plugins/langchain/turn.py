@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, cast
@@ -14,6 +15,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
 from langsmith.run_helpers import tracing_context
 
 from thrift_plugins.budgeting import Fuse, joined, noted
@@ -250,6 +252,17 @@ class Turn:
         return QuietTurn(self.tiers, self.bindings, self.given, {"callbacks": []}, self.kwargs, self.request_id)
 
 
+@contextmanager
+def _unheard_here() -> Iterator[None]:
+    """No tracer hears of this block, nor do the callbacks of the chain around it, which a bound model would take for its own."""
+    token = var_child_runnable_config.set(None)
+    try:
+        with tracing_context(enabled=False):
+            yield
+    finally:
+        var_child_runnable_config.reset(token)
+
+
 @dataclass(slots=True)
 class QuietTurn(Turn):
     """A call that neither the app's callbacks nor a tracer hear of."""
@@ -261,12 +274,12 @@ class QuietTurn(Turn):
 
     def call(self, effect: Call | Replay) -> Reply:
         """Ask."""
-        with tracing_context(enabled=False):
+        with _unheard_here():
             return Turn.call(self, effect)
 
     async def acall(self, effect: Call | Replay) -> Reply:
         """`call` without blocking the event loop."""
-        with tracing_context(enabled=False):
+        with _unheard_here():
             return await Turn.acall(self, effect)
 
 

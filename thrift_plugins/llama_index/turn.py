@@ -63,7 +63,7 @@ class Turn:
         """Who is asked: a tier, or that tier with a stored answer in its mouth."""
         own = self.tiers[effect.decision.tier].under(self.wrapper)
         if self.unheard:
-            own = twin(own, {"callback_manager": CallbackManager([])})
+            own = twin(own, {"callback_manager": _nobody()})
         if isinstance(effect, Replay):
             return replaying(own, effect.reply)
         if effect.plan is not None and effect.plan.temperature is not None:
@@ -282,6 +282,13 @@ class Turn:
             used = effect.reply.usage
             mark["saved"] = {"input_tokens": used.input_tokens, "output_tokens": used.output_tokens}
         return mark
+
+
+def _nobody() -> CallbackManager:
+    """A manager that tells nobody: one that is made without handlers takes those of `Settings`."""
+    manager = CallbackManager([])
+    manager.handlers = []
+    return manager
 
 
 class _Tagged:
