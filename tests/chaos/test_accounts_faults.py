@@ -166,7 +166,7 @@ def test_a_failover_that_loses_a_lease_does_not_lose_the_charge(tmp_path: Path):
 def test_a_full_server_is_not_told_to_forget_what_was_spent(server: RedisServer):
     with closing(RedisAccounts(server.url, timeout=5)) as accounts:
         server.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
-        server.ask("CONFIG", "SET", "maxmemory", "1mb")
+        server.ask("CONFIG", "SET", "maxmemory", "1kb")
         with pytest.raises(StoreUnavailable, match="volatile-lru"):
             accounts.reserve("full/1", HOLDS, 60)
         server.ask("CONFIG", "SET", "maxmemory", "0")
