@@ -24,15 +24,14 @@ from thrift_plugins.batching.client import (
     ResultLine,
     State,
 )
-from thrift_plugins.batching.openai import LISTING_SLACK, instant, required_key
+from thrift_plugins.batching.remote import LISTING_SLACK, Remote, instant, required_key
 from thrift_plugins.batching.rows import error_code
-from thrift_plugins.batching.wire import BatchWire, account_id, seconds, spooled
+from thrift_plugins.batching.wire import chunks, seconds, spooled
 
 API_VERSION: Final = "2023-06-01"
 _BATCHES: Final = "/v1/messages/batches"
 _MESSAGES: Final = "/v1/messages"
 _PAGE: Final = 1000
-_CHUNK: Final = 1 << 18
 _STATUS: Final[Mapping[str, int]] = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -47,7 +46,7 @@ _STATUS: Final[Mapping[str, int]] = {
 }
 
 
-class AnthropicBatchClient:
+class AnthropicBatchClient(Remote):
     """Batches of an Anthropic workspace.
 
     Args:
@@ -78,18 +77,7 @@ class AnthropicBatchClient:
         headers = {"x-api-key": key, "anthropic-version": API_VERSION}
         if beta:
             headers["anthropic-beta"] = ",".join(beta)
-        self._wire = BatchWire(base_url.rstrip("/").removesuffix("/v1"), headers, http=http)
-        self._account = f"{self.provider}:{account}" if account else account_id(self.provider, self._wire.host, key)
-
-    @property
-    def host(self) -> str:
-        """See `BatchClient`."""
-        return self._wire.host
-
-    @property
-    def account(self) -> str:
-        """See `BatchClient`."""
-        return self._account
+        self._connect(base_url.rstrip("/").removesuffix("/v1"), headers, key, account, http)
 
     def address(self, path: str, body: Mapping[str, Any]) -> Address | None:
         """See `BatchClient`. Every active model has batches."""
@@ -101,10 +89,6 @@ class AnthropicBatchClient:
         """100,000 lines and 256 MB, within 24 hours; the queue's limit counts requests, not tokens."""
         return Limits(lines=100_000, bytes=256_000_000)
 
-    def flex(self, model: str) -> bool:  # noqa: ARG002
-        """Anthropic offers none."""
-        return False
-
     async def upload(self, intent: Intent, lines: Iterable[BatchLine]) -> str:  # noqa: ARG002
         """There are no files."""
         return ""
@@ -113,12 +97,7 @@ class AnthropicBatchClient:
         """See `BatchClient`."""
         with spooled(_requests(lines)) as (file, size):
             headers = {"content-type": "application/json", "content-length": str(size)}
-
-            async def content() -> AsyncIterator[bytes]:
-                while chunk := file.read(_CHUNK):
-                    yield chunk
-
-            response = await self._wire.send("POST", _BATCHES, content=content(), headers=headers)
+            response = await self._wire.send("POST", _BATCHES, content=chunks(file), headers=headers)
         return _status(orjson.loads(response.content))
 
     async def listing(self, since: float) -> AsyncIterator[BatchStatus]:
@@ -153,10 +132,6 @@ class AnthropicBatchClient:
     async def ask(self, line: BatchLine, *, flex: bool = False) -> Instant:  # noqa: ARG002
         """See `BatchClient`."""
         return await instant(self._wire, _MESSAGES, line.body)
-
-    async def aclose(self) -> None:
-        """See `BatchClient`."""
-        await self._wire.aclose()
 
 
 def _requests(lines: Sequence[BatchLine]) -> Iterator[bytes]:

@@ -16,7 +16,8 @@ import httpx
 import orjson
 
 from thrift_plugins.batching.client import Address, BatchLine, BatchRefused, Intent, Limits
-from thrift_plugins.batching.openai import WITHOUT_BATCH, OpenAIBatchClient, required_key
+from thrift_plugins.batching.openai import WITHOUT_BATCH, OpenAIBatchClient
+from thrift_plugins.batching.remote import required_key
 from thrift_plugins.prices import Prices
 
 API_VERSION: Final = "2024-10-21"

@@ -28,7 +28,7 @@ from thrift_plugins.batching.client import (
     ResultLine,
     State,
 )
-from thrift_plugins.batching.openai import LISTING_SLACK
+from thrift_plugins.batching.remote import LISTING_SLACK
 from thrift_plugins.batching.wire import BatchWire, seconds
 from thrift_plugins.errors import ConfigError
 

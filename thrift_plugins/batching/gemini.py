@@ -27,14 +27,13 @@ from thrift_plugins.batching.client import (
     ResultLine,
     State,
 )
-from thrift_plugins.batching.openai import LISTING_SLACK, cheaper, instant, required_key
-from thrift_plugins.batching.wire import BatchWire, account_id, seconds, spooled
+from thrift_plugins.batching.remote import LISTING_SLACK, Remote, cheaper, instant, required_key
+from thrift_plugins.batching.wire import chunks, seconds, spooled
 from thrift_plugins.prices import Prices
 
 _GENERATE: Final = re.compile(r"/(v1beta|v1)/models/([^/:]+):generateContent$")
 _NAME: Final = "thrift-"
 _PAGE: Final = 100
-_CHUNK: Final = 1 << 18
 _WINDOW_S: Final = 172_800.0
 _STATES: Final[Mapping[str, State]] = {
     "PENDING": "validating",
@@ -48,7 +47,7 @@ _HTTP: Final[Mapping[int, int]] = {3: 400, 5: 404, 7: 403, 8: 429, 13: 500, 14: 
 """Google's error codes as HTTP statuses."""
 
 
-class GeminiBatchClient:
+class GeminiBatchClient(Remote):
     """Batches of a Gemini API project.
 
     Args:
@@ -78,20 +77,9 @@ class GeminiBatchClient:
         http: httpx.AsyncClient | None = None,
     ) -> None:
         key = required_key(api_key, "GEMINI_API_KEY")
-        self._wire = BatchWire(base_url, {"x-goog-api-key": key}, http=http)
-        self._account = f"{self.provider}:{account}" if account else account_id(self.provider, self._wire.host, key)
+        self._connect(base_url, {"x-goog-api-key": key}, key, account, http)
         self._queued_tokens = dict(queued_tokens or {})
         self._prices = prices or Prices()
-
-    @property
-    def host(self) -> str:
-        """See `BatchClient`."""
-        return self._wire.host
-
-    @property
-    def account(self) -> str:
-        """See `BatchClient`."""
-        return self._account
 
     def address(self, path: str, body: Mapping[str, Any]) -> Address | None:  # noqa: ARG002
         """See `BatchClient`. The model is in the path."""
@@ -122,17 +110,12 @@ class GeminiBatchClient:
             url = begun.headers.get("x-goog-upload-url", "")
             if httpx.URL(url).netloc.decode() != self._wire.host:
                 raise BatchRefused("the upload was sent to another host, which gets no key of ours", code="other_host")
-
-            async def content() -> AsyncIterator[bytes]:
-                while chunk := file.read(_CHUNK):
-                    yield chunk
-
             sent = {
                 "content-length": str(size),
                 "x-goog-upload-offset": "0",
                 "x-goog-upload-command": "upload, finalize",
             }
-            stored = await self._wire.send("POST", url, content=content(), headers=sent)
+            stored = await self._wire.send("POST", url, content=chunks(file), headers=sent)
         return str(orjson.loads(stored.content)["file"]["name"])
 
     async def create(self, intent: Intent, upload: str, lines: Sequence[BatchLine]) -> BatchStatus:  # noqa: ARG002
@@ -174,10 +157,6 @@ class GeminiBatchClient:
         """See `BatchClient`."""
         body = orjson.dumps({**orjson.loads(line.body), "service_tier": "flex"}) if flex else line.body
         return await instant(self._wire, line.url, body)
-
-    async def aclose(self) -> None:
-        """See `BatchClient`."""
-        await self._wire.aclose()
 
 
 def _rows(lines: Iterable[BatchLine]) -> Iterator[bytes]:

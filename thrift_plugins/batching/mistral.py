@@ -21,9 +21,9 @@ from thrift_plugins.batching.client import (
     ResultLine,
     State,
 )
-from thrift_plugins.batching.openai import LISTING_SLACK, from_v1, instant, required_key
+from thrift_plugins.batching.remote import LISTING_SLACK, Remote, from_v1, instant, required_key
 from thrift_plugins.batching.rows import result_line
-from thrift_plugins.batching.wire import BatchWire, account_id, seconds
+from thrift_plugins.batching.wire import seconds
 
 ENDPOINTS: Final = frozenset(
     {
@@ -48,7 +48,7 @@ _STATES: Final[Mapping[str, State]] = {
 }
 
 
-class MistralBatchClient:
+class MistralBatchClient(Remote):
     """Batch jobs of a Mistral workspace.
 
     Args:
@@ -77,19 +77,8 @@ class MistralBatchClient:
     ) -> None:
         key = required_key(api_key, "MISTRAL_API_KEY")
         headers = {"Authorization": f"Bearer {key}"}
-        self._wire = BatchWire(base_url.rstrip("/").removesuffix("/v1"), headers, http=http)
-        self._account = f"{self.provider}:{account}" if account else account_id(self.provider, self._wire.host, key)
+        self._connect(base_url.rstrip("/").removesuffix("/v1"), headers, key, account, http)
         self._timeout_hours = timeout_hours
-
-    @property
-    def host(self) -> str:
-        """See `BatchClient`."""
-        return self._wire.host
-
-    @property
-    def account(self) -> str:
-        """See `BatchClient`."""
-        return self._account
 
     def address(self, path: str, body: Mapping[str, Any]) -> Address | None:
         """See `BatchClient`."""
@@ -99,10 +88,6 @@ class MistralBatchClient:
     def limits(self, model: str) -> Limits:  # noqa: ARG002
         """A million lines in a workspace's jobs and 512 MB a file, within `timeout_hours`."""
         return Limits(lines=1_000_000, bytes=512_000_000, window_s=self._timeout_hours * 3600.0)
-
-    def flex(self, model: str) -> bool:  # noqa: ARG002
-        """Mistral offers none."""
-        return False
 
     async def upload(self, intent: Intent, lines: Iterable[BatchLine]) -> str:
         """See `BatchClient`."""
@@ -152,10 +137,6 @@ class MistralBatchClient:
     async def ask(self, line: BatchLine, *, flex: bool = False) -> Instant:  # noqa: ARG002
         """See `BatchClient`."""
         return await instant(self._wire, line.url, line.body)
-
-    async def aclose(self) -> None:
-        """See `BatchClient`."""
-        await self._wire.aclose()
 
 
 def _row(line: BatchLine) -> bytes:

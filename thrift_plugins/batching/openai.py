@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import httpx
 import orjson
@@ -23,9 +23,9 @@ from thrift_plugins.batching.client import (
     ResultLine,
     State,
 )
+from thrift_plugins.batching.remote import LISTING_SLACK, Remote, cheaper, from_v1, instant, required_key
 from thrift_plugins.batching.rows import request_row, result_line
-from thrift_plugins.batching.wire import BatchWire, account_id, seconds
-from thrift_plugins.errors import ConfigError, UnknownModelPrice
+from thrift_plugins.batching.wire import seconds
 from thrift_plugins.prices import Prices
 
 ENDPOINTS: Final = frozenset(
@@ -34,12 +34,11 @@ ENDPOINTS: Final = frozenset(
 WITHOUT_BATCH: Final = ("*realtime*", "*audio*", "*-search-preview*", "*transcribe*", "*-tts*", "chatgpt-*")
 """Patterns of models that OpenAI sells no batches of."""
 
-LISTING_SLACK: Final = 60.0
 _STATES: Final[Mapping[str, State]] = {"in_progress": "running", "canceling": "cancelling", "canceled": "cancelled"}
 _PAGE: Final = 100
 
 
-class OpenAIBatchClient:
+class OpenAIBatchClient(Remote):
     """Batches of an OpenAI account, or of a server that speaks the same.
 
     Args:
@@ -92,21 +91,10 @@ class OpenAIBatchClient:
         http: httpx.AsyncClient | None,
         params: Mapping[str, str] | None = None,
     ) -> None:
-        self._wire = BatchWire(url, headers, params=params, http=http)
-        self._account = f"{self.provider}:{account}" if account else account_id(self.provider, self._wire.host, key)
+        self._connect(url, headers, key, account, http, params)
         self._queued_tokens = dict(queued_tokens or {})
         self._without_batch = tuple(without_batch)
         self._prices = prices or Prices()
-
-    @property
-    def host(self) -> str:
-        """See `BatchClient`."""
-        return self._wire.host
-
-    @property
-    def account(self) -> str:
-        """See `BatchClient`."""
-        return self._account
 
     def address(self, path: str, body: Mapping[str, Any]) -> Address | None:
         """See `BatchClient`."""
@@ -185,10 +173,6 @@ class OpenAIBatchClient:
             body = orjson.dumps({**orjson.loads(body), "service_tier": "flex"})
         return await instant(self._wire, self._instant_path(line), body)
 
-    async def aclose(self) -> None:
-        """See `BatchClient`."""
-        await self._wire.aclose()
-
     # --- what Azure has otherwise
 
     def _path(self, path: str) -> str:
@@ -217,38 +201,6 @@ class OpenAIBatchClient:
             ready=_ready(state, counts, output, error),
             errors=tuple(str(problem.get("code") or problem.get("message") or "failed") for problem in problems),
         )
-
-
-def required_key(given: str | None, variable: str) -> str:
-    """A key from an argument or the environment.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    key = given or os.environ.get(variable)
-    if not key:
-        raise ConfigError(f"a batch client needs a key; give api_key=, or set the environment variable {variable}")
-    return key
-
-
-def cheaper(prices: Prices, model: str, processing: Literal["batch", "flex"]) -> bool:
-    """Whether a way of processing costs less than the standard one."""
-    try:
-        return prices.rates(model, processing=processing).input < prices.rates(model).input
-    except UnknownModelPrice:
-        return False
-
-
-async def instant(wire: BatchWire, path: str, body: bytes) -> Instant:
-    """A call made at once. What the provider refuses is an answer too, with its status."""
-    response = await wire.send_any("POST", path, content=body, headers={"content-type": "application/json"})
-    return Instant(response.status_code, response.content, dict(response.headers))
-
-
-def from_v1(path: str) -> str:
-    """A path from its "/v1" on, whatever a gateway has before it."""
-    before, found, after = path.rpartition("/v1/")
-    return f"/v1/{after}" if found else before or path
 
 
 def _state(told: str) -> State:

@@ -33,7 +33,7 @@ from thrift_plugins.batching.client import (
     ResultLine,
     State,
 )
-from thrift_plugins.batching.openai import instant
+from thrift_plugins.batching.remote import instant
 from thrift_plugins.batching.rows import request_row, result_line
 from thrift_plugins.batching.wire import BatchWire, parsed
 

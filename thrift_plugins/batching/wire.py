@@ -218,6 +218,12 @@ class spooled:  # noqa: N801  (used as a context manager, like a function)
         self._file.close()
 
 
+async def chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
+    """A file piece by piece, from where it stands."""
+    while chunk := file.read(_CHUNK):
+        yield chunk
+
+
 def parsed(line: bytes) -> Json | None:
     """A line's JSON object, None where it has none."""
     try:
@@ -318,6 +324,6 @@ def _form(fields: Mapping[str, str], name: str) -> tuple[bytes, bytes, str]:
 
 async def _parts(head: bytes, file: IO[bytes], tail: bytes) -> AsyncIterator[bytes]:
     yield head
-    while chunk := file.read(_CHUNK):
+    async for chunk in chunks(file):
         yield chunk
     yield tail
