@@ -14,6 +14,7 @@ from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Final, Self
 
+from thrift_plugins.batching.accounts import default_journal, open_client
 from thrift_plugins.batching.client import BatchClient
 from thrift_plugins.batching.courier import Courier
 from thrift_plugins.batching.garbage import unhurried
@@ -30,6 +31,7 @@ from thrift_plugins.batching.transport import collecting
 from thrift_plugins.batching.waits import Widen
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices import Prices
+from thrift_plugins.stores.open import home
 
 _END: Final = object()
 
@@ -38,34 +40,37 @@ class Executor:
     """Runs calls over inputs in batches of one account.
 
     Args:
-        client: the account.
-        journal: file of what was asked, sent and answered. Run again with it, a killed run goes on and pays nothing twice;
-            it holds prompts and answers, and is its owner's alone.
+        account: "openai", "anthropic", "mistral", "gemini" (the key is in the environment), or a `BatchClient`.
+        journal: file of what was asked, sent and answered; by default one for the account. Run again with it, a killed run
+            goes on and pays nothing twice; it holds prompts and answers, and is its owner's alone.
         settings: see `BatchSettings`.
         key: encrypts prompts and answers in the journal (extra `encryption`).
         prices: what usages cost.
         clock: seconds since the epoch.
-        widen: see `Session`.
 
     Raises:
-        ConfigError: the journal is another account's, or in use.
+        ConfigError: the journal is another account's, or in use, or there is no key.
     """
+
+    widen: Widen | None = None
+    """See `Session`."""
 
     def __init__(
         self,
-        client: BatchClient,
-        journal: str | Path,
+        account: BatchClient | str = "openai",
+        journal: str | Path | None = None,
         *,
         settings: BatchSettings | None = None,
         key: str | bytes | None = None,
         prices: Prices | None = None,
         clock: Callable[[], float] = time.time,
-        widen: Widen | None = None,
     ) -> None:
-        self.client, self.settings, self._clock, self._widen = client, settings or BatchSettings(), clock, widen
+        self.client, self.settings, self._clock = open_client(account), settings or BatchSettings(), clock
         self.prices = prices or Prices(clock=clock)
         self.prices.load()
-        self.journal = Journal(journal, client.account, key=key, retention=self.settings.retention, now=clock())
+        own = self.client.account
+        place = journal if journal is not None else default_journal(home(), own)
+        self.journal = Journal(place, own, key=key, retention=self.settings.retention, now=clock())
         self.journal.stopped(stop=False)
         try:
             self._host = Host(self._courier)
@@ -227,7 +232,7 @@ class Executor:
     def _session(self) -> Session:
         if current() is not None:
             raise ConfigError("this code is in a batch run already: its calls are collected there")
-        return Session(self.client, self.settings.samples, widen=self._widen, wake=self._host.wake)
+        return Session(self.client, self.settings.samples, widen=self.widen, wake=self._host.wake)
 
     def progress(self) -> BatchProgress:
         """How far everything in the journal has come, when it will be done, and what it costs."""

@@ -47,12 +47,11 @@ def resume(
 
     What a chain asks after an answer, only the app itself can ask.
     """
-    from thrift_plugins.batching.accounts import open_client
     from thrift_plugins.batching.executor import Executor
     from thrift_plugins.batching.settings import BatchSettings
 
     _there(journal)
-    with Executor(open_client(account), journal, settings=BatchSettings(poll=poll)) as executor:
+    with Executor(account, journal, settings=BatchSettings(poll=poll)) as executor:
         last = -1
         while (progress := executor.progress()).waiting:
             if progress.waiting != last:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 from langchain_core.runnables import Runnable
 
-from thrift_plugins.batching.accounts import default_journal, open_client
-from thrift_plugins.batching.client import BatchClient
 from thrift_plugins.batching.executor import Executor
 from thrift_plugins.batching.running import Call
-from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.langchain.batch_models import shortcut
-from thrift_plugins.prices import Prices
-from thrift_plugins.stores.open import home
 
 _AS_MANY_AS_THERE_ARE: Final = 100_000
 """LangChain's own limit on what goes on at once would cut waves into pieces, and keep threads too few."""
@@ -47,20 +39,6 @@ class BatchExecutor(Executor):
                 print(result.output if result.error is None else result.error)
         ```
     """
-
-    def __init__(
-        self,
-        account: BatchClient | str = "openai",
-        journal: str | Path | None = None,
-        *,
-        settings: BatchSettings | None = None,
-        key: str | bytes | None = None,
-        prices: Prices | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        client = open_client(account)
-        path = journal if journal is not None else default_journal(home(), client.account)
-        super().__init__(client, path, settings=settings, key=key, prices=prices, clock=clock)
 
     def as_call(self, work: Any) -> Call:
         """A Runnable's own call, or the function itself."""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from llama_index.core import async_utils
 
-from thrift_plugins.batching.accounts import default_journal, open_client
-from thrift_plugins.batching.client import BatchClient
 from thrift_plugins.batching.executor import Executor
-from thrift_plugins.batching.settings import BatchSettings
-from thrift_plugins.prices import Prices
-from thrift_plugins.stores.open import home
 
 _RUN_JOBS: Final = async_utils.__file__
+
+
+def _widen(frame: FrameType) -> bool:
+    """Let a job of `run_jobs` begin that its semaphore holds back."""
+    if frame.f_code.co_filename != _RUN_JOBS:
+        return False
+    semaphore = frame.f_locals.get("semaphore")
+    if semaphore is None:
+        return False
+    semaphore.release()
+    return True
 
 
 class BatchExecutor(Executor):
@@ -46,27 +49,4 @@ class BatchExecutor(Executor):
         ```
     """
 
-    def __init__(
-        self,
-        account: BatchClient | str = "openai",
-        journal: str | Path | None = None,
-        *,
-        settings: BatchSettings | None = None,
-        key: str | bytes | None = None,
-        prices: Prices | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        client = open_client(account)
-        path = journal if journal is not None else default_journal(home(), client.account)
-        super().__init__(client, path, settings=settings, key=key, prices=prices, clock=clock, widen=_widen)
-
-
-def _widen(frame: FrameType) -> bool:
-    """Let a job of `run_jobs` begin that its semaphore holds back."""
-    if frame.f_code.co_filename != _RUN_JOBS:
-        return False
-    semaphore = frame.f_locals.get("semaphore")
-    if semaphore is None:
-        return False
-    semaphore.release()
-    return True
+    widen = staticmethod(_widen)
