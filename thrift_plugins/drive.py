@@ -66,7 +66,6 @@ class AsyncStreamer(Renewing, Protocol[Piece]):
     def reply(self) -> Reply: ...
 
 
-
 _ANSWERS = (Call, Replay)
 
 

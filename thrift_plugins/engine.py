@@ -22,33 +22,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from thrift_plugins.audited import NO_ROOM, PAYS, Audit, Audits, Comparison, NoRoom, tell, unasked
-from thrift_plugins.budgeting import OutputPolicy, is_cut
+from thrift_plugins.attempts import Attempts, refused
+from thrift_plugins.audited import NO_ROOM, PAYS, Audit, Audits, Comparison, tell, unasked
+from thrift_plugins.budgeting import OutputPolicy
 from thrift_plugins.cached import Cached, Hit
 from thrift_plugins.caching import CachePolicy
-from thrift_plugins.compression.result import Compressed
 from thrift_plugins.distilled import Distilled, Given, Pupils, Recording
-from thrift_plugins.effects import Append, Call, Effect, Flow, Renew, Replay, Try
-from thrift_plugins.errors import BudgetExceeded, ThriftError, UnknownModelPrice
+from thrift_plugins.effects import Append, Effect, Flow, Renew, Replay
+from thrift_plugins.errors import ThriftError
 from thrift_plugins.ledger.booking import RENEWAL, Booking, Unasked
 from thrift_plugins.quality import ALL
 from thrift_plugins.quality.judge import LOSS
 from thrift_plugins.routing import (
     Conversations,
     Router,
-    Verifier,
     eligible,
     forced,
-    input_billed,
-    recoverable,
-    rejects,
     turn_of,
 )
-from thrift_plugins.spending import Purse, Spending
-from thrift_plugins.tries import Lost, Tries
-from thrift_plugins.types import NO_USAGE, Decision, Patch, Processing, Reply, Request, Tier, Usage
+from thrift_plugins.spending import Purse
+from thrift_plugins.types import Decision, Reply, Request, Tier
 
 if TYPE_CHECKING:
     from thrift_plugins.compression.policy import CompressionPolicy
@@ -146,7 +141,7 @@ class Engine:
             asked_for = insisted or (distilled.teacher if distilled else None)
             decision = self._decided(request, tiers, baseline, booking, hit or taught, asked_for, held=held)
         except BaseException as error:
-            yield from _refused(error, cached, booking)
+            yield from refused(error, cached, booking)
             raise
         booking.routed(decision)
         if attempts is not None and taught is None:
@@ -261,16 +256,18 @@ class Engine:
                 return
             decision = _insisted(request, tiers, booking) or self._route(request, tiers, baseline, booking)
         except BaseException as error:
-            yield from _refused(error, cached, booking)
+            yield from refused(error, cached, booking)
             raise
         booking.routed(decision)
         yield from self._attempts(request, tiers, cached, booking).make(decision, tiers[baseline])
 
     def _attempts(
         self, request: Request, tiers: Sequence[Tier], cached: Cached | None, booking: Booking, *, held: bool = False
-    ) -> _Attempts:
+    ) -> Attempts:
         spending = self.purse.of(request, booking) if self.purse else None
-        return _Attempts(request, tiers, cached, spending, self.output, self.compression, booking, held, router=self.router)
+        return Attempts(
+            request, tiers, cached, spending, self.output, self.compression, booking, held, router=self.router
+        )
 
     def _cached(self, request: Request, booking: Booking, *, streamed: bool) -> Cached | None:
         if self.cache is None:
@@ -340,7 +337,7 @@ def _stood_for(hit: Hit, tiers: Sequence[Tier], baseline: int) -> Decision:
     return Decision(index, tiers[index].name, "cache", (hit.reason,))
 
 
-def _taught(attempts: _Attempts, distilled: Distilled) -> Generator[Effect, Any, Given | None]:
+def _taught(attempts: Attempts, distilled: Distilled) -> Generator[Effect, Any, Given | None]:
     """What a student answers."""
 
     def cheaper() -> int | None:
@@ -372,345 +369,3 @@ def _replay(hit: Hit, decision: Decision, booking: Booking) -> Flow:
         yield Replay(hit.reply, decision)
     finally:
         yield Append(booking.hit(hit.reply, hit.kind, hit.age))
-
-
-def _refused(error: BaseException, cached: Cached | None, booking: Booking) -> Flow:
-    """The call ended before any model was asked."""
-    try:
-        if cached:
-            yield from cached.gone(error)
-    finally:
-        yield Append(booking.refused(error))
-
-
-class _Attempt(NamedTuple):
-    """How a call on a model ended.
-
-    Attributes:
-        tier: who was asked, with the mode in which the provider says that it has worked.
-        why: in a few words why another model should be asked, None where it should not.
-    """
-
-    tier: Tier
-    usage: Usage
-    reply: Reply | None
-    error: BaseException | None
-    why: str | None
-
-    def answer(self) -> Reply:
-        """The reply. Raises the error where there is none."""
-        if self.reply is None:
-            raise self.error or RuntimeError("neither answer nor error")
-        return self.reply
-
-
-@dataclass(slots=True)
-class _Attempts:
-    """The calls on models that one call of the app comes to: one, and those after it while an answer cannot stand."""
-
-    request: Request
-    tiers: Sequence[Tier]
-    cached: Cached | None
-    spending: Spending | None
-    output: OutputPolicy | None
-    compression: CompressionPolicy | None
-    booking: Booking
-    held: bool
-    talk: Conversations | None = None
-    audit: Audit | None = None
-    distilled: Distilled | None = None
-    decision: Decision | None = None
-    planned: bool = False
-    router: Router | None = None
-    streamed: bool = False
-
-    def make(self, decision: Decision, baseline: Tier) -> Generator[Effect, Any, tuple[Reply, frozenset[str]]]:
-        """Ask, keep, book. Gives the answer, and the tactics that have touched it."""
-        reply, tier = yield from self._answer(decision)
-        if self.audit:
-            self.audit.look(reply)
-        if self.distilled:
-            self.distilled.taught(reply, tier.name)
-        if self.talk is not None and len(self.tiers) > 1:
-            self.talk.learn(self.request, tier, baseline, reply.usage)
-        try:
-            if self.cached:
-                yield from self.cached.answered(reply)
-        finally:
-            event = self.booking.answered(reply, tier)
-            yield Append(event)
-        touched = frozenset(patch.tactic for patch in event.patches)
-        return reply, touched | {"budget"} if self.planned else touched
-
-    def once(self, decision: Decision) -> Generator[Effect, Any, Reply | None]:
-        """Ask one tier, whole or not at all. Gives None where its answer says nothing; raises where it cannot be asked."""
-        call, tier = self._call(decision), self.tiers[decision.tier]
-        planned = call.imposed
-        yield from self._reserve(call, tier)
-        if call.imposed and not planned:
-            yield from self._settle(tier, NO_USAGE)
-            raise NoRoom
-        attempt = yield from self._ask(call, tier, may_go_on=False)
-        error = attempt.error
-        if error is not None:
-            yield Append(self.booking.ended(error, tier, attempt.usage))
-            if not isinstance(error, Exception):
-                raise error
-        return attempt.reply
-
-    def unshown(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply | None, Usage]]:
-        """Ask one tier for an answer that the app does not see, or not yet. Gives None where there is none, and what it used."""
-        call, tier = Call(decision.tier, self.request, decision), self.tiers[decision.tier]
-        yield from self._reserve(call, tier)
-        attempt = yield from self._performed(call, tier, aside=True)
-        if attempt.error is not None and not isinstance(attempt.error, Exception):
-            raise attempt.error
-        return attempt.reply, attempt.usage
-
-    def _answer(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply, Tier]]:
-        """Ask the tier chosen, and those above it while one fails or its answer cannot stand."""
-        left = list(decision.alternatives)
-        tier, call = self.tiers[decision.tier], self._call(decision)
-        try:
-            yield from self._reserve(call, tier)
-        except BaseException as error:
-            yield from _refused(error, self.cached, self.booking)
-            raise
-        while True:
-            self.decision, self.planned = decision, call.plan is not None
-            aside = bool(left) and self._may_be_rejected(decision)
-            attempt = yield from self._ask(call, tier, may_go_on=bool(left), aside=aside)
-            tier = attempt.tier
-            try:
-                above = (yield from self._escalated(decision, attempt, left)) if attempt.why else None
-                if above is None:
-                    reply = attempt.answer()
-                    if aside:
-                        yield Replay(reply, decision, tried=True)
-                    return reply, tier
-            except BaseException as error:
-                yield from self._lost(error, tier, attempt.usage)
-                del attempt  # its error holds this frame
-                raise
-            self.booking.gave_up(tier, attempt.usage, "failed" if attempt.error else "rejected", attempt.why or "")
-            call = above
-            decision, tier = call.decision, self.tiers[call.tier]
-            self.booking.routed(decision)
-
-    def _may_be_rejected(self, decision: Decision) -> bool:
-        """Whether an answer is checked before anybody sees it. Words that are streamed are not held up for their form alone."""
-        request = self.request
-        return not self.streamed or decision.verify is not None or bool(request.tools) or request.schema is not None
-
-    def _call(self, decision: Decision) -> Call:
-        """The call that a decision comes to, compressed, with what is asked so that its answer is shorter."""
-        compressed = self._compressed(decision)
-        base = replace(self.request, messages=compressed.messages) if compressed else self.request
-        call = Call(decision.tier, base, decision, edits=compressed.edits if compressed else ())
-        if self.output is None or self.held:
-            return call
-        try:
-            plan = self.output.plan(base, self.tiers[decision.tier])
-        except Exception as error:  # noqa: BLE001  a prompt may hold anything; a longer answer is no reason to fail
-            self.booking.fallback(f"output: not planned ({type(error).__name__})")
-            return call
-        if plan is not None:
-            request = replace(base, messages=plan.messages) if plan.messages else base
-            call = replace(call, request=request, most=plan.most, imposed=plan.most is not None, plan=plan)
-            self.booking.note(f"output: {', '.join(plan.reasons)}")
-        return call
-
-    def _compressed(self, decision: Decision) -> Compressed | None:
-        """The prompt for the tier chosen, None where it goes as it is."""
-        if self.compression is None or self.held:
-            return None
-        try:
-            compressed = self.compression.compress(self.request, self.tiers[decision.tier])
-        except Exception as error:  # noqa: BLE001  a prompt may hold anything, and can always be sent as it is
-            self.booking.fallback(f"compression: failed ({type(error).__name__}), prompt sent as it was")
-            compressed = None
-        self.booking.compressed(compressed)
-        return compressed if compressed is not None and compressed.edits else None
-
-    def _learnt(self, output: OutputPolicy, call: Call, tier: Tier, reply: Reply, whole: Reply) -> Patch | None:
-        """What the plan was worth to an answer, once the whole of it has been learnt from."""
-        try:
-            output.learn(self.request, tier, whole, call.plan)
-            return output.patch(self.request, tier, reply, call.plan) if call.plan else None
-        except Exception as error:  # noqa: BLE001  as above
-            self.booking.fallback(f"output: not learnt ({type(error).__name__})")
-            return None
-
-    def _ask(self, call: Call, tier: Tier, *, may_go_on: bool, aside: bool = False) -> Generator[Effect, Any, _Attempt]:
-        """One call on a model, with what follows from its answer.
-
-        Args:
-            aside: whether nobody is to hear of the answer yet.
-        """
-        attempt = yield from self._performed(call, tier, aside=aside)
-        may_go_on = may_go_on and not call.delivered
-        if attempt.reply is None:
-            error = attempt.error if may_go_on else None
-            return attempt._replace(why=recoverable(error) if isinstance(error, Exception) else None)
-        reply = attempt.reply
-        if call.imposed and is_cut(reply):
-            self.booking.note(f"output: cut at {call.most} tokens")
-        whole, error = (yield from self._continued(call, tier, reply, aside=aside)) if is_cut(reply) else (reply, None)
-        if self.output is not None:
-            self.booking.shortened(self._learnt(self.output, call, tier, reply, whole))
-        if error is not None:
-            return attempt._replace(reply=None, error=error)
-        if call.imposed and is_cut(whole):  # by us: another model would be cut too
-            may_go_on = False
-        why = self._rejects(call.decision, whole) if may_go_on else None
-        answer = reply if whole is reply else replace(whole, usage=reply.usage)
-        return attempt._replace(reply=answer, why=why)
-
-    def _rejects(self, decision: Decision, reply: Reply) -> str | None:
-        """Why an answer must not stand: by its form, or by what the router has learnt of such answers."""
-        why = rejects(self.request, reply)
-        if why is not None or decision.verify is None or not isinstance(self.router, Verifier):
-            return why
-        try:
-            return self.router.rejects(self.request, reply, decision)
-        except Exception as error:  # noqa: BLE001  in doubt, the stronger model
-            self.booking.fallback(f"routing: check failed ({type(error).__name__})")
-            return "not checked"
-
-    def _performed(self, call: Call, tier: Tier, *, aside: bool = False) -> Generator[Effect, Any, _Attempt]:
-        """One call on a model, settled however it ends."""
-        answer: Reply | None = None
-        while answer is None:
-            try:
-                answer = yield (Try(call) if aside else call)
-            except Lost:
-                refused = yield from self._again(call, tier)
-                if refused is not None:
-                    self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
-                    return _Attempt(tier, NO_USAGE, None, refused, None)
-            except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
-                usage = _used(call, error, tier, self.booking)
-                lost = call.partial is None and _may_be_billed(call, error)
-                yield from self._settle(tier, usage, lost=lost, broken=call.partial is not None)
-                self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
-                return _Attempt(tier, usage, None, error, None)
-        self.booking.batched(tier, call.tries.processing)
-        tier = _as_worked(tier, answer, call.tries.processing)
-        reply = answer.given_by(tier.name, self.booking.measured(answer, tier, call.as_sent))
-        yield from self._settle(tier, reply.usage, broken=not reply.complete)
-        self.booking.tried(tier, call.tries, lambda: reply.usage)
-        return _Attempt(tier, reply.usage, reply, None, None)
-
-    def _again(self, call: Call, tier: Tier) -> Generator[Effect, Any, BaseException | None]:
-        """Before an SDK repeats a request whose answer it has lost: charge the first in full, and reserve for the second.
-
-        Returns:
-            Why it is not repeated, None where it is.
-        """
-        if self.spending is not None:
-            yield from self.spending.charge()
-        call.tries.again()
-        try:
-            yield from self._reserve(call, tier)
-        except BaseException as error:  # noqa: BLE001  as in `_performed`
-            return error
-        return None
-
-    def _continued(
-        self, call: Call, tier: Tier, reply: Reply, *, aside: bool = False
-    ) -> Generator[Effect, Any, tuple[Reply, BaseException | None]]:
-        """A cut answer with its rest, where the feature wants it, and what there is of it where there can be none.
-
-        Returns:
-            The answer, and what interrupted the app while it waited for the rest. Where the two join, with the usage of both.
-        """
-        asking = self._asking_on(call, tier, reply)
-        if asking is None:
-            return reply, None
-        try:
-            yield from self._reserve(asking, tier)
-        except (BudgetExceeded, UnknownModelPrice) as refused:
-            self.booking.fallback(f"budget: {tier.name} not asked for the rest ({type(refused).__name__})")
-            return reply, None
-        except BaseException as error:  # noqa: BLE001  as in `_performed`
-            return reply, error
-        rest = yield from self._performed(asking, tier, aside=aside)
-        self.booking.continued(rest.tier, rest.usage)
-        if rest.error is not None:
-            self.booking.fallback(f"output: no rest ({type(rest.error).__name__})")
-            return reply, None if isinstance(rest.error, Exception) else rest.error
-        self.booking.note("output: continued" if asking.whole else "output: its rest does not join")
-        return asking.whole or reply, None
-
-    def _asking_on(self, call: Call, tier: Tier, reply: Reply) -> Call | None:
-        """The call for the rest of a cut answer, None where there is none to be made."""
-        if self.output is None or self.held or call.delivered:
-            return None
-        try:
-            rest = self.output.rest(self.request, tier, reply, imposed=call.imposed)
-        except Exception as error:  # noqa: BLE001  as in `_call`
-            self.booking.fallback(f"output: not continued ({type(error).__name__})")
-            return None
-        if rest is None:
-            return None
-        request = replace(call.request, messages=(*call.request.messages, *rest.turns))
-        limited = rest.most is not None
-        return replace(
-            call,
-            request=request,
-            most=rest.most,
-            imposed=limited,
-            continues=reply,
-            partial=None,
-            form=None,
-            tries=Tries(),
-        )
-
-    def _escalated(self, decision: Decision, attempt: _Attempt, left: list[int]) -> Generator[Effect, Any, Call | None]:
-        """The call on the tier above, None where no budget has room for it: what there is must do then."""
-        above = left.pop(0)
-        tier = self.tiers[above]
-        reasons = (attempt.why or "", *decision.reasons)
-        call = self._call(replace(decision, tier=above, name=tier.name, policy="fallback", reasons=reasons))
-        try:
-            yield from self._reserve(call, tier)
-        except (BudgetExceeded, UnknownModelPrice) as refused:
-            self.booking.fallback(f"budget: {tier.name} not asked ({type(refused).__name__})")
-            return None
-        return call
-
-    def _reserve(self, call: Call, tier: Tier) -> Flow:
-        if self.cached:
-            self.cached.watched(call)
-        if self.spending is not None:
-            yield from self.spending.reserve(call, tier)
-
-    def _settle(self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False) -> Flow:
-        if self.spending is not None:
-            yield from self.spending.settle(tier, usage, lost=lost, broken=broken)
-
-    def _lost(self, error: BaseException, tier: Tier, usage: Usage) -> Flow:
-        """The call ended without a whole answer."""
-        try:
-            if self.cached:
-                yield from self.cached.gone(error)
-        finally:
-            yield Append(self.booking.ended(error, tier, usage))
-
-
-def _as_worked(tier: Tier, reply: Reply, batched: Processing | None) -> Tier:
-    """The tier, in the mode in which its provider has worked: it need not be the one that was asked for."""
-    told = batched or reply.processing
-    return tier if told is None or told == tier.processing else replace(tier, processing=told)
-
-
-def _used(call: Call, error: BaseException, tier: Tier, booking: Booking) -> Usage:
-    """What a call that did not end well has cost, as far as anybody on this side can know."""
-    if call.partial is not None:
-        return booking.measured(call.partial, tier, call.as_sent)
-    return booking.sent(tier, call.as_sent) if _may_be_billed(call, error) else NO_USAGE
-
-
-def _may_be_billed(call: Call, error: BaseException) -> bool:
-    """Whether a call of which nothing came may have cost something all the same: a callback of the app's may have raised."""
-    return input_billed(error) or call.tries.answered
