@@ -220,7 +220,7 @@ def a_server_is_down(shown: list[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def round_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Round]:
+def round_(tmp_path_factory: pytest.TempPathFactory, in_clear: None) -> Iterator[Round]:
     folder = tmp_path_factory.mktemp("forty")
     with pytest.MonkeyPatch.context() as monkeypatch, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -354,7 +354,7 @@ def test_report_page_and_doctor_tell_none(round_: Round, monkeypatch: pytest.Mon
         assert not found(text), text[:300]
 
 
-def test_questions_are_kept_only_where_the_semantic_tier_is_switched_on(tmp_path: Path):
+def test_questions_are_kept_only_where_the_semantic_tier_is_switched_on(tmp_path: Path, in_clear: None):
     for enabled in (False, True):
         folder = tmp_path / str(enabled)
         folder.mkdir()
