@@ -12,6 +12,7 @@ How do I reset my password? | How  do I reset my  password ?
 How do I reset my password? | how do i reset my password??
 What is digital marketing? | what is digital marketing
 What is digital marketing? | What is digital marketing???
+Why is it slow, and how can I fix it? | why is it slow, and how can I fix it??
 What is the capital of France? | what is the capital of France
 Where is my order? | where is my order
 Why does my phone get hot? | why does my phone get hot

@@ -1,8 +1,8 @@
 """One text for the spellings of a user's plain question that cannot differ in meaning.
 
 Folded: spaces, full-width forms, composed letters, curly apostrophes, the capital of a first word from a closed list,
-the pronoun "i", names from a closed list, and the end mark of a sentence whose own form says that it is a question, or
-an order. Anything else keeps every byte, and so does a text with anything in it that is not plain prose: quotes, code,
+the pronoun "i", names from a closed list, question marks in a row, and the end mark of a sentence whose own form says that
+it is a question, or an order. Anything else keeps every byte, and so does a text with anything in it that is not plain prose: quotes, code,
 URLs, paths, formulas, brackets, decimals, several lines, or a word about writing itself.
 """
 
@@ -122,6 +122,8 @@ def _folded(prose: str, body: str, tail: str, plain: Sequence[str]) -> str:
         plain: its words in small letters, without marks.
     """
     mark = tail.strip(" ")
+    if mark in _QUESTION_ENDS:
+        mark = "?"
     if not plain or " " in mark or not known.FORM_WORDS.isdisjoint(plain):
         return prose
     words = body.split()
@@ -179,7 +181,7 @@ def _pronoun(plain: Sequence[str], at: int) -> str:
 
 def _says_nothing(mark: str, text: str, plain: Sequence[str]) -> bool:
     """Whether an end mark only repeats what the form of the sentence says; "!" and "..." always say more."""
-    if mark in _QUESTION_ENDS:
+    if mark == "?":
         return asks(_closing(plain, text), text)
     if mark not in _SENTENCE_ENDS or _own_dot(plain[-1]):
         return False
