@@ -89,7 +89,7 @@ class Courier:
                 self._unlooked.add(batch.row)
                 self._spawn(self._resumed(batch))
         now = self.clock()
-        self._queue(Item(key, address, size, deadline, now) for key, address, size, deadline in self.journal.queued())
+        self._queue(Item(*line, now) for line in self.journal.queued())
         self._spawn(self._watch_strays())
 
     def take(self, asked: Sequence[Pending]) -> None:
@@ -100,12 +100,12 @@ class Courier:
         known = {id(pending) for pending, _ in answered}
         for pending, answer in answered:
             self.waiting.tell(pending, answer)
-        for pending in asked:
-            if id(pending) not in known:
-                self.waiting.add(pending)
-        self._queue([Item(one.key, one.address, len(one.body), one.deadline, now) for one in new])
+        items = [Item(one.key, one.address, len(one.body), one.deadline, now) for one in new]
         for pending in asked:
             pending.body = b""
+            if id(pending) not in known:
+                self.waiting.add(pending)
+        self._queue(items)
         self.waiting.post()
 
     @property
@@ -124,12 +124,13 @@ class Courier:
     def _queue(self, items: Iterable[Item], delay: float = 0.0) -> None:
         by_address: dict[Address, list[Item]] = defaultdict(list)
         for item in items:
-            if too_large(item, self.client.limits(item.address.model)):
-                self._give_up([item.key], 413, "the request is larger than the provider takes in a batch", "too_large")
-            else:
-                by_address[item.address].append(item)
-        for address, mine in by_address.items():
+            by_address[item.address].append(item)
+        for address, asked in by_address.items():
             limits = self.client.limits(address.model)
+            mine = [item for item in asked if not too_large(item, limits)]
+            if len(mine) < len(asked):
+                told = "the request is larger than the provider takes in a batch"
+                self._give_up([item.key for item in asked if too_large(item, limits)], 413, told, "too_large")
             most = min(
                 (most for most in (limits.queued_tokens, self._most_tokens.get(address.model)) if most), default=None
             )
@@ -160,8 +161,7 @@ class Courier:
     async def _resumed(self, batch: Sending) -> None:
         """A batch that a process before has sent, or may have."""
         address = Address(batch.intent.model, batch.intent.url)
-        keys = [line.key for line in self.journal.lines(batch)]
-        lot = Lot(address, [Item(key, address, 0, batch.deadline, batch.intent.made_at) for key in keys])
+        lot = Lot(address, [Item(*line, batch.intent.made_at) for line in self.journal.members(batch)])
         self._queued_tokens[address.model] += batch.tokens
         try:
             if batch.state == "sending":
@@ -323,8 +323,7 @@ class Courier:
         known = {item.key: item for item in lot.items}
         fresh, worn = self.reader.worn(keys)
         self._give_up(worn, 503, "the provider did not run the request, however often it was asked", "not_run")
-        sizes = {key: size for key, _, size, _ in self.journal.queued()} if any(not i.size for i in lot.items) else {}
-        self._queue([known[key]._replace(size=sizes.get(key, known[key].size)) for key in fresh if key in known], delay)
+        self._queue([known[key] for key in fresh if key in known], delay)
 
     def _give_up(self, keys: Sequence[bytes], status: int, message: str, code: str) -> None:
         self.reader.fail(keys, failed(status, message, code or "failed"))

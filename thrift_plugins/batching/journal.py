@@ -17,22 +17,28 @@ A batch goes through these states, each committed:
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import zstandard
-
 from thrift_plugins.batching.client import Address, Intent
+from thrift_plugins.batching.packs import Packs, in_packs
 from thrift_plugins.batching.pending import Answer, Pending
-from thrift_plugins.batching.records import ANSWERED, ERRORED, QUEUED, SENT, Records, Sending
+from thrift_plugins.batching.records import (
+    ANSWERED,
+    ERRORED,
+    NO_ANSWER,
+    OPEN,
+    PLACES,
+    Records,
+    Sending,
+    spans_in,
+    spans_of,
+)
 from thrift_plugins.errors import ConfigError
-from thrift_plugins.stores.encrypt import Cipher
 from thrift_plugins.stores.locks import FileLocks
 from thrift_plugins.types import NO_USAGE, Processing, Usage
 
-_PACKED, _PLAIN = b"\x01", b"\x00"
-_WORTH_PACKING = 1024
 _AT_ONCE = 500
 _MARKS: Final = ", ".join("?" * _AT_ONCE)
 
@@ -46,6 +52,20 @@ class Line(NamedTuple):
     key: bytes
     attempt: int
     body: bytes
+
+
+class Queued(NamedTuple):
+    """A line that is not answered, without its prompt.
+
+    Attributes:
+        size: bytes of its prompt.
+        deadline: seconds since the epoch, None where it may wait.
+    """
+
+    key: bytes
+    address: Address
+    size: int
+    deadline: float | None
 
 
 class Journal(Records):
@@ -74,8 +94,7 @@ class Journal(Records):
         now: float,
     ) -> None:
         super().__init__(path, account)
-        self._cipher = Cipher(key) if key is not None else None
-        self._zip, self._unzip = zstandard.ZstdCompressor(level=1), zstandard.ZstdDecompressor()
+        self._packs = Packs(key)
         self._lock: FileLocks | None = None
         self._token: str | None = None
         self._hold()
@@ -98,7 +117,8 @@ class Journal(Records):
         _held.add(self.path)
 
     def _belong(self, account: str) -> None:
-        facts = {"account": account, "encrypted": "yes" if self._cipher else "no"}
+        cipher = self._packs.cipher
+        facts = {"account": account, "encrypted": "yes" if cipher else "no"}
         known = self.facts()
         if known.get("encrypted", facts["encrypted"]) != facts["encrypted"]:
             how = (
@@ -107,16 +127,19 @@ class Journal(Records):
                 else "is not encrypted, and cannot become so"
             )
             raise ConfigError(f"the journal {self.path} {how}")
-        if self._cipher and "check" in known and self._cipher.decrypt(bytes.fromhex(known["check"])) is None:
+        if cipher and "check" in known and cipher.decrypt(bytes.fromhex(known["check"])) is None:
             raise ConfigError(f"the journal {self.path} is encrypted with another key")
-        if self._cipher and "check" not in known:
-            facts["check"] = self._cipher.encrypt(b"thrift").hex()
+        if cipher and "check" not in known:
+            facts["check"] = cipher.encrypt(b"thrift").hex()
         self._file.transact(lambda c: c.executemany("INSERT OR IGNORE INTO facts VALUES (?, ?)", list(facts.items())))
 
     def _retain(self, before: float) -> None:
-        self._file.transact(
-            lambda c: c.execute("DELETE FROM lines WHERE state >= ? AND done_at < ?", (ANSWERED, before))
-        )
+        def work(c: sqlite3.Connection) -> None:
+            old = "SELECT id FROM answers WHERE done_at < ?"
+            c.execute(f"DELETE FROM lines WHERE state <> ? AND answer / {PLACES} IN ({old})", (OPEN, before))  # noqa: S608
+            c.execute("DELETE FROM answers WHERE done_at < ?", (before,))
+
+        self._file.transact(work)
 
     def close(self) -> None:
         """Let others have it."""
@@ -134,93 +157,138 @@ class Journal(Records):
         The others are under way. One that ended in an error is asked anew.
         """
 
-        def work(c: sqlite3.Connection) -> tuple[list[tuple[Pending, Answer]], list[Pending]]:
-            known: dict[bytes, tuple[Any, ...]] = {}
-            for keys in _chunks([one.key for one in asked]):
-                rows = c.execute(
-                    f"SELECT key, state, status, answer, code, processing FROM lines WHERE key IN ({_MARKS})",  # noqa: S608  marks alone
-                    _padded(keys),
-                )
-                known.update((row[0], row[1:]) for row in rows)
-            answered: list[tuple[Pending, Answer]] = []
+        def work(c: sqlite3.Connection) -> tuple[list[tuple[Pending, _Known]], list[Pending]]:
+            known = _known(c, [one.key for one in asked])
+            answered: list[tuple[Pending, _Known]] = []
             new: dict[bytes, Pending] = {}
-            again: dict[bytes, Pending] = {}
             for one in asked:
                 row = known.get(one.key)
-                if row is None:
+                if row is None or row.state == ERRORED:
                     new.setdefault(one.key, one)
-                elif row[0] == ANSWERED:
-                    answered.append((one, self._answer(row[1:])))
-                elif row[0] == ERRORED:
-                    again.setdefault(one.key, one)
-            c.executemany(
-                "INSERT INTO lines (key, model, url, state, deadline, body) VALUES (?, ?, ?, 0, ?, ?)",
-                [
-                    (one.key, one.address.model, one.address.url, one.deadline, self._pack(one.body))
-                    for one in new.values()
-                ],
+                elif row.state == ANSWERED:
+                    answered.append((one, row))
+            if new:
+                c.executemany("DELETE FROM lines WHERE key = ?", [(key,) for key in new if key in known])
+                self._insert(c, list(new.values()), {key: known[key].attempt + 1 for key in new if key in known})
+            return answered, list(new.values())
+
+        answered, new = self._file.transact(work)
+        return self._with_answers(answered), new
+
+    def _insert(self, c: sqlite3.Connection, new: Sequence[Pending], attempts: Mapping[bytes, int]) -> None:
+        first = _next(c, len(new))
+        c.executemany(
+            "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 200, '', 'batch', ?)",
+            [
+                (
+                    number, one.key, one.address.model, one.address.url, len(one.body), one.deadline, OPEN,
+                    attempts.get(one.key, 0), NO_ANSWER,
+                )
+                for number, one in enumerate(new, first)
+            ],
+        )  # fmt: skip
+        for bodies in in_packs((one.body, len(one.body)) for one in new):
+            last = first + len(bodies) - 1
+            c.execute("INSERT INTO prompts VALUES (?, ?, ?)", (first, last, self._packs.pack(bodies)))
+            first = last + 1
+
+    def _with_answers(self, answered: Sequence[tuple[Pending, _Known]]) -> list[tuple[Pending, Answer]]:
+        told = []
+        pack, texts = -1, list[bytes]()
+        for one, row in sorted(answered, key=lambda each: each[1].answer):
+            number, place = divmod(row.answer, PLACES)
+            if number != pack:
+                pack, texts = number, self._packs.unpack(self._value("SELECT texts FROM answers WHERE id = ?", number))
+            told.append((one, Answer(row.status, texts[place], row.code, row.processing)))
+        return told
+
+    def _value(self, query: str, *given: int) -> Any:
+        return self._file.run(lambda c: c.execute(query, given).fetchone())[0]
+
+    def queued(self) -> list[Queued]:
+        """Every line that waits to be sent."""
+
+        def work(c: sqlite3.Connection) -> list[Queued]:
+            members = c.execute(f"SELECT members FROM batches WHERE state IN {_UNFINISHED}").fetchall()  # noqa: S608
+            taken = {number for (one,) in members for first, last in spans_in(one) for number in range(first, last + 1)}
+            rows = c.execute(
+                "SELECT id, key, model, url, size, deadline FROM lines WHERE state = ? ORDER BY id", (OPEN,)
             )
-            c.executemany(
-                "UPDATE lines SET state = 0, batch = 0, failures = 0, deadline = ?, body = ? WHERE key = ?",
-                [(one.deadline, self._pack(one.body), one.key) for one in again.values()],
-            )
-            return answered, [*new.values(), *again.values()]
+            return [
+                Queued(key, Address(model, url), size, deadline)
+                for number, key, model, url, size, deadline in rows
+                if number not in taken
+            ]
 
-        return self._file.transact(work)
+        return self._file.run(work)
 
-    def queued(self) -> list[tuple[bytes, Address, int, float | None]]:
-        """Key, address, bytes and deadline of every line that waits to be sent."""
-        rows = self._file.run(
-            lambda c: c.execute(
-                "SELECT key, model, url, length(body), deadline FROM lines WHERE state = ? AND batch = 0 ORDER BY id",
-                (QUEUED,),
-            ).fetchall()
-        )
-        return [(key, Address(model, url), size, deadline) for key, model, url, size, deadline in rows]
+    def members(self, batch: Sending) -> list[Queued]:
+        """The lines of a batch that are not answered."""
+        address = Address(batch.intent.model, batch.intent.url)
+        return [Queued(key, address, size, deadline) for _, key, size, deadline, _ in self._open(batch)]
 
-    def lines(self, sending: Sending) -> Iterator[Line]:
-        """The lines of a batch that are not answered, with their prompts."""
-        rows = self._file.run(
-            lambda c: c.execute(
-                "SELECT key, attempt, body FROM lines WHERE batch = ? AND state < 2 ORDER BY id", (sending.row,)
-            ).fetchall()
-        )
-        return (Line(key, attempt, self._unpack(body)) for key, attempt, body in rows)
+    def lines(self, batch: Sending) -> Iterator[Line]:
+        """The same with their prompts."""
+        pack, texts = range(0), list[bytes]()
+        for number, key, _, _, attempt in self._open(batch):
+            if number not in pack:
+                pack, texts = self._prompts(number)
+            yield Line(key, attempt, texts[number - pack.start])
 
     def line(self, key: bytes) -> Line | None:
-        """A line that is not answered."""
-        row = self._file.run(
-            lambda c: c.execute("SELECT key, attempt, body FROM lines WHERE key = ? AND state < 2", (key,)).fetchone()
-        )
-        return Line(row[0], row[1], self._unpack(row[2])) if row else None
+        """A line that is not answered, with its prompt."""
+        row = self._file.run(lambda c: _known(c, [key]).get(key))
+        if row is None or row.state != OPEN:
+            return None
+        pack, texts = self._prompts(row.id)
+        return Line(key, row.attempt, texts[row.id - pack.start])
+
+    def waits(self, key: bytes) -> bool:
+        """Whether a line is not answered."""
+        row = self._file.run(lambda c: _known(c, [key]).get(key))
+        return row is not None and row.state == OPEN
+
+    def _open(self, batch: Sending) -> list[tuple[int, bytes, int, float | None, int]]:
+        """As `_OPEN` has them."""
+
+        def work(c: sqlite3.Connection) -> list[tuple[int, bytes, int, float | None, int]]:
+            (members,) = c.execute("SELECT members FROM batches WHERE id = ?", (batch.row,)).fetchone()
+            return [row for span in spans_in(members) for row in c.execute(_OPEN, span)]
+
+        return self._file.run(work)
+
+    def _prompts(self, number: int) -> tuple[range, list[bytes]]:
+        """The pack that a line's prompt is in, and the numbers of its lines."""
+        query = "SELECT first, last, texts FROM prompts WHERE first <= ? ORDER BY first DESC LIMIT 1"
+        first, last, texts = self._file.run(lambda c: c.execute(query, (number,)).fetchone())
+        return range(first, last + 1), self._packs.unpack(texts)
 
     # Batches ------------------------------------------------------------------------------------------------------
 
     def plan(self, intent: Intent, keys: Sequence[bytes], tokens: int, deadline: float | None) -> Sending:
-        """Commit what is about to be sent, to the disk itself: it must outlive a loss of power."""
+        """Commit which lines are about to be sent."""
 
         def work(c: sqlite3.Connection) -> int:
             row = c.execute(
-                "INSERT INTO batches (intent, digest, model, url, count, tokens, made_at, deadline, state)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'planned')",
-                (intent.id, intent.digest, intent.model, intent.url, intent.count, tokens, intent.made_at, deadline),
-            ).lastrowid
-            c.executemany("UPDATE lines SET batch = ? WHERE key = ?", [(row, key) for key in keys])
+                "INSERT INTO batches (intent, digest, model, url, count, tokens, made_at, deadline, members, state)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')",
+                (
+                    intent.id, intent.digest, intent.model, intent.url, intent.count, tokens, intent.made_at, deadline,
+                    spans_of(_numbers(c, keys)),
+                ),
+            ).lastrowid  # fmt: skip
             return row or 0
 
         row = self._file.transact(work)
         return Sending(row, intent, tokens, deadline, "planned", "", "", None)
 
     def sending(self, batch: Sending, upload: str, at: float) -> Sending:
-        """Commit that the create goes out now."""
-
-        def work(c: sqlite3.Connection) -> None:
-            c.execute(
+        """Commit that the create goes out now, to the disk itself: it must outlive a loss of power."""
+        self._durably(
+            lambda c: c.execute(
                 "UPDATE batches SET state = 'sending', upload = ?, sent_at = ? WHERE id = ?", (upload, at, batch.row)
             )
-            c.execute("UPDATE lines SET state = ? WHERE batch = ? AND state = ?", (SENT, batch.row, QUEUED))
-
-        self._durably(work)
+        )
         return Sending(batch.row, batch.intent, batch.tokens, batch.deadline, "sending", upload, "", at)
 
     def sent(self, batch: Sending, remote: str) -> Sending:
@@ -275,18 +343,40 @@ class Journal(Records):
 
     def _end(self, batch: Sending, state: str, how: str, at: float) -> list[bytes]:
         def work(c: sqlite3.Connection) -> list[bytes]:
-            keys = [
-                key
-                for (key,) in c.execute("SELECT key FROM lines WHERE batch = ? AND state < 2 ORDER BY id", (batch.row,))
-            ]
+            (members,) = c.execute("SELECT members FROM batches WHERE id = ?", (batch.row,)).fetchone()
+            keys: list[bytes] = []
+            for span in spans_in(members):
+                left = c.execute("SELECT key FROM lines WHERE id BETWEEN ? AND ? AND state = ? ORDER BY id", (*span, OPEN))
+                keys.extend(key for (key,) in left)
+                c.execute(
+                    "UPDATE lines SET attempt = attempt + 1 WHERE id BETWEEN ? AND ? AND state = ?", (*span, OPEN)
+                )
+                self._drop_prompts(c, *span, wholly=True)
             c.execute(
-                "UPDATE lines SET state = ?, batch = 0, attempt = attempt + 1 WHERE batch = ? AND state < 2",
-                (QUEUED, batch.row),
+                "UPDATE batches SET state = ?, ended = ?, done_at = ?, members = x'' WHERE id = ?",
+                (state, how, at, batch.row),
             )
-            c.execute("UPDATE batches SET state = ?, ended = ?, done_at = ? WHERE id = ?", (state, how, at, batch.row))
             return keys
 
         return self._file.transact(work)
+
+    def _drop_prompts(self, c: sqlite3.Connection, first: int, last: int, *, wholly: bool) -> None:
+        """Drop the prompts of answered lines: packs in which all are, and `wholly` those in the others too."""
+        found = c.execute(
+            "SELECT first, last FROM prompts WHERE last >= ? AND first BETWEEN"
+            " (SELECT coalesce(max(first), 0) FROM prompts WHERE first <= ?) AND ?",
+            (first, first, last),
+        ).fetchall()
+        for pack in found:
+            waiting = {number for number, *_ in c.execute(_OPEN, pack)}
+            if not waiting:
+                c.execute("DELETE FROM prompts WHERE first = ?", (pack[0],))
+            elif wholly and len(waiting) <= pack[1] - pack[0]:
+                (texts,) = c.execute("SELECT texts FROM prompts WHERE first = ?", (pack[0],)).fetchone()
+                kept = [
+                    text if number in waiting else b"" for number, text in enumerate(self._packs.unpack(texts), pack[0])
+                ]
+                c.execute("UPDATE prompts SET texts = ? WHERE first = ?", (self._packs.pack(kept), pack[0]))
 
     # Answers ------------------------------------------------------------------------------------------------------
 
@@ -300,27 +390,28 @@ class Journal(Records):
         """
 
         def work(c: sqlite3.Connection) -> set[bytes]:
-            keys = [key for key, _ in answers]
-            rows = c.execute(f"SELECT key FROM lines WHERE key IN ({_MARKS}) AND state < 2", _padded(keys))  # noqa: S608  marks alone
-            first = {key for (key,) in rows}
-            c.executemany(
-                "UPDATE lines SET state = ?, status = ?, answer = ?, code = ?, processing = ?, done_at = ?, body = NULL"
-                " WHERE key = ?",
+            texts = self._packs.pack([answer.body for _, answer in answers])
+            pack = c.execute("INSERT INTO answers (done_at, texts) VALUES (?, ?)", (at, texts)).lastrowid or 0
+            taken = c.executemany(
+                "UPDATE lines SET state = ?, status = ?, code = ?, processing = ?, answer = ? WHERE key = ? AND state = ?",
                 [
-                    (
-                        ERRORED if answer.code else ANSWERED, answer.status, self._pack(answer.body), answer.code,
-                        answer.processing, at, key,
-                    )
-                    for key, answer in answers
-                    if key in first
+                    (ERRORED if code else ANSWERED, status, code, processing, pack * PLACES + place, key, OPEN)
+                    for place, (key, (status, _, code, processing)) in enumerate(answers)
                 ],
-            )  # fmt: skip
+            ).rowcount
+            keys = [key for key, _ in answers]
+            first = set(keys) if taken == len(keys) else _answered_in(c, pack, keys)
+            if not first:
+                c.execute("DELETE FROM answers WHERE id = ?", (pack,))
             if batch is not None:
                 c.execute(
                     "UPDATE batches SET answered = answered + ?, input_tokens = input_tokens + ?, cache_read = cache_read + ?,"
                     " output_tokens = output_tokens + ? WHERE id = ?",
                     (len(first), usage.input_tokens, usage.cache_read, usage.output_tokens, batch.row),
                 )
+            else:  # no end of a batch will drop them
+                for number in _numbers(c, list(first)):
+                    self._drop_prompts(c, number, number, wholly=False)
             return first
 
         return self._file.transact(work)
@@ -332,7 +423,7 @@ class Journal(Records):
             told = []
             for key in keys:
                 row = c.execute(
-                    "UPDATE lines SET failures = failures + 1 WHERE key = ? AND state < 2 RETURNING failures", (key,)
+                    "UPDATE lines SET failures = failures + 1 WHERE key = ? AND state = ? RETURNING failures", (key, OPEN)
                 ).fetchone()
                 if row:
                     told.append((key, row[0]))
@@ -349,22 +440,48 @@ class Journal(Records):
 
         return self._file.run(work)
 
-    # Bytes ----------------------------------------------------------------------------------------------------------
 
-    def _pack(self, data: bytes) -> bytes:
-        packed = _PACKED + self._zip.compress(data) if len(data) >= _WORTH_PACKING else _PLAIN + data
-        return self._cipher.encrypt(packed) if self._cipher else packed
+class _Known(NamedTuple):
+    """A line's row, without what is its batch's."""
 
-    def _unpack(self, data: bytes | None) -> bytes:
-        if data is None:
-            return b""
-        if self._cipher:
-            data = self._cipher.decrypt(data) or _PLAIN
-        return self._unzip.decompress(data[1:]) if data[:1] == _PACKED else data[1:]
+    id: int
+    state: int
+    attempt: int
+    status: int
+    code: str
+    processing: Processing
+    answer: int
 
-    def _answer(self, row: tuple[int, bytes, str, Processing]) -> Answer:
-        status, answer, code, processing = row
-        return Answer(status, self._unpack(answer), code, processing)
+
+_OPEN: Final = (
+    f"SELECT id, key, size, deadline, attempt FROM lines WHERE id BETWEEN ? AND ? AND state = {OPEN} ORDER BY id"  # noqa: S608
+)
+_UNFINISHED: Final = "('planned', 'sending', 'sent')"
+
+
+def _known(c: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, _Known]:
+    """The rows of those keys that there are."""
+    query = f"SELECT key, id, state, attempt, status, code, processing, answer FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks alone
+    return {row[0]: _Known(*row[1:]) for chunk in _chunks(keys) for row in c.execute(query, _padded(chunk))}
+
+
+def _numbers(c: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[int]:
+    """The ids of lines."""
+    query = f"SELECT id FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks alone
+    return (number for chunk in _chunks(keys) for (number,) in c.execute(query, _padded(chunk)))
+
+
+def _answered_in(c: sqlite3.Connection, pack: int, keys: Sequence[bytes]) -> set[bytes]:
+    """Those of at most `_AT_ONCE` lines whose answer is in a pack."""
+    within = pack * PLACES, (pack + 1) * PLACES - 1
+    query = f"SELECT key FROM lines WHERE key IN ({_MARKS}) AND answer BETWEEN ? AND ?"  # noqa: S608  marks alone
+    return {key for (key,) in c.execute(query, [*_padded(keys), *within])}
+
+
+def _next(c: sqlite3.Connection, count: int) -> int:
+    """The first of some numbers that no line has had: a batch or a pack may still know one by it."""
+    query = "INSERT INTO facts VALUES ('lines', ?) ON CONFLICT DO UPDATE SET value = value + excluded.value RETURNING value"
+    return int(c.execute(query, (count,)).fetchone()[0]) - count + 1
 
 
 def _chunks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

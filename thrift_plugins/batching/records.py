@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -10,18 +13,24 @@ from thrift_plugins.batching.client import Intent
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.stores.sqlite_file import SQLiteFile
 
-QUEUED, SENT, ANSWERED, ERRORED = range(4)
+OPEN, ANSWERED, ERRORED = range(2, 5)
+"""How a line stands. Not 0 and 1, which SQLite keeps in no byte: a row that grows, when its line is answered, splits its page."""
+
+NO_ANSWER: Final = 1 << 46
+PLACES: Final = 1 << 16
+"""Where a line's answer is: the number of its pack, times this, and its place in it. As wide before it is known, see above."""
 
 SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     """CREATE TABLE IF NOT EXISTS lines (
-        id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, model TEXT NOT NULL, url TEXT NOT NULL, state INTEGER NOT NULL,
-        batch INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
-        deadline REAL, body BLOB, status INTEGER, answer BLOB, code TEXT, processing TEXT, done_at REAL)""",
-    "CREATE INDEX IF NOT EXISTS lines_open ON lines (batch, id) WHERE state < 2",
+        id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, model TEXT NOT NULL, url TEXT NOT NULL, size INTEGER NOT NULL,
+        deadline REAL, state INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL, status INTEGER NOT NULL,
+        code TEXT NOT NULL, processing TEXT NOT NULL, answer INTEGER NOT NULL)""",
+    "CREATE TABLE IF NOT EXISTS prompts (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, texts BLOB NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS answers (id INTEGER PRIMARY KEY, done_at REAL NOT NULL, texts BLOB NOT NULL)",
     """CREATE TABLE IF NOT EXISTS batches (
         id INTEGER PRIMARY KEY, intent TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, model TEXT NOT NULL, url TEXT NOT NULL,
-        count INTEGER NOT NULL, tokens INTEGER NOT NULL, made_at REAL NOT NULL, deadline REAL, state TEXT NOT NULL,
+        count INTEGER NOT NULL, tokens INTEGER NOT NULL, made_at REAL NOT NULL, deadline REAL, members BLOB, state TEXT NOT NULL,
         upload TEXT NOT NULL DEFAULT '', remote TEXT NOT NULL DEFAULT '', sent_at REAL, ended TEXT NOT NULL DEFAULT '',
         done_at REAL, answered INTEGER NOT NULL DEFAULT 0, input_tokens INTEGER NOT NULL DEFAULT 0,
         cache_read INTEGER NOT NULL DEFAULT 0, output_tokens INTEGER NOT NULL DEFAULT 0)""",
@@ -150,8 +159,19 @@ class Records:
 
     def counts(self) -> dict[str, int]:
         """How many lines are queued, sent, answered and in error."""
-        rows = dict(self._file.run(lambda c: c.execute("SELECT state, count(*) FROM lines GROUP BY state").fetchall()))
-        return {name: rows.get(state, 0) for state, name in enumerate(("queued", "sent", "answered", "errored"))}
+        def work(c: sqlite3.Connection) -> dict[str, int]:
+            c.execute("BEGIN")  # all of it as of one moment
+            rows = dict(c.execute("SELECT state, count(*) FROM lines GROUP BY state").fetchall())
+            sent = sum(
+                c.execute("SELECT count(*) FROM lines WHERE id BETWEEN ? AND ? AND state = ?", (*span, OPEN)).fetchone()[0]
+                for (members,) in c.execute("SELECT members FROM batches WHERE state IN ('sending', 'sent')").fetchall()
+                for span in spans_in(members)
+            )
+            c.execute("COMMIT")
+            queued = rows.get(OPEN, 0) - sent
+            return {"queued": queued, "sent": sent, "answered": rows.get(ANSWERED, 0), "errored": rows.get(ERRORED, 0)}
+
+        return self._file.run(work)
 
     def batches(self) -> list[dict[str, Any]]:
         """Every batch, as a table for people, oldest first."""
@@ -175,6 +195,23 @@ _TOLD: Final = (
     " output_tokens"
 )
 _COLUMNS: Final = "id, intent, digest, model, url, count, made_at, tokens, deadline, state, upload, remote, sent_at"
+
+
+def spans_of(ids: Iterable[int]) -> bytes:
+    """Numbers of lines as first and last of each unbroken row of them."""
+    spans = array("q")
+    for number in sorted(ids):
+        if spans and spans[-1] == number - 1:
+            spans[-1] = number
+        else:
+            spans.extend((number, number))
+    return spans.tobytes()
+
+
+def spans_in(members: bytes) -> Iterator[tuple[int, int]]:
+    """First and last of each."""
+    ends = iter(array("q", members))
+    return zip(ends, ends, strict=True)
 
 
 def _sending(row: tuple[Any, ...]) -> Sending:
