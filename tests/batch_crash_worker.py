@@ -69,7 +69,7 @@ async def work(spec: dict[str, Any]) -> None:
     """Run the chain over the inputs and write what came of each."""
     settings = BatchSettings(**spec["settings"])
     client = open_client(spec["provider"], spec["root"], spec["lines"])
-    executor = Executor(client, Path(spec["journal"]), settings=settings, prices=PRICES)
+    executor = Executor(client, spec["journal"], settings=settings, prices=PRICES)
     http = httpx.AsyncClient(base_url=spec["root"], timeout=60, verify=CONTEXT)
 
     async def chain(number: int) -> str:
