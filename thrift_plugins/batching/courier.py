@@ -126,8 +126,7 @@ class Courier:
             pending.body = b""
             if id(pending) not in known:
                 self.waiting.add(pending)
-        if self.leading.leads:
-            self._look()
+        self.leading.look()
         self.waiting.post()
 
     @property

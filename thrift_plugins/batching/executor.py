@@ -43,7 +43,7 @@ class Executor:
         account: "openai", "anthropic", "mistral", "gemini" (the key is in the environment), or a `BatchClient`.
         journal: file of what was asked, sent and answered; by default one for the account. Run again with it, a killed run
             goes on and pays nothing twice; it holds prompts and answers, and is its owner's alone. For several workers that
-            share an account, the URL of a server; see `RedisJournal`.
+            share an account, the URL of a server, with `#` and a name where it has several: "redis://host:6379/0#reviews".
         settings: see `BatchSettings`.
         key: encrypts prompts and answers in the journal (extra `encryption`).
         prices: what usages cost.

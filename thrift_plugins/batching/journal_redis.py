@@ -30,7 +30,7 @@ from thrift_plugins.batching.journal_scripts import (
 )
 from thrift_plugins.batching.packs import Packs, in_packs
 from thrift_plugins.batching.pending import Answer, Pending
-from thrift_plugins.batching.records import Sending
+from thrift_plugins.batching.records import Sending, check_account
 from thrift_plugins.batching.records_redis import RedisRecords, record, sending
 from thrift_plugins.errors import StoreCorrupt, StoreUnavailable
 from thrift_plugins.stores.redis_scripts import Script
@@ -83,7 +83,9 @@ class RedisJournal(RedisRecords):
         super().__init__(url, account)
         self._packs = Packs(key)
         for _ in range(2):  # and again where another worker was the first to note something else
-            facts = belonging(self.place, self.facts(), account, self._packs)
+            known = self.facts()
+            check_account(self.place, known.get("account", ""), account)
+            facts = belonging(self.place, known, account, self._packs)
             self._run(NOTE_FACTS, *(word for fact in facts.items() for word in fact))
         self._number, self._lease = "", int(lease * 1000)
         self._seen = 0

@@ -16,7 +16,7 @@ def open_journal(
     """The journal of an account, to work on.
 
     Args:
-        place: a file, or the URL of a server that several workers share; see `RedisJournal`.
+        place: a file, or the URL of a server that several workers share, such as "redis://host:6379/0#name"; see `RedisJournal`.
         account: whose; see `BatchClient.account`.
         settings: how long answers are kept, and how long a worker that is not heard of leads.
         key: encrypts prompts and answers (extra `encryption`).

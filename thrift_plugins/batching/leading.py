@@ -53,6 +53,14 @@ class Leading:
         except Deposed:
             self.depose()
 
+    def look(self) -> None:
+        """See now what was admitted, here or by others, if this worker leads."""
+        if self.leads:
+            try:
+                self._look()
+            except Deposed:
+                self.depose()
+
     def depose(self) -> None:
         """A write of a leader was refused: another one leads by now."""
         self.leads = False
@@ -78,7 +86,7 @@ class Leading:
         if not self.leads:
             self.start()
         elif self._journal.lead():
-            self._look()
+            self.look()
         else:
             self.depose()
         for key, answer in self._journal.news(self._waiting):
