@@ -24,6 +24,7 @@ PROVIDERS = ("openai", "azure", "anthropic", "mistral")
 GRACE = 2.0
 SETTINGS = {
     "linger": 0.005, "poll": 0.02, "grace": GRACE, "external_cap": 2.0, "max_age": 5.0, "settling": 1.0, "line_retries": 6,
+    "lease": 2.0,
 }  # fmt: skip
 STEPS = 2
 
@@ -179,14 +180,20 @@ def run(
     *,
     stay: float = 0.0,
     fresh: bool = True,
+    journal: str = "",
     **settings: float,
 ) -> Outcome:
-    """One run: lives that end in a kill, and one that ends by itself, and then stays for some seconds."""
+    """One run: lives that end in a kill, and one that ends by itself, and then stays for some seconds.
+
+    Args:
+        journal: URL of one on a server, "" for a file.
+    """
     if fresh:
         provider.reset()
-    provider.script(script)
-    scenario.apply(provider)
+        provider.script(script)
+        scenario.apply(provider)
     spec = _spec(scenario, provider, folder, **settings)
+    spec["journal"] = journal or spec["journal"]
     deaths = 0
     for number, kill in enumerate([*scenario.kills, None]):
         results = folder / f"results-{number}"

@@ -25,6 +25,7 @@ from thrift_plugins.batching.client import BatchClient, Limits
 from thrift_plugins.batching.executor import Executor
 from thrift_plugins.batching.mistral import MistralBatchClient
 from thrift_plugins.batching.openai import OpenAIBatchClient
+from thrift_plugins.batching.records_redis import RedisRecords
 from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.prices import Prices
 from thrift_plugins.stores.sqlite_file import SQLiteFile
@@ -69,7 +70,7 @@ async def work(spec: dict[str, Any]) -> None:
     """Run the chain over the inputs and write what came of each."""
     settings = BatchSettings(**spec["settings"])
     client = open_client(spec["provider"], spec["root"], spec["lines"])
-    executor = Executor(client, Path(spec["journal"]), settings=settings, prices=PRICES)
+    executor = Executor(client, spec["journal"], settings=settings, prices=PRICES)
     http = httpx.AsyncClient(base_url=spec["root"], timeout=60, verify=CONTEXT)
 
     async def chain(number: int) -> str:
@@ -99,7 +100,6 @@ def arm(kill: dict[str, Any] | None) -> None:
         threading.Timer(kill["seconds"], die).start()
         return
     left = [kill["number"]]
-    plain = SQLiteFile.transact, SQLiteFile.run
 
     def counted(original: Any) -> Any:
         def method(self: Any, *arguments: Any, **options: Any) -> Any:
@@ -113,7 +113,8 @@ def arm(kill: dict[str, Any] | None) -> None:
 
         return method
 
-    SQLiteFile.transact, SQLiteFile.run = (counted(method) for method in plain)  # type: ignore[method-assign,assignment]
+    for kind, name in ((SQLiteFile, "transact"), (SQLiteFile, "run"), (RedisRecords, "_patiently")):
+        setattr(kind, name, counted(getattr(kind, name)))
 
 
 def die() -> None:

@@ -1,6 +1,7 @@
 """The batch executor between kill -9 and a provider's faults: nothing is paid twice, nothing is lost, nothing is swapped.
 
-100 runs by default; THRIFT_TEST_SCALE=20 makes it 2,000. Each is drawn from its number, so that one can be run again alone.
+100 runs by default on a file, and 20 on a server that workers share; THRIFT_TEST_SCALE=20 makes it 2,000 and 400. Each is
+drawn from its number, so that one can be run again alone.
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.batch_crash_kit import PROVIDERS, Outcome, Scenario, Zygote, run
+from tests.batch_crash_kit import PROVIDERS, Outcome, Scenario, Zygote, run, script
+from tests.redis_server import RedisServer
 from thrift_plugins.testing.batches import LoopbackBatches
 
 RUNS = max(20, int(100 * float(os.environ.get("THRIFT_TEST_SCALE", "1"))))
+SHARED_RUNS = max(20, RUNS // 5)
+PAIRS = max(2, RUNS // 50)
 FIRST = int(os.environ.get("THRIFT_CRASH_FIRST", "0"))
 EACH = 20
 """Runs of one test: a slow machine is to finish them before a test counts as hung."""
@@ -54,10 +58,27 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
     opened.close()
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis"), "--appendonly", "yes") as running:
+        yield running
+
+
 @pytest.mark.parametrize("first", range(FIRST, FIRST + RUNS, EACH))
 def test_nothing_is_paid_twice_lost_or_swapped(places: Places, tmp_path: Path, first: int) -> None:
+    many(places, tmp_path, first, lambda _: "")
+
+
+@pytest.mark.parametrize("first", range(FIRST, FIRST + SHARED_RUNS, EACH))
+def test_nothing_is_with_a_journal_on_a_server(places: Places, tmp_path: Path, first: int, server: RedisServer) -> None:
+    many(places, tmp_path, first, lambda seed: f"{server.url}#run-{seed}")
+
+
+def many(places: Places, tmp_path: Path, first: int, journal: Callable[[int], str]) -> None:
+    """Some runs at once."""
+
     def one(seed: int) -> Outcome:
-        outcome = run(Scenario.drawn(seed), *places.mine(), tmp_path / str(seed))
+        outcome = run(Scenario.drawn(seed), *places.mine(), tmp_path / str(seed), journal=journal(seed))
         if not outcome.bad:
             shutil.rmtree(tmp_path / str(seed))
         return outcome
@@ -72,6 +93,28 @@ def test_nothing_is_paid_twice_lost_or_swapped(places: Places, tmp_path: Path, f
     )
     assert not bad, bad[:3]
     assert sum(outcome.deaths for outcome in outcomes) > EACH / 4
+
+
+@pytest.mark.parametrize("seed", range(FIRST, FIRST + PAIRS))
+def test_two_workers_pay_once_for_both_whoever_of_them_dies(
+    places: Places, tmp_path: Path, seed: int, server: RedisServer
+) -> None:
+    zygote, provider = places.mine()
+    drawn = Scenario.drawn(seed)
+    drawn.kills = drawn.kills or [{"at": "time", "seconds": 0.2}]
+    url = f"{server.url}#pair-{seed}"
+    with Zygote(provider, tmp_path / "other") as other, ThreadPoolExecutor(2) as pool:
+        provider.reset()
+        provider.script(script)
+        drawn.apply(provider)
+        lasting = Scenario(seed, drawn.provider, drawn.inputs, drawn.lines)
+        works = [
+            pool.submit(run, *work, fresh=False, journal=url)
+            for work in ((drawn, zygote, provider, tmp_path / "a"), (lasting, other, provider, tmp_path / "b"))
+        ]
+        outcomes = [work.result() for work in works]
+    assert [(outcome.lost, outcome.swapped, outcome.trouble) for outcome in outcomes] == [(0, 0, "")] * 2
+    assert provider.paid.twice == 0, drawn
 
 
 @pytest.mark.parametrize("stays", [True, False], ids=["at work", "run again"])

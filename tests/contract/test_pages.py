@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from llama_index.core import Settings
 from tests import distillation_kit, logs_kit
 from tests.cli_kit import ROOT, SDK_LEAKS, command, own_default_runtime, stranger, with_a_key
 from tests.ledger_kit import fill
+from tests.redis_server import RedisServer
 from tests.unit.test_learned_router import world
 from thrift_plugins import Config, QualityConfig, Runtime
 from thrift_plugins.distillation.dataset import Dataset
@@ -68,8 +70,15 @@ def test_blocks_are_of_kinds_that_are_run_here_and_links_lead_somewhere(page: Pa
     assert f"examples/pages/{page.name}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis"), "--appendonly", "yes") as running:
+        yield running
+
+
 @pytest.mark.parametrize("body", blocks("python"))
-def test_python(body: str, monkeypatch: pytest.MonkeyPatch):
+def test_python(body: str, monkeypatch: pytest.MonkeyPatch, server: RedisServer):
+    monkeypatch.setitem(os.environ, "REDIS_URL", server.url)
     monkeypatch.setitem(os.environ, "THRIFT_HOLDOUT", "0")
     monkeypatch.setitem(os.environ, "THRIFT_SECRET", "0" * 64)
     with LoopbackBatches() as provider:

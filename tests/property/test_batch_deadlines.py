@@ -17,7 +17,7 @@ from tests.batch_outages import DAY, OutageClient, Outages
 from tests.virtual_time import VirtualLoop, run_virtually
 from thrift_plugins.batching.client import Address
 from thrift_plugins.batching.courier import Courier
-from thrift_plugins.batching.journal import Journal
+from thrift_plugins.batching.journal_sqlite import SQLiteJournal
 from thrift_plugins.batching.pending import Pending, content_key
 from thrift_plugins.batching.progress import cost_of
 from thrift_plugins.batching.promotion import Promoter, lead
@@ -62,7 +62,7 @@ class Case:
         faults = outages(self.draw, self.deadline)
         needs = partial(self.draw.uniform, 60.0, self.draw.choice((600.0, DAY, 3 * DAY)))
         self.client = OutageClient(self.loop.time, faults, self.draw, needs)
-        self.journal = Journal(folder / f"{seed}.db", self.client.account, retention=1e9, now=START)
+        self.journal = SQLiteJournal(folder / f"{seed}.db", self.client.account, retention=1e9, now=START)
         self.settings = BatchSettings()
         self.answered: dict[bytes, tuple[float, str]] = {}
 

@@ -23,7 +23,7 @@ from tests import virtual_time
 from tests.batch_memory import MemoryBatches, refused
 from thrift_plugins.batching.client import Address, BatchUnknown, Limits
 from thrift_plugins.batching.courier import Courier
-from thrift_plugins.batching.journal import Journal
+from thrift_plugins.batching.journal_sqlite import SQLiteJournal
 from thrift_plugins.batching.pending import Answer, Pending, content_key
 from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.settings import BatchSettings
@@ -43,7 +43,7 @@ class Work:
     def __init__(self, client: MemoryBatches, path: Path, settings: BatchSettings = SETTINGS, **given: Any) -> None:
         self.client, self.settings = client, settings
         client._clock = virtual_time.clock
-        self.journal = Journal(path, client.account, retention=settings.retention, now=virtual_time.clock(), **given)
+        self.journal = SQLiteJournal(path, client.account, retention=settings.retention, now=virtual_time.clock(), **given)
         promoter = Promoter(client, self.journal, settings, cost=cost, clock=virtual_time.clock)
         self.courier = Courier(client, self.journal, settings, clock=virtual_time.clock, promoter=promoter)
         self.courier.start()
@@ -346,8 +346,8 @@ def test_a_request_with_a_deadline_does_not_take_others_out_of_their_batch(tmp_p
 # The journal --------------------------------------------------------------------------------------------------------
 
 
-def opened(path: Path, account: str = "a", **given: Any) -> Journal:
-    return Journal(path, account, retention=1e9, now=0.0, **given)
+def opened(path: Path, account: str = "a", **given: Any) -> SQLiteJournal:
+    return SQLiteJournal(path, account, retention=1e9, now=0.0, **given)
 
 
 def test_a_journal_is_one_account_s(tmp_path: Path):
@@ -361,8 +361,8 @@ def test_a_journal_is_for_one_process_and_one_executor(tmp_path: Path):
     with pytest.raises(ConfigError, match="in use by another process or executor"):
         opened(tmp_path / "j.db")
     code = (
-        "import sys; from thrift_plugins.batching.journal import Journal; from thrift_plugins.errors import ConfigError\n"
-        "try: Journal(sys.argv[1], 'a', retention=1, now=0)\nexcept ConfigError as e: print('refused', e)"
+        "import sys; from thrift_plugins.batching.journal_sqlite import SQLiteJournal; from thrift_plugins.errors import ConfigError\n"
+        "try: SQLiteJournal(sys.argv[1], 'a', retention=1, now=0)\nexcept ConfigError as e: print('refused', e)"
     )
     told = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "j.db")], check=True, capture_output=True, text=True, timeout=60
@@ -396,7 +396,7 @@ def test_a_journal_is_its_owners_alone_and_may_be_encrypted(tmp_path: Path):
 def test_answers_are_kept_for_the_retention(tmp_path: Path):
     client = MemoryBatches()
     served(client, tmp_path / "j.db")
-    journal = Journal(tmp_path / "j.db", client.account, retention=10.0, now=virtual_epoch() + 1e6)
+    journal = SQLiteJournal(tmp_path / "j.db", client.account, retention=10.0, now=virtual_epoch() + 1e6)
     assert journal.counts()["answered"] == 0
     journal.close()
 

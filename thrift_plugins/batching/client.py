@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from thrift_plugins.errors import ThriftError
 
@@ -46,8 +46,7 @@ class Address:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class BatchLine:
+class BatchLine(NamedTuple):
     """One request of a batch.
 
     Attributes:
@@ -126,8 +125,7 @@ class BatchStatus:
         return self.state in FINAL
 
 
-@dataclass(frozen=True, slots=True)
-class ResultLine:
+class ResultLine(NamedTuple):
     """One line of a batch's results or of its error file.
 
     Attributes:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from hashlib import blake2b
 from secrets import token_hex
-from typing import Final
+from typing import Any, Final
 
 from thrift_plugins.batching.client import (
     Address,
@@ -26,7 +26,8 @@ from thrift_plugins.batching.client import (
     Intent,
 )
 from thrift_plugins.batching.finding import Finder
-from thrift_plugins.batching.journal import Journal
+from thrift_plugins.batching.journal import Deposed, Journal
+from thrift_plugins.batching.leading import Leading
 from thrift_plugins.batching.lots import Item, Lot, as_line, lots, too_large
 from thrift_plugins.batching.pending import Pending, custom_id, failed
 from thrift_plugins.batching.promotion import Promoter, due
@@ -50,7 +51,7 @@ class Courier:
 
     Args:
         client: the account.
-        journal: the account's, held by this process.
+        journal: the account's.
         clock: seconds since the epoch.
         cost: nano-dollars of a model's usage in a mode, None where there is no price.
     """
@@ -69,6 +70,10 @@ class Courier:
         self.reader = Reader(client, journal, settings, clock=clock, waiting=self.waiting)
         self.finder = Finder(client, journal, settings, clock=clock, reader=self.reader)
         self.promoter = promoter
+        self.leading = Leading(
+            journal, self.waiting, begin=self._begin, stop=self._end, look=self._look, beat=min(settings.poll, settings.lease / 5)
+        )
+        self._keeping: asyncio.Task[None] | None = None
         self.carrying: set[asyncio.Task[None]] = set()
         self.broken: BaseException | None = None
         self.unsent = 0
@@ -81,31 +86,47 @@ class Courier:
     # What others do with it ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Go on with what a process before has left, and look for what it may have lost sight of."""
+        """Go on with what a process before has left, if no other one does, and look for what it may have lost sight of."""
+        self.leading.start()
+        if self.journal.shared:
+            self._keeping = self._spawned(self.leading.keep())
+
+    def _begin(self) -> None:
         for batch in self.journal.unfinished():
             if batch.state == "planned":  # nothing was sent
                 self.journal.forget(batch, "refused", self.clock())
             else:
                 self._unlooked.add(batch.row)
                 self._spawn(self._resumed(batch))
-        now = self.clock()
-        self._queue(Item(key, address, size, deadline, now) for key, address, size, deadline in self.journal.queued())
+        self._look()
         self._spawn(self._watch_strays())
+
+    def _look(self) -> None:
+        """Send what is new, whichever worker has asked it."""
+        now = self.clock()
+        self._queue(Item(*line, now) for line in self.journal.fresh())
+
+    async def _end(self) -> None:
+        """Leave what is under way to whoever leads now."""
+        for task in list(self.carrying):
+            task.cancel()
+        await asyncio.gather(*self.carrying, return_exceptions=True)
+        self._unlooked.clear()
+        self._most_tokens.clear()
 
     def take(self, asked: Sequence[Pending]) -> None:
         """Requests of one wave: answered from the journal, joined to what is under way, or queued."""
         now = self.clock()
         self._warned = self._warned or warn_of_clocks((one.body for one in asked), now)
-        answered, new = self.journal.admit(asked)
+        answered = self.journal.admit(asked)
         known = {id(pending) for pending, _ in answered}
         for pending, answer in answered:
             self.waiting.tell(pending, answer)
         for pending in asked:
+            pending.body = b""
             if id(pending) not in known:
                 self.waiting.add(pending)
-        self._queue([Item(one.key, one.address, len(one.body), one.deadline, now) for one in new])
-        for pending in asked:
-            pending.body = b""
+        self.leading.look()
         self.waiting.post()
 
     @property
@@ -115,21 +136,23 @@ class Courier:
 
     async def stop(self) -> None:
         """Leave everything as the journal has it."""
-        for task in list(self.carrying):
-            task.cancel()
-        await asyncio.gather(*self.carrying, return_exceptions=True)
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+        await self._end()
 
     # One lot --------------------------------------------------------------------------------------------------------
 
     def _queue(self, items: Iterable[Item], delay: float = 0.0) -> None:
         by_address: dict[Address, list[Item]] = defaultdict(list)
         for item in items:
-            if too_large(item, self.client.limits(item.address.model)):
-                self._give_up([item.key], 413, "the request is larger than the provider takes in a batch", "too_large")
-            else:
-                by_address[item.address].append(item)
-        for address, mine in by_address.items():
+            by_address[item.address].append(item)
+        for address, asked in by_address.items():
             limits = self.client.limits(address.model)
+            mine = [item for item in asked if not too_large(item, limits)]
+            if len(mine) < len(asked):
+                told = "the request is larger than the provider takes in a batch"
+                self._give_up([item.key for item in asked if too_large(item, limits)], 413, told, "too_large")
             most = min(
                 (most for most in (limits.queued_tokens, self._most_tokens.get(address.model)) if most), default=None
             )
@@ -160,8 +183,7 @@ class Courier:
     async def _resumed(self, batch: Sending) -> None:
         """A batch that a process before has sent, or may have."""
         address = Address(batch.intent.model, batch.intent.url)
-        keys = [line.key for line in self.journal.lines(batch)]
-        lot = Lot(address, [Item(key, address, 0, batch.deadline, batch.intent.made_at) for key in keys])
+        lot = Lot(address, [Item(*line, batch.intent.made_at) for line in self.journal.members(batch)])
         self._queued_tokens[address.model] += batch.tokens
         try:
             if batch.state == "sending":
@@ -323,8 +345,7 @@ class Courier:
         known = {item.key: item for item in lot.items}
         fresh, worn = self.reader.worn(keys)
         self._give_up(worn, 503, "the provider did not run the request, however often it was asked", "not_run")
-        sizes = {key: size for key, _, size, _ in self.journal.queued()} if any(not i.size for i in lot.items) else {}
-        self._queue([known[key]._replace(size=sizes.get(key, known[key].size)) for key in fresh if key in known], delay)
+        self._queue([known[key] for key in fresh if key in known], delay)
 
     def _give_up(self, keys: Sequence[bytes], status: int, message: str, code: str) -> None:
         self.reader.fail(keys, failed(status, message, code or "failed"))
@@ -372,21 +393,28 @@ class Courier:
             await self.finder.strays()
             await asyncio.sleep(max(self.settings.poll, 0.01) * 4)
 
-    def _spawn(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload,unused-ignore]
-        self.carrying.add(task)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self.carrying.add(self._spawned(work))
+
+    def _spawned(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self.carrying.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None:
+        if isinstance(error, Deposed):
+            self.leading.depose()
+        elif error is not None:
             self.fail(error)
 
     def fail(self, error: BaseException) -> None:
         """What cannot go on tells everybody who waits: the journal has what is paid, and a next run goes on from there."""
         logger.error("batch: stopped (%s: %s)", type(error).__name__, error)
         self.broken = error
+        if self._keeping is not None:  # another worker may do better
+            self._keeping.cancel()
         self.waiting.fail(error)
 
 

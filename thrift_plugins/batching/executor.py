@@ -19,7 +19,7 @@ from thrift_plugins.batching.client import BatchClient
 from thrift_plugins.batching.courier import Courier
 from thrift_plugins.batching.garbage import unhurried
 from thrift_plugins.batching.host import Host
-from thrift_plugins.batching.journal import Journal
+from thrift_plugins.batching.journals import open_journal
 from thrift_plugins.batching.progress import BatchProgress, cost_of, progress
 from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.results import BatchResult, Submitted
@@ -42,7 +42,8 @@ class Executor:
     Args:
         account: "openai", "anthropic", "mistral", "gemini" (the key is in the environment), or a `BatchClient`.
         journal: file of what was asked, sent and answered; by default one for the account. Run again with it, a killed run
-            goes on and pays nothing twice; it holds prompts and answers, and is its owner's alone.
+            goes on and pays nothing twice; it holds prompts and answers, and is its owner's alone. For several workers that
+            share an account, the URL of a server, with `#` and a name where it has several: "redis://host:6379/0#reviews".
         settings: see `BatchSettings`.
         key: encrypts prompts and answers in the journal (extra `encryption`).
         prices: what usages cost.
@@ -70,9 +71,10 @@ class Executor:
         self.prices.load()
         own = self.client.account
         place = journal if journal is not None else default_journal(home(), own)
-        self.journal = Journal(place, own, key=key, retention=self.settings.retention, now=clock())
-        self.journal.stopped(stop=False)
+        self.journal = open_journal(place, own, self.settings, key=key, now=clock())
         try:
+            if self.journal.lead():  # who comes to others that are at work does not undo a `cancel`
+                self.journal.stopped(stop=False)
             self._host = Host(self._courier)
         except BaseException:
             self.journal.close()

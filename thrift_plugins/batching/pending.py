@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from concurrent import futures
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
@@ -19,8 +18,7 @@ KEY_BYTES: Final = 16
 Waiter: TypeAlias = "asyncio.Future[Answer] | futures.Future[Answer]"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What came of a request.
 
     Attributes:

@@ -97,7 +97,7 @@ class Promoter:
             by_flex = flex and not self.too_late(item.deadline, item.made_at)
             async with self._flex_room if by_flex else self._room:
                 answer = await self._ask(sent, flex=by_flex)
-            if self._journal.line(item.key) is None:
+            if not self._journal.waits(item.key):
                 return None
             if isinstance(answer, Instant) and not _passing(answer.status):
                 kind: Processing = "flex" if by_flex else "standard"

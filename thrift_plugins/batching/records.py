@@ -1,35 +1,16 @@
-"""What a journal's file holds of its batches, for whoever looks: the process that works on it, and people."""
+"""What a journal of batches tells of itself, to the process that works on it and to people, wherever it is kept."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from thrift_plugins.batching.client import Intent
 from thrift_plugins.errors import ConfigError
-from thrift_plugins.stores.sqlite_file import SQLiteFile
 
-QUEUED, SENT, ANSWERED, ERRORED = range(4)
-
-SCHEMA: Final = (
-    "CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    """CREATE TABLE IF NOT EXISTS lines (
-        id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, model TEXT NOT NULL, url TEXT NOT NULL, state INTEGER NOT NULL,
-        batch INTEGER NOT NULL DEFAULT 0, attempt INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0,
-        deadline REAL, body BLOB, status INTEGER, answer BLOB, code TEXT, processing TEXT, done_at REAL)""",
-    "CREATE INDEX IF NOT EXISTS lines_open ON lines (batch, id) WHERE state < 2",
-    """CREATE TABLE IF NOT EXISTS batches (
-        id INTEGER PRIMARY KEY, intent TEXT NOT NULL UNIQUE, digest TEXT NOT NULL, model TEXT NOT NULL, url TEXT NOT NULL,
-        count INTEGER NOT NULL, tokens INTEGER NOT NULL, made_at REAL NOT NULL, deadline REAL, state TEXT NOT NULL,
-        upload TEXT NOT NULL DEFAULT '', remote TEXT NOT NULL DEFAULT '', sent_at REAL, ended TEXT NOT NULL DEFAULT '',
-        done_at REAL, answered INTEGER NOT NULL DEFAULT 0, input_tokens INTEGER NOT NULL DEFAULT 0,
-        cache_read INTEGER NOT NULL DEFAULT 0, output_tokens INTEGER NOT NULL DEFAULT 0)""",
-    "CREATE INDEX IF NOT EXISTS batches_state ON batches (state)",
-    """CREATE TABLE IF NOT EXISTS incidents (
-        id INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, batch TEXT NOT NULL, lines INTEGER NOT NULL,
-        nano INTEGER, told TEXT NOT NULL)""",
-)
+UNFINISHED: Final = ("planned", "sending", "sent")
+"""States of batches that are not done with; see `Journal`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,115 +51,46 @@ class Incident(NamedTuple):
     told: str
 
 
-_CACHE_KB: Final = 65_536
+class Records(Protocol):
+    """What a journal holds. Everything may raise `StoreUnavailable`."""
 
-
-class Records:
-    """A journal's file.
-
-    Args:
-        path: the file, made for its owner alone.
-        account: whose it must be, "" for anybody's.
-
-    Raises:
-        ConfigError: it is another account's.
-        StoreCorrupt: the file is not ours, or damaged.
-        StoreUnavailable: it cannot be made or opened.
-    """
-
-    def __init__(self, path: str | Path, account: str = "") -> None:
-        self._file = SQLiteFile(path, SCHEMA, busy_timeout=30.0, cache_kb=_CACHE_KB)
-        self.path = self._file.path
-        known = self.facts().get("account", account)
-        if account and known != account:
-            self._file.close()
-            raise ConfigError(
-                f"the journal {self.path} is of the account {known!r}, not of {account!r}: what the one has bought, the other"
-                " cannot read; give each account a journal of its own"
-            )
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def facts(self) -> dict[str, str]:
-        """What is noted of the journal as a whole: whose it is, whether it is encrypted, whether it was stopped."""
-        return dict(self._file.run(lambda c: c.execute("SELECT name, value FROM facts").fetchall()))
-
-    def unfinished(self) -> list[Sending]:
+    def unfinished(self) -> Sequence[Sending]:
         """Batches that were begun, here or by a process before."""
-        rows = self._file.run(
-            lambda c: c.execute(
-                f"SELECT {_COLUMNS} FROM batches WHERE state IN ('planned', 'sending', 'sent')"  # noqa: S608
-            ).fetchall()
-        )
-        return [_sending(row) for row in rows]
-
-    def strays(self, since: float) -> list[Sending]:
-        """Batches that were given up as absent after `since`, and may turn up."""
-        rows = self._file.run(
-            lambda c: c.execute(
-                f"SELECT {_COLUMNS} FROM batches WHERE state = 'absent' AND done_at >= ?",  # noqa: S608  names of ours
-                (since,),
-            ).fetchall()
-        )
-        return [_sending(row) for row in rows]
-
-    def note(self, incident: Incident) -> None:
-        """Keep what a person should know of."""
-        self._file.transact(
-            lambda c: c.execute(
-                "INSERT INTO incidents (at, kind, batch, lines, nano, told) VALUES (?, ?, ?, ?, ?, ?)", incident
-            )
-        )
-
-    def incidents(self) -> list[Incident]:
-        """Everything that was noted, oldest first."""
-        rows = self._file.run(
-            lambda c: c.execute("SELECT at, kind, batch, lines, nano, told FROM incidents ORDER BY id").fetchall()
-        )
-        return [Incident(*row) for row in rows]
+        ...
 
     def stopped(self, *, stop: bool | None = None) -> bool:
         """Whether a person has cancelled what is under way; `stop` says so, or lets it go on."""
-        if stop is not None:
-            self._file.transact(
-                lambda c: c.execute("INSERT OR REPLACE INTO facts VALUES ('stopped', ?)", ("yes" if stop else "no",))
-            )
-        row = self._file.run(lambda c: c.execute("SELECT value FROM facts WHERE name = 'stopped'").fetchone())
-        return bool(row and row[0] == "yes")
+        ...
 
-    def counts(self) -> dict[str, int]:
-        """How many lines are queued, sent, answered and in error."""
-        rows = dict(self._file.run(lambda c: c.execute("SELECT state, count(*) FROM lines GROUP BY state").fetchall()))
-        return {name: rows.get(state, 0) for state, name in enumerate(("queued", "sent", "answered", "errored"))}
+    def counts(self) -> Mapping[str, int]:
+        """How many lines are queued, sent, answered and errored."""
+        ...
 
-    def batches(self) -> list[dict[str, Any]]:
+    def batches(self) -> Sequence[Mapping[str, Any]]:
         """Every batch, as a table for people, oldest first."""
-        rows = self._file.run(lambda c: c.execute(f"SELECT {_TOLD} FROM batches ORDER BY id").fetchall())  # noqa: S608  names of ours
-        names = _TOLD.split(", ")
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        ...
 
-    def asked_at_once(self) -> list[tuple[str, str, int]]:
-        """Model, processing and number of lines that were answered outside a batch."""
-        rows: list[tuple[str, str, int]] = self._file.run(
-            lambda c: c.execute(
-                "SELECT model, processing, count(*) FROM lines WHERE state = ? AND processing <> 'batch' GROUP BY 1, 2",
-                (ANSWERED,),
-            ).fetchall()
+    def note(self, incident: Incident) -> None:
+        """Keep what a person should know of."""
+        ...
+
+    def incidents(self) -> Sequence[Incident]:
+        """Everything that was noted, oldest first."""
+        ...
+
+    def close(self) -> None:
+        """Close the file or the connections."""
+        ...
+
+
+def check_account(place: str, known: str, account: str) -> None:
+    """Refuse a journal of another account.
+
+    Raises:
+        ConfigError: it is another's.
+    """
+    if account and known and known != account:
+        raise ConfigError(
+            f"the journal {place} is of the account {known!r}, not of {account!r}: what the one has bought, the other"
+            " cannot read; give each account a journal of its own"
         )
-        return rows
-
-
-_TOLD: Final = (
-    "intent, model, url, count, made_at, deadline, state, remote, ended, sent_at, done_at, answered, input_tokens, cache_read,"
-    " output_tokens"
-)
-_COLUMNS: Final = "id, intent, digest, model, url, count, made_at, tokens, deadline, state, upload, remote, sent_at"
-
-
-def _sending(row: tuple[Any, ...]) -> Sending:
-    number, intent, digest, model, url, count, made_at, tokens, deadline, state, upload, remote, sent_at = row
-    return Sending(
-        number, Intent(intent, digest, model, url, count, made_at), tokens, deadline, state, upload, remote, sent_at
-    )

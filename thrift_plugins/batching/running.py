@@ -48,6 +48,7 @@ class Run:
         self._news = asyncio.Event()
         self._finished = False
         self._live: dict[asyncio.Task[None], int] = {}
+        self._none_live = asyncio.Event()
         self._put_off: set[int] = set()
 
     async def chunks(self) -> AsyncIterator[list[BatchResult]]:
@@ -112,7 +113,8 @@ class Run:
             if not self._waits:
                 await self._set_aside()
             while self._live:
-                await asyncio.wait(list(self._live))
+                self._none_live.clear()
+                await self._none_live.wait()
         finally:
             self._finished = True
             self._news.set()
@@ -131,6 +133,8 @@ class Run:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._live.pop(task, None)
+        if not self._live:
+            self._none_live.set()
 
     async def _set_aside(self) -> None:
         """Once only the provider is waited for, leave what waits: the journal has it."""

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Final
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, ref
 
 from thrift_plugins.batching.client import Address, BatchClient
 from thrift_plugins.batching.pending import Answer, Pending, content_key, failed
@@ -96,10 +96,8 @@ class Session:
         self.broken: BaseException | None = None
         self._lock = threading.Lock()
         self._seen: dict[bytes, int] = defaultdict(int)
-        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakSet[asyncio.Task[Any]] | None] = (
-            WeakKeyDictionary()
-        )
-        self._collected: WeakSet[asyncio.Future[Answer]] = WeakSet()
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Tasks | None] = WeakKeyDictionary()
+        self._collected: set[asyncio.Future[Answer]] = set()
         self._passed: set[tuple[str, str]] = set()
         self._blocked = 0
 
@@ -113,8 +111,11 @@ class Session:
                 self._loops[loop] = None
         waiter: asyncio.Future[Answer] = loop.create_future()
         self._collected.add(waiter)
-        self._park(Pending(self._key(address, content), address, body, _deadline.get(), waiter))
-        return await waiter
+        try:
+            self._park(Pending(self._key(address, content), address, body, _deadline.get(), waiter))
+            return await waiter
+        finally:
+            self._collected.discard(waiter)
 
     def ask_blocking(self, address: Address, body: bytes, content: Mapping[str, Any]) -> Answer:
         """`ask` in a thread of the run. A thread that runs an event loop would stand still, and is told so."""
@@ -185,7 +186,7 @@ class Session:
     def watching(self, loop: asyncio.AbstractEventLoop, also: asyncio.Task[Any] | None = None) -> Iterator[None]:
         """Know the tasks that the run begins in a loop from those of others."""
         before = loop.get_task_factory()
-        mine: WeakSet[asyncio.Task[Any]] = WeakSet([also] if also else ())
+        mine = _Tasks([also] if also else ())
         with self._lock:
             self._loops[loop] = mine
 
@@ -234,7 +235,7 @@ class Session:
         return pool is not None and self._blocked >= (MOST if isinstance(pool, ParkingPool) else pool._max_workers)  # noqa: SLF001
 
     async def _stands(
-        self, loop: asyncio.AbstractEventLoop, tasks: WeakSet[asyncio.Task[Any]] | None
+        self, loop: asyncio.AbstractEventLoop, tasks: _Tasks | None
     ) -> tuple[bool, int] | None:
         """Whether a loop goes on by itself, and how many of its tasks wait for what is outside; None where it is closed."""
         if loop.is_closed():
@@ -252,13 +253,13 @@ class Session:
     def _look(
         self,
         loop: asyncio.AbstractEventLoop,
-        tasks: WeakSet[asyncio.Task[Any]] | None,
+        tasks: _Tasks | None,
         told: futures.Future[tuple[bool, int]],
         turns: int,
     ) -> None:
         """In the loop itself: look twice, with some turns between, because callbacks on their way are in no task."""
         try:
-            known = asyncio.all_tasks(loop) if tasks is None else list(tasks)
+            known = asyncio.all_tasks(loop) if tasks is None else tasks.alive()
             stands = standing(known, self._collected.__contains__)
             widened = False
             if self._widen is not None and not stands.runnable:
@@ -276,7 +277,7 @@ class Session:
     def _after(
         self,
         loop: asyncio.AbstractEventLoop,
-        tasks: WeakSet[asyncio.Task[Any]] | None,
+        tasks: _Tasks | None,
         told: futures.Future[tuple[bool, int]],
         turns: int,
     ) -> None:
@@ -286,6 +287,27 @@ class Session:
             self._look(loop, tasks, told, 0)
 
 
+class _Tasks:
+    """Tasks that are forgotten once nobody else has them. A `WeakSet` does that in Python, for each of them by itself."""
+
+    def __init__(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        self._refs = [ref(task) for task in tasks]
+        self._most = _MANY
+
+    def add(self, task: asyncio.Task[Any]) -> None:
+        """One more."""
+        self._refs.append(ref(task))
+        if len(self._refs) > self._most:
+            self._most = 2 * len(self.alive()) + _MANY
+
+    def alive(self) -> list[asyncio.Task[Any]]:
+        """Those that there still are."""
+        alive = [task for one in self._refs if (task := one()) is not None]
+        self._refs = [one for one in self._refs if one() is not None]
+        return alive
+
+
+_MANY: Final = 1_000
 _UNRESPONSIVE_S: Final = 2.0
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
+from typing import Final
 
 from thrift_plugins.errors import ConfigError
+
+_LEASE_LEAST: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class BatchSettings:
         line_retries: how often a line is sent again that failed for a passing reason (429, 5xx), which costs nothing.
         rounds: how often a line is sent again that was never run, or whose result is missing.
         retention: answers older than this are dropped from the journal when it is opened.
+        lease: how long after its last sign of life a worker loses the lead of a journal that several share.
         samples: "auto" asks once for identical requests with temperature 0 or a seed, and each time for others; "share"
             always asks once; "each" never.
         asks: calls made at once, where a deadline takes lines out of a batch.
@@ -41,6 +45,7 @@ class BatchSettings:
     line_retries: int = 3
     rounds: int = 20
     retention: float = 30 * 86_400.0
+    lease: float = 30.0
     samples: str = "auto"
     asks: int = 16
 
@@ -48,10 +53,12 @@ class BatchSettings:
         for name in ("window", "asks", "rounds"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"batch.{name} must be 1 or more, not {getattr(self, name)}")
-        for name in ("linger", "external_cap", "max_age", "poll", "grace", "strays", "settling", "retention"):
+        for name in ("linger", "external_cap", "max_age", "poll", "grace", "strays", "settling", "retention", "lease"):
             value = getattr(self, name)
             if not (isfinite(value) and value >= 0):
                 raise ConfigError(f"batch.{name} must be 0 or more seconds, not {value}")
+        if self.lease < _LEASE_LEAST:
+            raise ConfigError(f"batch.lease must be {_LEASE_LEAST:g} s or more, not {self.lease}: a busy worker would lose it")
         if self.line_retries < 0:
             raise ConfigError(f"batch.line_retries must be 0 or more, not {self.line_retries}")
         if self.samples not in ("auto", "share", "each"):

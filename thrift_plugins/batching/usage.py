@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from thrift_plugins.types import Usage
+
+_NUMBERS: Final = [int] * 4
 
 
 def usage_of(bodies: Iterable[bytes]) -> Usage:
@@ -18,7 +20,7 @@ def usage_of(bodies: Iterable[bytes]) -> Usage:
         if told is None:
             continue
         counts = _counts(told)
-        if not all(type(count) is int and count >= 0 for count in counts):
+        if [type(count) for count in counts] != _NUMBERS or min(counts) < 0:
             continue
         whole += counts[0]
         read_cached += counts[1]

@@ -20,6 +20,9 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._by_key)
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._by_key
+
     def add(self, pending: Pending) -> None:
         """Somebody waits for a line."""
         self._by_key.setdefault(pending.key, []).append(pending)

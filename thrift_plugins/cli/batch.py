@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 batch = typer.Typer(name="batch", no_args_is_help=True, help="See, look after and stop the batches of a journal.")
 
-_Journal = Annotated[Path, typer.Argument(help="The journal's file, as it was given to BatchExecutor.")]
+_Journal = Annotated[str, typer.Argument(help="The journal's file or URL, as it was given to BatchExecutor.")]
 _Account = Annotated[str, typer.Option(help="openai, anthropic, mistral or gemini; the key is in the environment.")]
 
 
@@ -74,10 +74,10 @@ def cancel(
     typer.echo(f"{cancelled} batches were asked to end. Their answers so far are read when the app runs again.")
 
 
-async def _cancel(client: BatchClient, path: Path) -> int:
-    from thrift_plugins.batching.records import Records
+async def _cancel(client: BatchClient, path: str) -> int:
+    from thrift_plugins.batching.journals import open_records
 
-    journal = Records(path, client.account)
+    journal = open_records(path, client.account)
     cancelled = 0
     try:
         journal.stopped(stop=True)  # whoever works on it does not send the rest again
@@ -91,18 +91,20 @@ async def _cancel(client: BatchClient, path: Path) -> int:
     return cancelled
 
 
-def _there(path: Path) -> None:
-    if not path.is_file():
+def _there(path: str) -> None:
+    from thrift_plugins.stores.open import names_server
+
+    if not names_server(path) and not Path(path).is_file():
         raise typer.BadParameter(f"there is no journal {path}")
 
 
-def _progress(path: Path) -> BatchProgress:
+def _progress(path: str) -> BatchProgress:
+    from thrift_plugins.batching.journals import open_records
     from thrift_plugins.batching.progress import progress
-    from thrift_plugins.batching.records import Records
     from thrift_plugins.prices import Prices
 
     _there(path)
-    journal = Records(path)
+    journal = open_records(path)
     try:
         return progress(journal, Prices(), time.time())
     finally:

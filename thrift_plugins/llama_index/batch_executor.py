@@ -32,7 +32,7 @@ class BatchExecutor(Executor):
     Args:
         account: "openai", "anthropic", "mistral", "gemini" (the key is in the environment), or a `BatchClient`.
         journal: a file of what was asked, sent and answered; by default one for the account. Run again with the same inputs, a
-            killed run goes on where it was, and pays nothing twice.
+            killed run goes on where it was, and pays nothing twice. Or the URL of a server that workers share.
 
     The other arguments are those of `Executor`.
 

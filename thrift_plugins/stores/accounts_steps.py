@@ -21,7 +21,7 @@ from thrift_plugins.stores.accounts_checks import check_amounts, check_count
 from thrift_plugins.stores.accounts_lines import lines_text
 from thrift_plugins.stores.accounts_prepaid import LIFE_S, Due, Prepaid, ahead, is_ahead
 from thrift_plugins.stores.redis_scripts import Script
-from thrift_plugins.stores.redis_steps import Ask, EachNode, Steps, run
+from thrift_plugins.stores.redis_steps import Ask, EachNode, Steps, each_info, run
 from thrift_plugins.stores.redis_wire import Word
 
 logger = logging.getLogger("thrift_plugins")
@@ -273,15 +273,8 @@ class AccountSteps:
 
     def risking(self) -> Steps[str]:
         """See `RedisAccounts.risk`."""
-        for node in (yield EachNode()):
-            told = yield Ask(("INFO", "memory"), node)
-            # A client of the application's own has its own idea of a reply.
-            info = (
-                told
-                if isinstance(told, dict)
-                else dict(line.split(":", 1) for line in told.decode().split() if ":" in line)
-            )
-            policy = str(info.get("maxmemory_policy", ""))
+        for info in (yield from each_info("memory")):
+            policy = info.get("maxmemory_policy", "")
             if policy.startswith("allkeys") and int(info.get("maxmemory", 0)):
                 return (
                     f"the server forgets what was spent when it is full (maxmemory-policy {policy});"

@@ -32,6 +32,11 @@ def home() -> Path:
     return (Path(data) if data else Path.home() / ".local" / "share") / "thrift-plugins"
 
 
+def names_server(url: str) -> bool:
+    """Whether a URL names a Redis-protocol server, and not a file or this process's memory."""
+    return _scheme(url) in _REDIS
+
+
 def open_store(
     url: str,
     *,

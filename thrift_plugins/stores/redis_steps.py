@@ -305,6 +305,18 @@ def run(script: Script, names: Sequence[str], *values: Word) -> Steps[Any]:
         return (yield Ask(("EVAL", script.text, *words)))
 
 
+def each_info(section: str) -> Steps[list[dict[str, str]]]:
+    """A section of what each server tells of itself."""
+    infos = []
+    for node in (yield EachNode()):
+        told = yield Ask(("INFO", section), node)
+        # A client of the application's own has its own idea of a reply.
+        if not isinstance(told, dict):
+            told = dict(line.split(":", 1) for line in told.decode().split() if ":" in line)
+        infos.append({str(name): str(value) for name, value in told.items()})
+    return infos
+
+
 def _quietly(ask: Ask) -> Steps[None]:
     try:
         yield ask

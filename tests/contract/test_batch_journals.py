@@ -1,0 +1,299 @@
+"""What every journal of batches promises: in a SQLite file, and on a real server that workers share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.redis_server import RedisServer
+from thrift_plugins.batching.client import Address, Intent
+from thrift_plugins.batching.journal import Journal
+from thrift_plugins.batching.journals import open_journal, open_records
+from thrift_plugins.batching.pending import Answer, Pending, content_key
+from thrift_plugins.batching.records import Incident, Sending
+from thrift_plugins.batching.settings import BatchSettings
+from thrift_plugins.errors import ConfigError
+from thrift_plugins.types import Usage
+
+NOW = 1_800_000_000.0
+ADDRESS = Address("m", "/ask")
+SECRET = "0123456789abcdef-secret"
+Opened = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis"), "--appendonly", "yes", "--appendfsync", "always") as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "j.db")
+    server = request.getfixturevalue("running")
+    server.ask("FLUSHALL")
+    return f"{server.url}#reviews"
+
+
+@pytest.fixture
+def opened(place: str) -> Iterator[Opened]:
+    """Opens the journal, as a next process would; the one before is closed."""
+    last: list[Journal] = []
+
+    def again(account: str = "a", now: float = NOW, **given: Any) -> Journal:
+        while last:
+            last.pop().close()
+        journal = open_journal(place, account, BatchSettings(retention=100.0), now=now, **given)
+        last.append(journal)
+        assert journal.lead()
+        return journal
+
+    yield again
+    while last:
+        last.pop().close()
+
+
+def asked(*texts: str, deadline: float | None = None) -> list[Pending]:
+    pendings = []
+    for text in texts:
+        body = {"model": "m", "text": text}
+        key = content_key("a", ADDRESS, body, 0)
+        pendings.append(Pending(key, ADDRESS, orjson.dumps(body), deadline, futures.Future()))
+    return pendings
+
+
+def keys(*texts: str) -> list[bytes]:
+    return [one.key for one in asked(*texts)]
+
+
+def planned(journal: Journal, name: str, *texts: str) -> Sending:
+    intent = Intent(name, "digest", ADDRESS.model, ADDRESS.url, len(texts), NOW)
+    return journal.plan(intent, keys(*texts), 7, None)
+
+
+def sent(journal: Journal, name: str, *texts: str) -> Sending:
+    return journal.sent(journal.sending(planned(journal, name, *texts), f"file-{name}", NOW + 1), f"remote-{name}")
+
+
+def answers(*texts: str) -> list[tuple[bytes, Answer]]:
+    return [(key, Answer(200, f'"answer to {text}"'.encode())) for key, text in zip(keys(*texts), texts, strict=True)]
+
+
+def bodies(lines: Sequence[Any]) -> list[str]:
+    return [orjson.loads(line.body)["text"] for line in lines]
+
+
+def test_a_line_goes_from_the_asking_to_its_answer(opened: Opened):
+    journal = opened()
+    assert journal.admit(asked("one", "two", "one", deadline=NOW + 50)) == []
+    assert [(one.key, one.address, one.deadline) for one in journal.fresh()] == [
+        (key, ADDRESS, NOW + 50) for key in keys("one", "two")
+    ]
+    assert journal.fresh() == []
+    assert journal.counts() == {"queued": 2, "sent": 0, "answered": 0, "errored": 0}
+    batch = planned(journal, "x", "one", "two")
+    assert journal.counts() == {"queued": 2, "sent": 0, "answered": 0, "errored": 0}
+    assert [one.key for one in journal.members(batch)] == keys("one", "two")
+    assert bodies(list(journal.lines(batch))) == ["one", "two"]
+    batch = journal.sent(journal.sending(batch, "file", NOW + 1), "remote")
+    assert (batch.state, batch.upload, batch.remote, batch.sent_at) == ("sent", "file", "remote", NOW + 1)
+    assert journal.counts() == {"queued": 0, "sent": 2, "answered": 0, "errored": 0}
+    assert journal.unfinished() == [batch]
+    assert journal.ours("remote")
+    usage = Usage(10, 4, 3)
+    assert journal.take(batch, answers("two", "one"), NOW + 2, usage) == set(keys("one", "two"))
+    assert journal.take(batch, answers("two"), NOW + 2) == set()
+    assert not journal.waits(keys("one")[0])
+    assert journal.ended(batch, "completed", NOW + 3) == []
+    assert journal.unfinished() == []
+    assert journal.counts() == {"queued": 0, "sent": 0, "answered": 2, "errored": 0}
+
+    journal = opened()
+    told = {orjson.loads(one.body)["text"]: answer.body for one, answer in journal.admit(asked("two", "one"))}
+    assert told == {"one": b'"answer to one"', "two": b'"answer to two"'}
+    assert journal.fresh() == []
+    (row,) = journal.batches()
+    assert (row["state"], row["ended"], row["answered"], row["input_tokens"]) == ("done", "completed", 2, 10)
+    assert (row["cache_read"], row["output_tokens"], row["done_at"]) == (3, 4, NOW + 3)
+
+
+def test_what_a_batch_did_not_answer_is_queued_again(opened: Opened):
+    journal = opened()
+    journal.admit(asked("one", "two", "three"))
+    journal.fresh()
+    batch = sent(journal, "x", "one", "two", "three")
+    journal.take(batch, answers("two"), NOW)
+    assert journal.ended(batch, "expired", NOW) == keys("one", "three")
+    assert journal.attempts(keys("one", "two", "three")) == dict(zip(keys("one", "two", "three"), (1, 0, 1), strict=True))
+    assert journal.fresh() == []  # who ended it knows them
+    journal = opened()
+    assert [one.key for one in journal.fresh()] == keys("one", "three")
+    again = planned(journal, "y", "one", "three")
+    assert [(one.attempt, *bodies([one])) for one in journal.lines(again)] == [(1, "one"), (1, "three")]
+
+
+def test_an_error_is_asked_anew_and_an_answer_is_not(opened: Opened):
+    journal = opened()
+    journal.admit(asked("one"))
+    (key,) = keys("one")
+    assert journal.take(None, [(key, Answer(400, b"no", "bad_request"))], NOW) == {key}
+    assert journal.counts()["errored"] == 1
+    assert journal.line(key) is None
+    journal.fresh()
+    assert journal.admit(asked("one")) == []
+    assert journal.counts() == {"queued": 1, "sent": 0, "answered": 0, "errored": 0}
+    line = journal.line(key)
+    assert line is not None
+    assert bodies([line]) == ["one"]
+    assert line.attempt == 1  # so that no batch before has a line of the same name
+    assert [one.key for one in journal.fresh()] == [key]
+    assert journal.take(None, [(key, Answer(200, b"yes", processing="flex"))], NOW) == {key}
+    assert journal.admit(asked("one"))[0][1] == Answer(200, b"yes", "", "flex")
+
+
+def test_batches_that_were_given_up_may_turn_up(opened: Opened):
+    journal = opened()
+    journal.admit(asked("one"))
+    batch = journal.sending(planned(journal, "x", "one"), "file", NOW)
+    assert journal.forget(batch, "absent", NOW + 5) == keys("one")
+    assert [one.intent.id for one in journal.strays(NOW)] == ["x"]
+    assert journal.strays(NOW + 6) == []
+    assert not journal.ours("late")
+    journal.adopted(batch, "late", NOW + 7)
+    assert journal.strays(NOW) == []
+    assert journal.ours("late")
+    assert journal.knows(keys("one")[0])
+    assert not journal.knows(keys("other")[0])
+
+
+def test_failures_are_counted_until_a_line_is_answered(opened: Opened):
+    journal = opened()
+    journal.admit(asked("one", "two"))
+    one, two = keys("one", "two")
+    journal.take(None, answers("two"), NOW)
+    assert journal.failures([one, two]) == [(one, 1)]
+    assert journal.failures([one]) == [(one, 2)]
+
+
+def test_thousands_of_lines_and_long_ones(opened: Opened):
+    journal = opened()
+    texts = [f"text {number} {'long ' * (number % 97 * 100)}" for number in range(1_300)]
+    journal.admit(asked(*texts))
+    assert [one.key for one in journal.fresh()] == keys(*texts)
+    first, second = sent(journal, "x", *texts[:701]), sent(journal, "y", *texts[701:])
+    assert bodies(list(journal.lines(first))) == texts[:701]
+    assert bodies(list(journal.lines(second))) == texts[701:]
+    for start in range(0, 600, 500):
+        journal.take(first, answers(*texts[start : min(start + 500, 600)]), NOW)
+    assert journal.ended(first, "expired", NOW) == keys(*texts[600:701])
+    assert bodies(list(journal.lines(second))) == texts[701:]
+    journal = opened()
+    told = journal.admit(asked(*texts))
+    assert {one.key: answer.body for one, answer in told} == {key: answer.body for key, answer in answers(*texts[:600])}
+    assert [one.key for one in journal.fresh()] == keys(*texts[600:701])
+
+
+def test_incidents_and_a_stop_are_for_everybody_who_looks(opened: Opened, place: str):
+    journal = opened()
+    told = [Incident(NOW + number, "promoted", "b", number, None, "why") for number in range(3)]
+    for incident in told:
+        journal.note(incident)
+    with closing(open_records(place, "a")) as records:
+        assert records.incidents() == told
+        assert not records.stopped()
+        records.stopped(stop=True)
+        assert journal.stopped()
+        assert not records.stopped(stop=False)
+
+
+def test_a_journal_is_one_account_s(opened: Opened, place: str):
+    opened()
+    with pytest.raises(ConfigError, match="of the account 'a', not of 'b'"):
+        opened("b")
+    with pytest.raises(ConfigError, match="of the account 'a', not of 'b'"):
+        open_records(place, "b")
+    with closing(open_records(place)) as records:
+        assert records.batches() == []
+
+
+def kept(place: str, running: RedisServer) -> bytes:
+    """Everything that is on the disk or the server."""
+    if place.startswith("redis"):
+        values = [running.ask("HVALS", f"tp1~b{kind}:{{reviews}}") for kind in ("bodies", "answers", "open")]
+        return b"".join(values)
+    return b"".join(file.read_bytes() for file in Path(place).parent.iterdir())
+
+
+def test_prompts_go_with_their_answers(opened: Opened, place: str, running: RedisServer):
+    journal = opened()
+    texts = [f"{number:x}" * 40 for number in range(20)]
+    journal.admit(asked(*texts))
+    batch = sent(journal, "x", *texts)
+    journal.take(batch, answers(*texts[:15]), NOW)
+    journal.ended(batch, "expired", NOW)
+    again = planned(journal, "y", *texts[15:])
+    assert bodies(list(journal.lines(again))) == texts[15:]
+    if place.startswith("redis"):
+        assert running.ask("HLEN", "tp1~bbodies:{reviews}") == b":5\r\n"
+    else:
+        connection: Any = journal._file.run(lambda c: c)  # type: ignore[attr-defined]
+        (_first, packed), *others = connection.execute("SELECT first, texts FROM prompts").fetchall()
+        assert others == []
+        left = journal._packs.unpack(packed)  # type: ignore[attr-defined]
+        assert [bool(text) for text in left] == [False] * 15 + [True] * 5
+    for key, answer in answers(*texts[15:]):
+        journal.take(None, [(key, answer)], NOW)
+    if place.startswith("redis"):
+        assert running.ask("HLEN", "tp1~bbodies:{reviews}") == b":0\r\n"
+    else:
+        assert connection.execute("SELECT count(*) FROM prompts").fetchone() == (0,)
+
+
+def test_prompts_and_answers_may_be_encrypted(opened: Opened, place: str, running: RedisServer):
+    journal = opened(key=SECRET)
+    journal.admit(asked("nobody may see", "nor this"))
+    journal.take(None, answers("nor this"), NOW)
+    assert b"nobody may see" not in kept(place, running)
+    assert b"nor this" not in kept(place, running)
+    with pytest.raises(ConfigError, match="needs its key"):
+        opened()
+    with pytest.raises(ConfigError, match="another key"):
+        opened(key="0123456789abcdef-other")
+    journal = opened(key=SECRET)
+    assert journal.admit(asked("nor this"))[0][1].body == b'"answer to nor this"'
+    line = journal.line(keys("nobody may see")[0])
+    assert line is not None
+    assert bodies([line]) == ["nobody may see"]
+
+
+def test_a_journal_in_clear_does_not_become_encrypted(opened: Opened):
+    opened().admit(asked("one"))
+    with pytest.raises(ConfigError, match="cannot become so"):
+        opened(key=SECRET)
+
+
+def test_answers_are_kept_for_the_retention(opened: Opened):
+    journal = opened()
+    journal.admit(asked("old", "older", "bad", "young", "open"))
+    journal.take(None, answers("old", "older"), NOW - 200)
+    journal.take(None, [(keys("bad")[0], Answer(400, b"no", "bad"))], NOW - 150)
+    journal.take(None, answers("young"), NOW - 50)
+    journal = opened()
+    assert journal.counts() == {"queued": 1, "sent": 0, "answered": 1, "errored": 0}
+    assert [one.key for one, _ in journal.admit(asked("old", "young"))] == keys("young")
+    assert journal.counts() == {"queued": 2, "sent": 0, "answered": 1, "errored": 0}
+
+
+def test_a_server_that_forgets_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.WARNING)
+    with RedisServer(tmp_path) as server:
+        open_journal(server.url, "a", BatchSettings(), now=NOW).close()
+    assert "forgets what was sent" in caplog.text

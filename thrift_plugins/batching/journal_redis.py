@@ -1,0 +1,328 @@
+"""A journal on a Redis-protocol server, shared by the workers of an account: one leads, and all of them have the answers."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Container, Iterable, Iterator, Sequence
+from time import monotonic
+from typing import Any, Final
+
+import orjson
+
+from thrift_plugins.batching.client import Address, Intent
+from thrift_plugins.batching.journal import Deposed, Line, Queued, belonging
+from thrift_plugins.batching.journal_scripts import (
+    ADMIT,
+    CHANGE,
+    FAIL,
+    FRESH,
+    LEAD,
+    LOOK,
+    MEMBERS,
+    MOVE,
+    NEWS,
+    NOTE_FACTS,
+    PLAN,
+    RESIGN,
+    RETAIN,
+    TAKE,
+    TEXTS,
+)
+from thrift_plugins.batching.packs import Packs, in_packs
+from thrift_plugins.batching.pending import Answer, Pending
+from thrift_plugins.batching.records import Sending, check_account
+from thrift_plugins.batching.records_redis import RedisRecords, record, sending
+from thrift_plugins.errors import StoreCorrupt, StoreUnavailable
+from thrift_plugins.stores.redis_scripts import Script
+from thrift_plugins.stores.redis_steps import each_info
+from thrift_plugins.stores.redis_wire import Word
+from thrift_plugins.types import NO_USAGE, Usage
+
+logger = logging.getLogger("thrift_plugins")
+
+_PAGE: Final = 500
+"""Lines of one step: more would keep the server's other users waiting."""
+_RETAIN_S: Final = 3600.0
+_OLD_AT_ONCE: Final = 4
+
+
+class RedisJournal(RedisRecords):
+    """See `Journal`; for several workers, on one machine or many.
+
+    One of them leads, for as long as it renews its lease; where it dies, another one goes on with what it had under
+    way. Each of its writes names the number of its lease, so that one that was held up writes nothing over its successor's.
+
+    The server has to keep what it was told: appendonly yes and appendfsync always, and a maxmemory-policy that evicts nothing
+    (noeviction, or volatile-*: nothing here expires but the lease). What it forgets may be paid twice.
+
+    Args:
+        url: see `RedisRecords`.
+        account: whose; see `BatchClient.account`.
+        key: encrypts prompts and answers (extra `encryption`); the same in every worker.
+        retention: seconds that answers are kept.
+        lease: seconds after its last sign of life that a worker leads.
+        now: seconds since the epoch.
+
+    Raises:
+        ConfigError: an unreadable URL, it is another account's, or the key is not the right one.
+        StoreUnavailable: the server does not answer.
+    """
+
+    shared = True
+
+    def __init__(
+        self,
+        url: str,
+        account: str,
+        *,
+        key: str | bytes | None = None,
+        retention: float,
+        lease: float = 30.0,
+        now: float,
+    ) -> None:
+        super().__init__(url, account)
+        self._packs = Packs(key)
+        for _ in range(2):  # and again where another worker was the first to note something else
+            known = self.facts()
+            check_account(self.place, known.get("account", ""), account)
+            facts = belonging(self.place, known, account, self._packs)
+            self._run(NOTE_FACTS, *(word for fact in facts.items() for word in fact))
+        self._number, self._lease = "", int(lease * 1000)
+        self._seen = 0
+        self._heard = int(self.facts().get("seq", 0))
+        self._retention, self._opened, self._retained = retention, (now, monotonic()), -_RETAIN_S
+        self._warn()
+
+    def _warn(self) -> None:
+        """Say so where the server is known to forget."""
+        try:
+            memory, persistence = self._do(each_info("memory")), self._do(each_info("persistence"))
+        except StoreUnavailable:  # one that tells nothing of itself
+            return
+        forgets = ""
+        if any(one.get("aof_enabled") == "0" for one in persistence):
+            forgets = "when it crashes (appendonly no): set appendonly yes and appendfsync always"
+        if any(one.get("maxmemory_policy", "").startswith("allkeys") and one.get("maxmemory") != "0" for one in memory):
+            forgets = "when it is full (maxmemory-policy allkeys-*): use noeviction"
+        if forgets:
+            told = "batch: the server of the journal %s forgets what was sent, and it may be paid again, %s"
+            logger.warning(told, self.place, forgets)
+
+    def close(self) -> None:
+        """Let others lead, and close the connections."""
+        if self._number:
+            try:
+                self._led(RESIGN)
+            except (Deposed, StoreUnavailable):
+                logger.info("batch: the lease of %s was not given back; it ends by itself", self.place)
+            self._number = ""
+        super().close()
+
+    # Leading ----------------------------------------------------------------------------------------------------------
+
+    def lead(self) -> bool:
+        """See `Journal`."""
+        before, self._number = self._number, self._run(LEAD, self._number, self._lease).decode()
+        if not self._number:
+            return False
+        if self._number != before:
+            self._seen = 0
+            for row, one in self._rows():
+                if one["moving"]:
+                    self._moved(row, one)
+        self._retain()
+        return True
+
+    def _retain(self) -> None:
+        if monotonic() - self._retained < _RETAIN_S:
+            return
+        self._retained = monotonic()
+        now, opened = self._opened
+        before = now + monotonic() - opened - self._retention
+        while self._led(RETAIN, repr(before), _OLD_AT_ONCE):
+            pass
+
+    def _led(self, script: Script, *values: Word, batch: int = 0) -> Any:
+        """What a script of the leader's says."""
+        told = self._run(script, self._number, self._lease, *values, batch=batch)
+        if told is None:
+            raise Deposed(f"another worker leads the journal {self.place} by now")
+        return told
+
+    # Lines ------------------------------------------------------------------------------------------------------------
+
+    def admit(self, asked: Sequence[Pending]) -> list[tuple[Pending, Answer]]:
+        """See `Journal`."""
+        answered: list[tuple[Pending, Answer]] = []
+        new: dict[bytes, Pending] = {}
+        for some in _pages(asked):
+            for one, told in zip(some, self._run(LOOK, *(one.key for one in some)), strict=True):
+                if told in (b"", b"bad"):
+                    new.setdefault(one.key, one)
+                elif told != b"open":
+                    answered.append((one, self._answer(one.key, told)))
+        for group in in_packs((one, len(one.body)) for one in new.values()):
+            self._run(ADMIT, *(word for one in group for word in (one.key, _told_of(one), self._sealed(one.key, one.body))))
+        return answered
+
+    def fresh(self) -> list[Queued]:
+        """See `Journal`."""
+        fresh: list[Queued] = []
+        while told := self._run(FRESH, self._seen, _PAGE):
+            for key, place, one in zip(told[::3], told[1::3], told[2::3], strict=True):
+                fresh.append(_queued(key, one))
+                self._seen = int(place)
+        return fresh
+
+    def news(self, wanted: Container[bytes]) -> list[tuple[bytes, Answer]]:
+        """See `Journal`."""
+        news: list[tuple[bytes, Answer]] = []
+        while told := self._run(NEWS, self._heard, _PAGE):
+            self._heard = int(told[-1])
+            keys = [key for key in told[::2] if key in wanted]
+            answers = self._ask("HMGET", "answers", *keys) if keys else ()
+            news.extend((key, self._answer(key, one)) for key, one in zip(keys, answers, strict=True) if one)
+        return news
+
+    def members(self, batch: Sending) -> list[Queued]:
+        """See `Journal`."""
+        members: list[Queued] = []
+        first = 0
+        while told := self._run(MEMBERS, first, first + _PAGE - 1, batch=batch.row):
+            members.extend(_queued(key, one) for key, one in zip(told[::2], told[1::2], strict=True) if one)
+            first += _PAGE
+        return members
+
+    def lines(self, batch: Sending) -> Iterator[Line]:
+        """See `Journal`."""
+        for group in in_packs((one.key, one.size) for one in self.members(batch)):
+            yield from self._lines(group)
+
+    def line(self, key: bytes) -> Line | None:
+        """See `Journal`."""
+        return next(self._lines([key]), None)
+
+    def _lines(self, keys: Sequence[bytes]) -> Iterator[Line]:
+        told = self._run(TEXTS, *keys)
+        for key, attempt, body in zip(keys, told[::2], told[1::2], strict=True):
+            if body is not None:
+                yield Line(key, int(attempt), self._opened_text(key, body)[0])
+
+    def waits(self, key: bytes) -> bool:
+        """See `Journal`."""
+        return bool(self._ask("HEXISTS", "open", key))
+
+    def knows(self, key: bytes) -> bool:
+        """See `Journal`."""
+        return bool(self._run(LOOK, key)[0])
+
+    def attempts(self, keys: Iterable[bytes]) -> dict[bytes, int]:
+        """See `Journal`."""
+        tries: dict[bytes, int] = {}
+        for some in _pages(list(keys)):
+            tries.update(zip(some, (int(told or 0) for told in self._ask("HMGET", "tries", *some)), strict=True))
+        return tries
+
+    def failures(self, keys: Iterable[bytes]) -> list[tuple[bytes, int]]:
+        """See `Journal`."""
+        told = [word for some in _pages(list(keys)) for word in self._led(FAIL, *some)]
+        return list(zip(told[::2], told[1::2], strict=True))
+
+    def take(
+        self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float, usage: Usage = NO_USAGE
+    ) -> set[bytes]:
+        """See `Journal`."""
+        used = (usage.input_tokens, usage.cache_read, usage.output_tokens)
+        words: list[Word] = [repr(at), batch.row if batch is not None else "", *used]
+        for key, (status, body, code, processing) in answers:
+            words += key, self._sealed(key, body, orjson.dumps([status, code, processing])), "1" if code else ""
+        return set(self._led(TAKE, *words))
+
+    # Batches ----------------------------------------------------------------------------------------------------------
+
+    def plan(self, intent: Intent, keys: Sequence[bytes], tokens: int, deadline: float | None) -> Sending:
+        """See `Journal`."""
+        row = int(self._ask("HINCRBY", "facts", "batches", 1))
+        batch = Sending(row, intent, tokens, deadline, "planned", "", "", None)
+        for some in _pages(keys):
+            self._led(PLAN, row, orjson.dumps(record(batch)), *some, batch=row)
+        return batch
+
+    def sending(self, batch: Sending, upload: str, at: float) -> Sending:
+        """See `Journal`."""
+        return sending(batch.row, self._change(batch.row, state="sending", upload=upload, sent_at=at))
+
+    def sent(self, batch: Sending, remote: str) -> Sending:
+        """See `Journal`."""
+        return sending(batch.row, self._change(batch.row, state="sent", remote=remote))
+
+    def forget(self, batch: Sending, state: str, at: float) -> list[bytes]:
+        """See `Journal`."""
+        return self._end(batch, state=state, ended="", done_at=at)
+
+    def ended(self, batch: Sending, how: str, at: float) -> list[bytes]:
+        """See `Journal`."""
+        return self._end(batch, state="done", ended=how, done_at=at)
+
+    def strays(self, since: float) -> list[Sending]:
+        """See `Journal`."""
+        return [sending(row, one) for row, one in self._rows() if one["state"] == "absent" and one["done_at"] >= since]
+
+    def adopted(self, batch: Sending, remote: str, at: float) -> None:
+        """See `Journal`."""
+        self._change(batch.row, state="done", remote=remote, ended="stray", done_at=at)
+
+    def ours(self, remote: str) -> bool:
+        """See `Journal`."""
+        return bool(self._ask("HEXISTS", "remotes", remote))
+
+    def _end(self, batch: Sending, **changes: Any) -> list[bytes]:
+        keys = [one.key for one in self.members(batch)]
+        # Line by line it would keep the server's other users waiting: a leader that dies meanwhile leaves the rest to the next.
+        self._moved(batch.row, self._change(batch.row, **changes, moving=True))
+        return keys
+
+    def _moved(self, row: int, one: dict[str, Any]) -> None:
+        """Queue what is left of a batch."""
+        while self._led(MOVE, _PAGE, batch=row):
+            pass
+        self._write(row, one | {"moving": False})
+
+    def _change(self, row: int, **changes: Any) -> dict[str, Any]:
+        one: dict[str, Any] = orjson.loads(self._ask("HGET", "batches", row)) | changes
+        self._write(row, one)
+        return one
+
+    def _write(self, row: int, one: dict[str, Any]) -> None:
+        self._led(CHANGE, row, orjson.dumps(one), one["remote"], "" if one["state"] == "absent" else "1")
+
+    # Bytes ------------------------------------------------------------------------------------------------------------
+
+    def _sealed(self, key: bytes, *texts: bytes) -> bytes:
+        """Texts of a line, with its key: nobody who has the server can pass one line's for another's, where they are encrypted."""
+        return self._packs.pack([key, *texts])
+
+    def _opened_text(self, key: bytes, value: bytes) -> list[bytes]:
+        own, *texts = self._packs.unpack(value)
+        if own != key:
+            raise StoreCorrupt(f"the journal {self.place} has a text of another line in the place of one")
+        return texts
+
+    def _answer(self, key: bytes, value: bytes) -> Answer:
+        body, told = self._opened_text(key, value)
+        status, code, processing = orjson.loads(told)
+        return Answer(status, body, code, processing)
+
+
+def _pages(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), _PAGE):
+        yield items[start : start + _PAGE]
+
+
+def _told_of(one: Pending) -> bytes:
+    return orjson.dumps([one.address.model, one.address.url, len(one.body), one.deadline])
+
+
+def _queued(key: bytes, told: bytes) -> Queued:
+    model, url, size, deadline = orjson.loads(told)
+    return Queued(key, Address(model, url), size, deadline)

@@ -1,0 +1,248 @@
+"""What must happen in one step to a journal on a server. No text of a user ever becomes part of a script.
+
+The keys of a journal, all in one slot:
+
+    lease     number of the worker that leads; it expires where its holder does not renew it
+    facts     hash: account, encrypted, check, stopped; counters: fence (of leases), seq (of lines and answers), batches
+    queue     sorted set of the lines that wait to be sent, by when they were admitted
+    open      hash of the lines that are not answered: address, size, deadline
+    bodies    hash of their prompts
+    tries     hash: how often a line was given to a batch before
+    fails     hash: how often a line failed in passing
+    answers   hash of the answers
+    bad       set of the lines whose answer is an error
+    done      sorted set of the answered lines, by when they were
+    ages      sorted set of "first:last" in `done` that were answered together, by the asker's time
+    batches   hash: number to JSON
+    remotes   hash: the provider's id of a batch to its number
+    sums      hash: "number:what" to what a batch's answers come to
+    told      sorted set of incidents as JSON, by time
+    members   sorted set of the lines of one batch, each with its score in `queue`
+
+What only a leader may do begins with its number and its lease in milliseconds, and answers nil where another one leads.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from thrift_plugins.stores.redis_scripts import Script
+
+NAMES: Final = (
+    "lease", "facts", "queue", "open", "bodies", "tries", "fails", "answers", "bad", "done", "ages", "batches", "remotes", "sums",
+    "told", "members",
+)  # fmt: skip
+
+_KEYS: Final = f"""
+local {", ".join(NAMES)} = unpack(KEYS)
+"""
+
+_LEADER: Final = f"""{_KEYS}
+if redis.call('GET', lease) ~= ARGV[1] then return false end
+redis.call('PEXPIRE', lease, ARGV[2])
+"""
+
+LEAD: Final = Script(f"""{_KEYS}
+-- ARGV: the number that was held or '', milliseconds
+local held = redis.call('GET', lease)
+if ARGV[1] ~= '' then
+  if held ~= ARGV[1] then return '' end
+  redis.call('PEXPIRE', lease, ARGV[2])
+  return held
+end
+if held then return '' end
+local number = redis.call('HINCRBY', facts, 'fence', 1)
+redis.call('SET', lease, number, 'PX', ARGV[2])
+return tostring(number)
+""")
+"""Take the lease, or keep it. Its number, '' where another one has it, or it was lost in between."""
+
+RESIGN: Final = Script(f"""{_LEADER}
+return redis.call('DEL', lease)
+""")
+"""Let another one lead."""
+
+NOTE_FACTS: Final = Script(f"""{_KEYS}
+-- ARGV: name and value of each fact
+for i = 1, #ARGV, 2 do redis.call('HSETNX', facts, ARGV[i], ARGV[i + 1]) end
+return redis.call('HGETALL', facts)
+""")
+"""Note facts that are not known yet. All facts."""
+
+LOOK: Final = Script(f"""{_KEYS}
+-- ARGV: keys of lines
+local told = {{}}
+for i, key in ipairs(ARGV) do
+  local answer = redis.call('HGET', answers, key)
+  if answer and redis.call('SISMEMBER', bad, key) == 0 then
+    told[i] = answer
+  elseif answer then
+    told[i] = 'bad'
+  else
+    told[i] = redis.call('HEXISTS', open, key) == 1 and 'open' or ''
+  end
+end
+return told
+""")
+"""How lines stand: their answer, 'bad' where that is an error, 'open', '' where they were never asked."""
+
+ADMIT: Final = Script(f"""{_KEYS}
+-- ARGV: key, address and size and deadline, prompt of each line
+for i = 1, #ARGV, 3 do
+  local key = ARGV[i]
+  if redis.call('SREM', bad, key) == 1 then
+    redis.call('HDEL', answers, key)
+    redis.call('ZREM', done, key)
+    redis.call('HINCRBY', tries, key, 1)
+  end
+  if redis.call('HEXISTS', answers, key) == 0 and redis.call('HSETNX', open, key, ARGV[i + 1]) == 1 then
+    redis.call('HSET', bodies, key, ARGV[i + 2])
+    redis.call('ZADD', queue, redis.call('HINCRBY', facts, 'seq', 1), key)
+  end
+end
+return 1
+""")
+"""Queue lines that are not under way and have no answer, or an error alone."""
+
+FRESH: Final = Script(f"""{_KEYS}
+-- ARGV: the last place that was seen, how many at most
+local told = {{}}
+for i, word in ipairs(redis.call('ZRANGEBYSCORE', queue, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])) do
+  told[#told + 1] = word
+  if i % 2 == 0 then told[#told + 1] = redis.call('HGET', open, told[#told - 1]) end
+end
+return told
+""")
+"""Key, place, and address and size and deadline of the next lines that wait."""
+
+NEWS: Final = Script(f"""{_KEYS}
+-- ARGV: the last place that was heard of, how many at most
+return redis.call('ZRANGEBYSCORE', done, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+""")
+"""Key and place of the next lines that were answered."""
+
+MEMBERS: Final = Script(f"""{_KEYS}
+-- ARGV: first, last
+local told = {{}}
+for _, key in ipairs(redis.call('ZRANGE', members, ARGV[1], ARGV[2])) do
+  told[#told + 1] = key
+  told[#told + 1] = redis.call('HGET', open, key)
+end
+return told
+""")
+"""Key, and address and size and deadline of a batch's lines; nil for one that is answered."""
+
+TEXTS: Final = Script(f"""{_KEYS}
+-- ARGV: keys
+local told = {{}}
+for i, key in ipairs(ARGV) do
+  told[2 * i - 1] = redis.call('HGET', tries, key) or '0'
+  told[2 * i] = redis.call('HGET', bodies, key)
+end
+return told
+""")
+"""Attempt and prompt of lines; nil for one that is answered."""
+
+FAIL: Final = Script(f"""{_LEADER}
+-- ARGV: ..., keys
+local told = {{}}
+for i = 3, #ARGV do
+  if redis.call('HEXISTS', open, ARGV[i]) == 1 then
+    told[#told + 1] = ARGV[i]
+    told[#told + 1] = redis.call('HINCRBY', fails, ARGV[i], 1)
+  end
+end
+return told
+""")
+"""Count failures of lines that are not answered: key and count."""
+
+TAKE: Final = Script(f"""{_LEADER}
+-- ARGV: ..., time, number of the batch or '', input, cached and output tokens, then key, answer and '1' for an error of each
+local first = {{}}
+local from = tonumber(redis.call('HGET', facts, 'seq') or 0) + 1
+for i = 8, #ARGV, 3 do
+  local key = ARGV[i]
+  if redis.call('HDEL', open, key) == 1 then
+    for _, hash in ipairs({{bodies, fails}}) do redis.call('HDEL', hash, key) end
+    redis.call('ZREM', queue, key)
+    redis.call('HSET', answers, key, ARGV[i + 1])
+    if ARGV[i + 2] == '1' then redis.call('SADD', bad, key) end
+    redis.call('ZADD', done, redis.call('HINCRBY', facts, 'seq', 1), key)
+    first[#first + 1] = key
+  end
+end
+if #first > 0 then redis.call('ZADD', ages, ARGV[3], from .. ':' .. from + #first - 1) end
+if ARGV[4] ~= '' then
+  for i, what in ipairs({{'input_tokens', 'cache_read', 'output_tokens'}}) do
+    redis.call('HINCRBY', sums, ARGV[4] .. ':' .. what, ARGV[4 + i])
+  end
+  redis.call('HINCRBY', sums, ARGV[4] .. ':answered', #first)
+end
+return first
+""")
+"""Keep answers. The keys of those lines that had none yet."""
+
+PLAN: Final = Script(f"""{_LEADER}
+-- ARGV: ..., number of the batch, its JSON, keys of lines
+redis.call('HSET', batches, ARGV[3], ARGV[4])
+for i = 5, #ARGV do
+  local place = redis.call('ZSCORE', queue, ARGV[i])
+  if place then
+    redis.call('ZREM', queue, ARGV[i])
+    redis.call('ZADD', members, place, ARGV[i])
+  end
+end
+return 1
+""")
+"""Take lines out of the queue, into a batch."""
+
+CHANGE: Final = Script(f"""{_LEADER}
+-- ARGV: ..., number of the batch, its JSON, the provider's id or '', '1' where that is to be known as ours
+redis.call('HSET', batches, ARGV[3], ARGV[4])
+if ARGV[5] ~= '' then
+  if ARGV[6] == '1' then
+    redis.call('HSET', remotes, ARGV[5], ARGV[3])
+  else
+    redis.call('HDEL', remotes, ARGV[5])
+  end
+end
+return 1
+""")
+"""Write down how a batch stands."""
+
+MOVE: Final = Script(f"""{_LEADER}
+-- ARGV: ..., how many
+for _, key in ipairs(redis.call('ZRANGE', members, 0, ARGV[3] - 1)) do
+  if redis.call('HEXISTS', open, key) == 1 then
+    redis.call('ZADD', queue, redis.call('ZSCORE', members, key), key)
+    redis.call('HINCRBY', tries, key, 1)
+  end
+  redis.call('ZREM', members, key)
+end
+return redis.call('ZCARD', members)
+""")
+"""Put lines of a batch that are not answered back into the queue. How many lines are left in the batch."""
+
+RETAIN: Final = Script(f"""{_LEADER}
+-- ARGV: ..., time, how many
+local old = redis.call('ZRANGEBYSCORE', ages, '-inf', '(' .. ARGV[3], 'LIMIT', 0, ARGV[4])
+for _, span in ipairs(old) do
+  local from, to = string.match(span, '^(%d+):(%d+)$')
+  for _, key in ipairs(redis.call('ZRANGEBYSCORE', done, from, to)) do
+    redis.call('HDEL', answers, key)
+    redis.call('HDEL', tries, key)
+    redis.call('SREM', bad, key)
+    redis.call('ZREM', done, key)
+  end
+  redis.call('ZREM', ages, span)
+end
+return #old
+""")
+"""Forget answers that are older. How many groups of them were."""
+
+COUNTS: Final = Script(f"""{_KEYS}
+local errored = redis.call('SCARD', bad)
+local queued = redis.call('ZCARD', queue)
+return {{queued, redis.call('HLEN', open) - queued, redis.call('HLEN', answers) - errored, errored}}
+""")
+"""How many lines are queued, sent, answered and errored."""

@@ -1,0 +1,109 @@
+"""What the SQLite journal asks its tables, many keys at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from thrift_plugins.batching.client import Address
+from thrift_plugins.batching.journal import Queued
+from thrift_plugins.batching.packs import Packs
+from thrift_plugins.batching.records import UNFINISHED
+from thrift_plugins.batching.records_sqlite import OPEN, PLACES, spans_in
+from thrift_plugins.types import Processing
+
+_AT_ONCE: Final = 500
+_MARKS: Final = ", ".join("?" * _AT_ONCE)
+
+
+class Known(NamedTuple):
+    """A line's row, without what is its batch's."""
+
+    id: int
+    state: int
+    attempt: int
+    status: int
+    code: str
+    processing: Processing
+    answer: int
+
+
+OpenLine: TypeAlias = tuple[int, bytes, int, float | None, int]
+"""Number, key, bytes of the prompt, deadline and attempt of a line that is not answered."""
+
+OPEN_LINES: Final = (
+    f"SELECT id, key, size, deadline, attempt FROM lines WHERE id BETWEEN ? AND ? AND state = {OPEN} ORDER BY id"  # noqa: S608
+)
+
+
+def known_in(c: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Known]:
+    """The rows of those keys that there are."""
+    query = f"SELECT key, id, state, attempt, status, code, processing, answer FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks alone
+    return {row[0]: Known(*row[1:]) for chunk in _chunks(keys) for row in c.execute(query, _padded(chunk))}
+
+
+def numbers_of(c: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[int]:
+    """The ids of lines."""
+    query = f"SELECT id FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks alone
+    return (number for chunk in _chunks(keys) for (number,) in c.execute(query, _padded(chunk)))
+
+
+def answered_in(c: sqlite3.Connection, pack: int, keys: Sequence[bytes]) -> set[bytes]:
+    """Those of at most `_AT_ONCE` lines whose answer is in a pack."""
+    within = pack * PLACES, (pack + 1) * PLACES - 1
+    query = f"SELECT key FROM lines WHERE key IN ({_MARKS}) AND answer BETWEEN ? AND ?"  # noqa: S608  marks alone
+    return {key for (key,) in c.execute(query, [*_padded(keys), *within])}
+
+
+def next_numbers(c: sqlite3.Connection, count: int) -> int:
+    """The first of some numbers that no line has had: a batch or a pack may still know one by it."""
+    query = "INSERT INTO facts VALUES ('lines', ?) ON CONFLICT DO UPDATE SET value = value + excluded.value RETURNING value"
+    return int(c.execute(query, (count,)).fetchone()[0]) - count + 1
+
+
+def queued_in(c: sqlite3.Connection) -> list[Queued]:
+    """Every line that waits to be sent."""
+    members = c.execute(f"SELECT members FROM batches WHERE state IN {UNFINISHED}").fetchall()  # noqa: S608  words of ours
+    taken = {number for (one,) in members for first, last in spans_in(one) for number in range(first, last + 1)}
+    rows = c.execute("SELECT id, key, model, url, size, deadline FROM lines WHERE state = ? ORDER BY id", (OPEN,))
+    return [
+        Queued(key, Address(model, url), size, deadline)
+        for number, key, model, url, size, deadline in rows
+        if number not in taken
+    ]
+
+
+def open_in(c: sqlite3.Connection, batch: int) -> list[OpenLine]:
+    """The lines of a batch that are not answered."""
+    (members,) = c.execute("SELECT members FROM batches WHERE id = ?", (batch,)).fetchone()
+    return [row for span in spans_in(members) for row in c.execute(OPEN_LINES, span)]
+
+
+def drop_prompts(c: sqlite3.Connection, packs: Packs, first: int, last: int, *, wholly: bool) -> None:
+    """Drop the prompts of answered lines: packs in which all are, and `wholly` those in the others too."""
+    found = c.execute(
+        "SELECT first, last FROM prompts WHERE last >= ? AND first BETWEEN"
+        " (SELECT coalesce(max(first), 0) FROM prompts WHERE first <= ?) AND ?",
+        (first, first, last),
+    ).fetchall()
+    for pack in found:
+        waiting = {number for number, *_ in c.execute(OPEN_LINES, pack)}
+        if not waiting:
+            c.execute("DELETE FROM prompts WHERE first = ?", (pack[0],))
+        elif wholly and len(waiting) <= pack[1] - pack[0]:
+            (texts,) = c.execute("SELECT texts FROM prompts WHERE first = ?", (pack[0],)).fetchone()
+            kept = [
+                text if number in waiting else b"" for number, text in enumerate(packs.unpack(texts), pack[0])
+            ]
+            c.execute("UPDATE prompts SET texts = ? WHERE first = ?", (packs.pack(kept), pack[0]))
+
+
+def _chunks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(keys), _AT_ONCE):
+        yield keys[start : start + _AT_ONCE]
+
+
+def _padded(keys: Sequence[bytes]) -> list[bytes]:
+    """As many keys as the statement has marks for, so that it is always the same one."""
+    return [*keys, *[b""] * (_AT_ONCE - len(keys))]
