@@ -206,11 +206,12 @@ class Call:
 def counted(effect: Call | Replay, model: object) -> AbstractContextManager[None]:
     """The requests that this model sends in this block are of this call; a replay sends none.
 
+    Without a model, nobody knows which of them an SDK has repeated, and they are not counted.
     In a batch run, they are handed over to its collector, or go out at once where the call may not wait.
     """
     if not isinstance(effect, Call):
         return nullcontext()
-    effect.tries.retries = retries_of(model)
+    effect.tries.retries, effect.tries.several = retries_of(model), model is None
     return counting(effect.tries) if current() is None else _handed(effect)
 
 

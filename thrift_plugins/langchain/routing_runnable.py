@@ -5,20 +5,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
     CallbackManagerForChainRun,
     UsageMetadataCallbackHandler,
 )
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig, RunnableSequence
 from langchain_core.runnables.config import ensure_config, merge_configs, patch_config
+from langchain_core.runnables.retry import RunnableRetry
 
 from thrift_plugins import drive
 from thrift_plugins.config import Config
@@ -28,6 +31,7 @@ from thrift_plugins.langchain.convert import message_in, reply_in
 from thrift_plugins.langchain.request import DIALECT, run_of, scope_of
 from thrift_plugins.lineup import lineup
 from thrift_plugins.runtime import Runtime, chosen_runtime
+from thrift_plugins.tries import watch
 from thrift_plugins.types import NO_USAGE, Reply, Tier, Usage
 
 In = TypeVar("In")
@@ -170,7 +174,7 @@ class _Turn:
             return self._shown(effect)
         used, config = self._heard(effect)
         try:
-            with counted(effect, self.runnables[effect.tier]):
+            with self._counted(effect):
                 self.answer = self.runnables[effect.tier].invoke(self.given, config, **self.kwargs)
         except BaseException:
             _broke(effect, used)
@@ -183,7 +187,7 @@ class _Turn:
             return self._shown(effect)
         used, config = self._heard(effect)
         try:
-            with counted(effect, self.runnables[effect.tier]):
+            with self._counted(effect):
                 self.answer = await self.runnables[effect.tier].ainvoke(self.given, config, **self.kwargs)
         except BaseException:
             _broke(effect, used)
@@ -198,8 +202,13 @@ class _Turn:
             return reply
         used, config = self._heard(effect)
         said: list[Any] = []
+        stream = self.runnables[effect.tier].stream(self.given, config, **self.kwargs)
         try:
-            for piece in self.runnables[effect.tier].stream(self.given, config, **self.kwargs):
+            while True:
+                with self._counted(effect):
+                    piece = next(stream, _END)
+                if piece is _END:
+                    break
                 said.append(piece)
                 effect.delivered = effect.held = True
                 yield piece
@@ -207,6 +216,9 @@ class _Turn:
         except BaseException:
             _broke(effect, used, said)
             raise
+        finally:
+            if isinstance(stream, Generator):
+                stream.close()
         return _reply(_joined(said), used)
 
     async def apieces(self, effect: Call | Replay) -> AsyncGenerator[Any, None]:
@@ -217,8 +229,13 @@ class _Turn:
             return
         used, config = self._heard(effect)
         said: list[Any] = []
+        stream = self.runnables[effect.tier].astream(self.given, config, **self.kwargs)
         try:
-            async for piece in self.runnables[effect.tier].astream(self.given, config, **self.kwargs):
+            while True:
+                with self._counted(effect):
+                    piece = await anext(stream, _END)
+                if piece is _END:
+                    break
                 said.append(piece)
                 effect.delivered = effect.held = True
                 yield piece
@@ -226,11 +243,21 @@ class _Turn:
         except BaseException:
             _broke(effect, used, said)
             raise
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
         self._reply = _reply(_joined(said), used)
 
     def reply(self) -> Reply:
         """The whole of what `apieces` passed on."""
         return self._reply
+
+    def _counted(self, effect: Call) -> AbstractContextManager[None]:
+        """The requests in this block are of this call, where they can be told from those of other calls in the tier."""
+        model = _only_model(self.runnables[effect.tier])
+        if model is not None:
+            watch(model)
+        return counted(effect, model)
 
     def _shown(self, effect: Replay) -> Reply:
         if self._aside is not None:
@@ -248,6 +275,25 @@ class _Turn:
         config = merge_configs(self.config, {"callbacks": [used], "metadata": told})
         config.pop("run_id", None)
         return used, config
+
+
+_END: Final = object()
+"""After the last piece of a stream, which may be of any type."""
+
+
+def _only_model(runnable: Runnable[Any, Any]) -> BaseChatModel | None:
+    """The model that a tier asks once, None where it asks several or none, or the same again.
+
+    Where a tier itself asks the same again, as one `with_retry` does, that is no repetition by an SDK.
+    """
+    if isinstance(runnable, BaseChatModel):
+        return runnable
+    if isinstance(runnable, RunnableBinding) and not isinstance(runnable, RunnableRetry):
+        return _only_model(runnable.bound)
+    if not isinstance(runnable, RunnableSequence):
+        return None
+    found = [model for step in runnable.steps if (model := _only_model(step)) is not None]
+    return found[0] if len(found) == 1 else None
 
 
 def _messages(given: Any) -> list[BaseMessage]:
