@@ -173,6 +173,7 @@ class Call:
         continues: a cut answer whose rest is asked for. The last two messages of `request` do so: what there is of it, and
             the question for what is not. The app gets both as one answer, if they join, and what it has already if not.
         whole: both as one answer, None until then, and where they do not join.
+        least_heat: temperature that it is asked at, at least, where one is set: a second answer must not be the first again.
         form: gives the request in the form in which it is sent, where whoever performs it knows a better one.
         delivered: whether the caller has seen any of the answer, so that nobody else may answer now.
         held: whether the app has a piece of the answer in its hands, and has not asked for the next.
@@ -195,12 +196,25 @@ class Call:
     edits: tuple[Edit, ...] = ()
     continues: Reply | None = None
     whole: Reply | None = None
+    least_heat: float | None = None
     form: Callable[[Request], Request] | None = None
     tries: Tries = field(default_factory=Tries)
 
     def as_sent(self) -> Request:
         """What to count, where the provider has not."""
         return self.form(self.request) if self.form else self.request
+
+    def heat(self, own: object) -> float | None:
+        """The temperature to ask at, None to leave it.
+
+        Args:
+            own: the one that the model, or the app's call, has set.
+        """
+        planned = self.plan.temperature if self.plan else None
+        told = own if planned is None else planned
+        if self.least_heat is None or not isinstance(told, int | float) or told >= self.least_heat:
+            return planned
+        return self.least_heat
 
 
 def counted(effect: Call | Replay, model: object) -> AbstractContextManager[None]:
@@ -223,9 +237,14 @@ def _handed(call: Call) -> Iterator[None]:
 
 
 class Try(NamedTuple):
-    """Ask a tier for a whole answer that may yet be rejected, so that nobody hears of it; give its `Reply`."""
+    """Ask a tier for a whole answer that may yet be rejected, so that nobody hears of it; give its `Reply`.
+
+    Attributes:
+        kept: whether a `Replay` may show it; one that is only compared with another is thrown away.
+    """
 
     call: Call
+    kept: bool = True
 
 
 class Replay(NamedTuple):

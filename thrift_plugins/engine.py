@@ -38,6 +38,7 @@ from thrift_plugins.quality.judge import LOSS
 from thrift_plugins.routing import (
     Conversations,
     Router,
+    Twice,
     eligible,
     forced,
     turn_of,
@@ -68,6 +69,7 @@ class Engine:
         pupils: the students, each for a task.
         recorder: writes down answers of the baseline, to learn from.
         off: the tactics that were taken out of it.
+        twice: asks cheap tiers a second time, where the app wants that.
         fixed: feature to the tier that its calls go to, where they do not insist on another.
     """
 
@@ -85,6 +87,7 @@ class Engine:
     pupils: Pupils | None = None
     recorder: Recording | None = None
     off: frozenset[str] = frozenset()
+    twice: Twice | None = None
     fixed: Mapping[str, str] = field(default_factory=dict)
 
     def without(self, tactics: frozenset[str]) -> Engine:
@@ -266,8 +269,9 @@ class Engine:
     ) -> Attempts:
         spending = self.purse.of(request, booking) if self.purse else None
         return Attempts(
-            request, tiers, cached, spending, self.output, self.compression, booking, held, router=self.router
-        )
+            request, tiers, cached, spending, self.output, self.compression, booking, held,
+            router=self.router, twice=self.twice,
+        )  # fmt: skip
 
     def _cached(self, request: Request, booking: Booking, *, streamed: bool) -> Cached | None:
         if self.cache is None:
@@ -295,10 +299,11 @@ class Engine:
         if self.router is not None and len(tiers) > 1:
             try:
                 decision = self.router.decide(turn_of(request), tiers, baseline)
-                if self.conversations is None:
-                    return decision
-                decision = self.conversations.keep(request, tiers, baseline, decision)
-                return self.conversations.priced(request, tiers, baseline, decision) if decision.chances else decision
+                if self.conversations is not None:
+                    decision = self.conversations.keep(request, tiers, baseline, decision)
+                    if decision.chances:
+                        decision = self.conversations.priced(request, tiers, baseline, decision)
+                return self.twice.plan(request, tiers, decision) if self.twice else decision
             except ThriftError:
                 raise
             except Exception as error:  # noqa: BLE001  a router may be the app's own; its bugs must not stop the call
@@ -309,7 +314,7 @@ class Engine:
 OFF: Final[Mapping[str, Mapping[str, Any]]] = {
     "cache": {"cache": None},
     "semantic": {"semantic": False},
-    "routing": {"router": None, "conversations": None},
+    "routing": {"router": None, "conversations": None, "twice": None},
     "compression": {"compression": None},
     "budget": {"output": None},
     "distillation": {"pupils": None},

@@ -31,7 +31,7 @@ from tests.benchmarks.harness import arguments, interleaved, report
 from thrift_plugins.prices import Prices
 from thrift_plugins.routing import LearnedRouter, RuleRouter, checking, rejects, training
 from thrift_plugins.routing.answers import answer_traits
-from thrift_plugins.routing.learned import Promise
+from thrift_plugins.routing.learned import Goal, Promise
 from thrift_plugins.routing.rules import difficulty
 from thrift_plugins.types import Json, Message, Reply, Request, Tier, ToolCall, Usage
 
@@ -258,7 +258,7 @@ def promises(data: Path, splits: int) -> dict[str, float]:
             mine, test = np.array_split(np.random.default_rng(split).permutation(len(known.scores)), 2)
             ours, others = known.half(mine, test, split)
             for target in PROMISED:
-                results[target].append(served(training._promise(ours, target, 0.95), others))
+                results[target].append(served(training._promise(ours, Goal(target, 0.95)), others))
         for target in PROMISED:
             name = f"{task}_{target * 100:.0f}"
             quality, saved = zip(*results[target], strict=True)

@@ -28,7 +28,7 @@ def promote(
 
     made, known = LearnedRouter.load(candidate), held_out(labels)
     before = LearnedRouter.load(in_force) if in_force.exists() else None
-    why = better(try_out(made, known), try_out(before, known) if before else None, made.target, TOLERANCE)
+    why = better(try_out(made, known), try_out(before, known) if before else None, TOLERANCE)
     if why is not None:
         raise ConfigError(f"{candidate} is not put in force: {why}")
     text = candidate.read_bytes()
