@@ -18,6 +18,7 @@ from thrift_plugins.distilled import Distilled
 from thrift_plugins.effects import Append, Call, Effect, Flow, Replay, Try
 from thrift_plugins.errors import BudgetExceeded, UnknownModelPrice
 from thrift_plugins.ledger.booking import Booking
+from thrift_plugins.paired import Lessons, recorded
 from thrift_plugins.routing import (
     LEAST_HEAT,
     Conversations,
@@ -87,6 +88,7 @@ class Attempts:
     router: Router | None = None
     streamed: bool = False
     twice: Twice | None = None
+    lessons: Lessons | None = None
 
     def make(self, decision: Decision, baseline: Tier) -> Generator[Effect, Any, tuple[Reply, frozenset[str]]]:
         """Ask, keep, book. Gives the answer, and the tactics that have touched it."""
@@ -95,6 +97,7 @@ class Attempts:
             self.audit.look(reply)
         if self.distilled:
             self.distilled.taught(reply, tier.name)
+        recorded(self.lessons, self.request, tier, reply, self.booking, served=True)
         if self.talk is not None and len(self.tiers) > 1:
             self.talk.learn(self.request, tier, baseline, reply.usage)
         try:
@@ -158,6 +161,8 @@ class Attempts:
                 yield from self._lost(error, tier, attempt.usage)
                 del attempt  # its error holds this frame
                 raise
+            if attempt.reply is not None:
+                recorded(self.lessons, self.request, tier, attempt.reply, self.booking, served=False)
             self.booking.gave_up(tier, attempt.usage, "failed" if attempt.error else "rejected", attempt.why or "")
             call = above
             decision, tier = call.decision, self.tiers[call.tier]

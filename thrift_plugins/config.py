@@ -174,6 +174,8 @@ class RoutingConfig:
         explore: share of requests that go to a tier drawn by chance, so that one learns of it; 0 to 0.2.
         twice: whether a cheap tier is asked twice, and its answer stands only where both say the same. It costs a second answer,
             and is done where both and the strong answers that follow are expected to cost less than the strong ones alone.
+        record: features whose questions and answers are written down, redacted, beside the store, to train a router on.
+        shadow: share of those for which the other tiers are asked too, in the background; 0 to 0.2.
         features: feature to the tier that it always goes to, by its name or its model's; or to a table of its own `tier`,
             `quality`, `confidence` and `twice`, over these.
     """
@@ -186,6 +188,8 @@ class RoutingConfig:
     confidence: float | None = None
     explore: float = 0.0
     twice: bool = False
+    record: Sequence[str] = ()
+    shadow: float = 0.0
     features: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -194,10 +198,21 @@ class RoutingConfig:
             raise ConfigError(f"routing.caution must be above 0 and at most 1, not {self.caution}")
         if not 0 <= self.explore <= _MOST_EXPLORED:
             raise ConfigError(f"routing.explore must be 0 to {_MOST_EXPLORED}, not {self.explore}")
+        self._check_promise()
+        self._check_features()
+        object.__setattr__(self, "record", _names("routing.record", self.record))
+        if not 0 <= self.shadow <= _MOST_EXPLORED:
+            raise ConfigError(f"routing.shadow must be 0 to {_MOST_EXPLORED}, not {self.shadow}")
+        if self.shadow and not self.record:
+            raise ConfigError("routing.shadow needs routing.record: the features whose questions may be written down")
+
+    def _check_promise(self) -> None:
         if self.quality is not None and not 0 < self.quality <= 1:
             raise ConfigError(f"routing.quality must be above 0 and at most 1, not {self.quality}")
         if self.confidence is not None and not 0.5 <= self.confidence < 1:
             raise ConfigError(f"routing.confidence must be 0.5 to below 1, not {self.confidence}")
+
+    def _check_features(self) -> None:
         for name, own in self.features.items():
             if not isinstance(own, str | Mapping):
                 raise ConfigError(f"routing.features.{name} must be the name of a tier or a table, not {type(own).__name__}")

@@ -33,6 +33,7 @@ from thrift_plugins.distilled import Distilled, Given, Pupils, Recording
 from thrift_plugins.effects import Append, Effect, Flow, Renew, Replay
 from thrift_plugins.errors import ThriftError
 from thrift_plugins.ledger.booking import RENEWAL, Booking, Unasked
+from thrift_plugins.paired import SHADOW, Lessons, other, others, shadow
 from thrift_plugins.quality import ALL
 from thrift_plugins.quality.judge import LOSS
 from thrift_plugins.routing import (
@@ -68,6 +69,7 @@ class Engine:
         audits: the quality gate.
         pupils: the students, each for a task.
         recorder: writes down answers of the baseline, to learn from.
+        lessons: writes down what a router is trained on, and asks other tiers for it.
         off: the tactics that were taken out of it.
         twice: asks cheap tiers a second time, where the app wants that.
         fixed: feature to the tier that its calls go to, where they do not insist on another.
@@ -88,6 +90,7 @@ class Engine:
     recorder: Recording | None = None
     off: frozenset[str] = frozenset()
     twice: Twice | None = None
+    lessons: Lessons | None = None
     fixed: Mapping[str, str] = field(default_factory=dict)
 
     def without(self, tactics: frozenset[str]) -> Engine:
@@ -150,8 +153,11 @@ class Engine:
         if attempts is not None and taught is None:
             attempts.talk, attempts.audit, attempts.distilled = self.conversations, audit, distilled
             attempts.streamed = streamed
+            lessons = attempts.lessons = None if held or insisted else self.lessons
             reply, touched = yield from attempts.make(decision, tiers[baseline])
             decision = attempts.decision or decision
+            for index in others(lessons, request, tiers, baseline, decision):
+                yield Renew(f"{request.id}-{index}", self._other(request, tiers, baseline, booking.dialect, index))
         else:
             if hit and hit.stale_key is not None:
                 yield Renew(hit.stale_key, self._renewal(request, tiers, baseline, booking.dialect))
@@ -248,6 +254,16 @@ class Engine:
             booking.of_our_own(why._replace(extra={"quality": told}), "answered", tiers[decision.tier], other.usage)
         )
         yield from tell(gate.compared(aim, feature, judgement, request.at))
+
+    def _other(
+        self, request: Request, tiers: Sequence[Tier], baseline: int, dialect: str, index: int
+    ) -> Flow:
+        """The flow of a call that nobody asked for: what another tier says to the same, to learn from."""
+        if self.lessons is not None:
+            shadowed = shadow(request, tiers[index])
+            booking = Booking(shadowed, tiers[baseline], dialect, self.standing, unasked=SHADOW)
+            attempts = self._attempts(shadowed, tiers, None, booking)
+            yield from other(attempts, self.lessons, request, tiers, index, booking)
 
     def _renewal(self, request: Request, tiers: Sequence[Tier], baseline: int, dialect: str) -> Flow:
         """The flow of a call that nobody asked for: a stale answer is asked for anew, unless somebody does already."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from thrift_plugins.config import RoutingConfig
+from thrift_plugins.config import Config, RoutingConfig
+from thrift_plugins.paired import Lessons
 from thrift_plugins.prices import Prices
 from thrift_plugins.routing import DriftGuard, Exploring, LearnedRouter, Router, RuleRouter, Twice
 from thrift_plugins.routing.drift import EVERY
@@ -49,3 +50,12 @@ def open_twice(settings: RoutingConfig, prices: Prices) -> Twice | None:
     if not settings.enabled or not (settings.twice or any(wanted.values())):
         return None
     return Twice(prices, lambda feature: wanted.get(feature, settings.twice))
+
+
+def open_lessons(settings: Config, prices: Prices) -> Lessons | None:
+    """Who writes down what a router is trained on, None where no feature is to be."""
+    if not settings.routing.enabled or not settings.routing.record:
+        return None
+    from thrift_plugins.lessons import Questions, questions_file  # noqa: PLC0415  for those who use it
+
+    return Questions(questions_file(settings), settings.routing.record, settings.routing.shadow, prices)

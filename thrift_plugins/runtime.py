@@ -26,7 +26,7 @@ from thrift_plugins.learnt import Learner, Learnt
 from thrift_plugins.ledger import Ledger, Observer, remarks
 from thrift_plugins.ledger.holdout import in_holdout
 from thrift_plugins.prices import Prices
-from thrift_plugins.routed import fixed, open_router, open_twice
+from thrift_plugins.routed import fixed, open_lessons, open_router, open_twice
 from thrift_plugins.routing import Conversations, Router
 from thrift_plugins.scope import current_recording, current_route, current_run, current_scope, wants_fresh
 from thrift_plugins.spending import Purse, Remaining
@@ -110,6 +110,7 @@ class Runtime:
             compression=_compression(settings.compression, self.prices),
             holdout=_holdout(settings),
             fixed=fixed(settings.routing),
+            lessons=open_lessons(settings, self.prices),
             twice=open_twice(settings.routing, self.prices),
             conversations=Conversations(self.prices) if settings.routing.enabled and settings.routing.pin else None,
             audits=audits,

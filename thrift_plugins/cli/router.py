@@ -7,30 +7,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thrift_plugins.cli.booked import LedgerUrl
 from thrift_plugins.cli.cache.opened import ConfigFile, settings
 from thrift_plugins.cli.figures import JsonFile, write_figures
+from thrift_plugins.cli.lessons import Labels, examples_of
 
 if TYPE_CHECKING:
     from thrift_plugins.config import RoutingConfig
-    from thrift_plugins.routing.example import Example
     from thrift_plugins.routing.learned import Goal, LearnedRouter
 
 router = typer.Typer(name="router", no_args_is_help=True, help="Train a router on answers of known quality.")
 
-Labels = Annotated[
-    Path,
-    typer.Argument(help="JSON lines with `prompt` or `messages`, `scores` by tier, `feature`, `answers`, `costs`."),
-]
 Trained = Annotated[Path, typer.Option("--router", help="The trained router.")]
 _OUT = Path("router.json")
 
 
 @router.command()
 def train(
-    labels: Labels,
     tiers: Annotated[
         str, typer.Option(help="Names of the tiers, cheapest first, with commas between; the last is yours.")
     ],
+    labels: Labels = None,
     quality: Annotated[
         float | None, typer.Option(help="Share of your own tier's quality to promise; by default that of the settings, or 0.99.")
     ] = None,
@@ -39,20 +36,19 @@ def train(
     ] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = _OUT,
     config: ConfigFile = None,
+    ledger: LedgerUrl = None,
 ) -> None:
     """Learn how good each tier is at what, and what may be promised. The file holds no text of an example.
 
     Features that have a `quality` or `confidence` of their own in the settings are promised that.
     """
-    from thrift_plugins.routing.labelled import examples
     from thrift_plugins.routing.training import train as trained
 
     names = [name.strip() for name in tiers.split(",") if name.strip()]
     own = settings(config).routing
     goal, goals = _goals(own, quality, confidence)
-    made = trained(
-        list(examples(labels)), names, quality=goal.quality, confidence=goal.confidence, goals=goals
-    )
+    known = examples_of(labels, names, "train", config, ledger)
+    made = trained(known, names, quality=goal.quality, confidence=goal.confidence, goals=goals)
     made.save(out)
     _print_promises(made)
     typer.echo(f'Written to {out}. Put it to use: [routing] router = "{out}".')
@@ -74,26 +70,22 @@ def _goals(own: RoutingConfig, quality: float | None, confidence: float | None) 
     return goal, {name: each for name, each in told.items() if each != goal}
 
 
-def held_out(labels: Path) -> list[Example]:
-    """The examples of a file."""
-    from thrift_plugins.routing.labelled import examples
-
-    return list(examples(labels))
-
-
 @router.command()
 def evaluate(
-    labels: Labels,
+    labels: Labels = None,
     trained: Trained = _OUT,
     json_file: JsonFile = None,
     html: Annotated[Path | None, typer.Option(help="Write the curve to this page.")] = None,
+    config: ConfigFile = None,
+    ledger: LedgerUrl = None,
 ) -> None:
     """Try a router on answers that it was not trained on, and show what it would have cost to be more careful, or less."""
     from thrift_plugins.report.curve import in_characters, page, picture
     from thrift_plugins.routing.learned import LearnedRouter
     from thrift_plugins.routing.trial import curve, try_out
 
-    made, known = LearnedRouter.load(trained), held_out(labels)
+    made = LearnedRouter.load(trained)
+    known = examples_of(labels, made.tiers, "held", config, ledger)
     trial = try_out(made, known)
     point, points, target = trial.point, curve(made, known), trial.due
     kept = "at least what was promised" if point.quality >= target else "LESS than what was promised"
