@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -18,6 +18,7 @@ from langchain_core.callbacks import (
 )
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig, RunnableSequence
 from langchain_core.runnables.config import ensure_config, merge_configs, patch_config
@@ -27,10 +28,11 @@ from thrift_plugins import drive
 from thrift_plugins.config import Config
 from thrift_plugins.effects import Call, Flow, Replay, counted
 from thrift_plugins.errors import ConfigError
-from thrift_plugins.langchain.convert import message_in, reply_in
+from thrift_plugins.langchain.convert import message_in, message_out, reply_in
 from thrift_plugins.langchain.request import DIALECT, run_of, scope_of
 from thrift_plugins.lineup import lineup
 from thrift_plugins.runtime import Runtime, chosen_runtime
+from thrift_plugins.shape import words
 from thrift_plugins.tries import watch
 from thrift_plugins.types import NO_USAGE, Reply, Tier, Usage
 
@@ -137,7 +139,11 @@ class RoutingRunnable(Runnable[In, Out], Generic[In, Out]):
             run=run_of(config),
         )
         turn = _Turn([tier.runnable for tier in self._tiers], input, config, kwargs)
-        return self.runtime.engine.call(request, facts, self._index, dialect=DIALECT, streamed=streamed), turn
+        turn.form = _form(self._tiers[self._index].runnable)
+        engine = self.runtime.engine
+        if turn.form is None and engine.pupils is not None:
+            engine = replace(engine, pupils=None)
+        return engine.call(request, facts, self._index, dialect=DIALECT, streamed=streamed), turn
 
 
 @dataclass(slots=True)
@@ -147,6 +153,7 @@ class _Turn:
     Attributes:
         answer: what the app gets.
         unheard: whether nobody is to hear of what it does.
+        form: makes what the app gets of an answer that no tier gave, but a student; None where its form is not known.
     """
 
     runnables: Sequence[Runnable[Any, Any]]
@@ -155,6 +162,7 @@ class _Turn:
     kwargs: Mapping[str, Any]
     unheard: bool = False
     answer: Any = None
+    form: Callable[[Reply], Any] | None = None
     _aside: _Turn | None = field(default=None, init=False)
     _reply: Reply = field(default_factory=lambda: Reply("", NO_USAGE), init=False)
 
@@ -262,6 +270,8 @@ class _Turn:
     def _shown(self, effect: Replay) -> Reply:
         if self._aside is not None:
             self.answer = self._aside.answer
+        elif self.form is not None:
+            self.answer = self.form(effect.reply)
         return effect.reply
 
     def _heard(self, effect: Call) -> tuple[UsageMetadataCallbackHandler, RunnableConfig]:
@@ -294,6 +304,15 @@ def _only_model(runnable: Runnable[Any, Any]) -> BaseChatModel | None:
         return None
     found = [model for step in runnable.steps if (model := _only_model(step)) is not None]
     return found[0] if len(found) == 1 else None
+
+
+def _form(runnable: Runnable[Any, Any]) -> Callable[[Reply], Any] | None:
+    """What gives a student's answer the form of this tier's, where that is a text or a message."""
+    while isinstance(runnable, RunnableBinding | RunnableSequence):
+        runnable = runnable.bound if isinstance(runnable, RunnableBinding) else runnable.last
+    if isinstance(runnable, BaseChatModel):
+        return message_out
+    return words if isinstance(runnable, StrOutputParser) else None
 
 
 def _messages(given: Any) -> list[BaseMessage]:
