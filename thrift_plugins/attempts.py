@@ -18,10 +18,14 @@ from thrift_plugins.distilled import Distilled
 from thrift_plugins.effects import Append, Call, Effect, Flow, Replay, Try
 from thrift_plugins.errors import BudgetExceeded, UnknownModelPrice
 from thrift_plugins.ledger.booking import Booking
+from thrift_plugins.paired import Lessons, recorded
 from thrift_plugins.routing import (
+    LEAST_HEAT,
     Conversations,
     Router,
+    Twice,
     Verifier,
+    alike,
     input_billed,
     recoverable,
     rejects,
@@ -83,6 +87,8 @@ class Attempts:
     planned: bool = False
     router: Router | None = None
     streamed: bool = False
+    twice: Twice | None = None
+    lessons: Lessons | None = None
 
     def make(self, decision: Decision, baseline: Tier) -> Generator[Effect, Any, tuple[Reply, frozenset[str]]]:
         """Ask, keep, book. Gives the answer, and the tactics that have touched it."""
@@ -91,6 +97,7 @@ class Attempts:
             self.audit.look(reply)
         if self.distilled:
             self.distilled.taught(reply, tier.name)
+        recorded(self.lessons, self.request, tier, reply, self.booking, served=True)
         if self.talk is not None and len(self.tiers) > 1:
             self.talk.learn(self.request, tier, baseline, reply.usage)
         try:
@@ -142,6 +149,8 @@ class Attempts:
             attempt = yield from self._ask(call, tier, may_go_on=bool(left), aside=aside)
             tier = attempt.tier
             try:
+                if aside and decision.twice and attempt.why is None:
+                    attempt = attempt._replace(why=(yield from self._unlike(attempt)))
                 above = (yield from self._escalated(decision, attempt, left)) if attempt.why else None
                 if above is None:
                     reply = attempt.answer()
@@ -152,6 +161,8 @@ class Attempts:
                 yield from self._lost(error, tier, attempt.usage)
                 del attempt  # its error holds this frame
                 raise
+            if attempt.reply is not None:
+                recorded(self.lessons, self.request, tier, attempt.reply, self.booking, served=False)
             self.booking.gave_up(tier, attempt.usage, "failed" if attempt.error else "rejected", attempt.why or "")
             call = above
             decision, tier = call.decision, self.tiers[call.tier]
@@ -160,7 +171,8 @@ class Attempts:
     def _may_be_rejected(self, decision: Decision) -> bool:
         """Whether an answer is checked before anybody sees it. Words that are streamed are not held up for their form alone."""
         request = self.request
-        return not self.streamed or decision.verify is not None or bool(request.tools) or request.schema is not None
+        checked = decision.verify is not None or decision.twice
+        return not self.streamed or checked or bool(request.tools) or request.schema is not None
 
     def _call(self, decision: Decision) -> Call:
         """The call that a decision comes to, compressed, with what is asked so that its answer is shorter."""
@@ -237,12 +249,38 @@ class Attempts:
             self.booking.fallback(f"routing: check failed ({type(error).__name__})")
             return "not checked"
 
-    def _performed(self, call: Call, tier: Tier, *, aside: bool = False) -> Generator[Effect, Any, _Attempt]:
+    def _unlike(self, attempt: _Attempt) -> Generator[Effect, Any, str | None]:
+        """Ask the same tier once more. Gives why the answer that is there must not stand: the two differ, or there are no two."""
+        decision, reply = self.decision, attempt.reply
+        if decision is None or reply is None or is_cut(reply):
+            return None
+        tier = self.tiers[decision.tier]
+        call = self._call(decision)
+        call.least_heat = LEAST_HEAT
+        try:
+            yield from self._reserve(call, tier)
+        except (BudgetExceeded, UnknownModelPrice) as refused:
+            self.booking.fallback(f"budget: {tier.name} not asked twice ({type(refused).__name__})")
+            return None
+        second = yield from self._performed(call, tier, aside=True, kept=False)
+        self.booking.compared(second.tier, second.usage)
+        if second.reply is None:
+            if not isinstance(second.error, Exception):
+                second.answer()
+            return f"no second answer ({type(second.error).__name__})"
+        agreed = rejects(self.request, second.reply) is None and alike(self.request, reply, second.reply)
+        if self.twice is not None:
+            self.twice.learn(self.request, tier, second.usage, agreed=agreed)
+        return None if agreed else "two answers differ"
+
+    def _performed(
+        self, call: Call, tier: Tier, *, aside: bool = False, kept: bool = True
+    ) -> Generator[Effect, Any, _Attempt]:
         """One call on a model, settled however it ends."""
         answer: Reply | None = None
         while answer is None:
             try:
-                answer = yield (Try(call) if aside else call)
+                answer = yield (Try(call, kept) if aside else call)
             except Lost:
                 refused = yield from self._again(call, tier)
                 if refused is not None:

@@ -97,11 +97,15 @@ class _Steps:
         self._told = StreamClosed() if isinstance(error, GeneratorExit) else error
 
 
+def _aside(effect: Try, caller: Renewing) -> Quiet:
+    return caller.aside() if effect.kept else caller.aside().quiet()
+
+
 def _perform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
     if isinstance(effect, Renew):
         return runtime.background.submit(effect.key, lambda: run(effect.flow, runtime, caller.quiet()))
     if isinstance(effect, Try):
-        return caller.aside().call(effect.call)
+        return _aside(effect, caller).call(effect.call)
     return perform(runtime, effect)
 
 
@@ -109,7 +113,7 @@ async def _aperform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
     if isinstance(effect, Renew):
         return runtime.background.spawn(effect.key, lambda: arun(effect.flow, runtime, caller.quiet()))
     if isinstance(effect, Try):
-        return await caller.aside().acall(effect.call)
+        return await _aside(effect, caller).acall(effect.call)
     return await aperform(runtime, effect)
 
 

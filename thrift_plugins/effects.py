@@ -173,6 +173,7 @@ class Call:
         continues: a cut answer whose rest is asked for. The last two messages of `request` do so: what there is of it, and
             the question for what is not. The app gets both as one answer, if they join, and what it has already if not.
         whole: both as one answer, None until then, and where they do not join.
+        least_heat: temperature that it is asked at, at least, where one is set: a second answer must not be the first again.
         form: gives the request in the form in which it is sent, where whoever performs it knows a better one.
         delivered: whether the caller has seen any of the answer, so that nobody else may answer now.
         held: whether the app has a piece of the answer in its hands, and has not asked for the next.
@@ -195,6 +196,7 @@ class Call:
     edits: tuple[Edit, ...] = ()
     continues: Reply | None = None
     whole: Reply | None = None
+    least_heat: float | None = None
     form: Callable[[Request], Request] | None = None
     tries: Tries = field(default_factory=Tries)
 
@@ -202,15 +204,28 @@ class Call:
         """What to count, where the provider has not."""
         return self.form(self.request) if self.form else self.request
 
+    def heat(self, own: object) -> float | None:
+        """The temperature to ask at, None to leave it.
+
+        Args:
+            own: the one that the model, or the app's call, has set.
+        """
+        planned = self.plan.temperature if self.plan else None
+        told = own if planned is None else planned
+        if self.least_heat is None or not isinstance(told, int | float) or told >= self.least_heat:
+            return planned
+        return self.least_heat
+
 
 def counted(effect: Call | Replay, model: object) -> AbstractContextManager[None]:
     """The requests that this model sends in this block are of this call; a replay sends none.
 
+    Without a model, nobody knows which of them an SDK has repeated, and they are not counted.
     In a batch run, they are handed over to its collector, or go out at once where the call may not wait.
     """
     if not isinstance(effect, Call):
         return nullcontext()
-    effect.tries.retries = retries_of(model)
+    effect.tries.retries, effect.tries.several = retries_of(model), model is None
     return counting(effect.tries) if current() is None else _handed(effect)
 
 
@@ -222,9 +237,14 @@ def _handed(call: Call) -> Iterator[None]:
 
 
 class Try(NamedTuple):
-    """Ask a tier for a whole answer that may yet be rejected, so that nobody hears of it; give its `Reply`."""
+    """Ask a tier for a whole answer that may yet be rejected, so that nobody hears of it; give its `Reply`.
+
+    Attributes:
+        kept: whether a `Replay` may show it; one that is only compared with another is thrown away.
+    """
 
     call: Call
+    kept: bool = True
 
 
 class Replay(NamedTuple):

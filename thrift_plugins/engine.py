@@ -33,11 +33,13 @@ from thrift_plugins.distilled import Distilled, Given, Pupils, Recording
 from thrift_plugins.effects import Append, Effect, Flow, Renew, Replay
 from thrift_plugins.errors import ThriftError
 from thrift_plugins.ledger.booking import RENEWAL, Booking, Unasked
+from thrift_plugins.paired import SHADOW, Lessons, other, others, shadow
 from thrift_plugins.quality import ALL
 from thrift_plugins.quality.judge import LOSS
 from thrift_plugins.routing import (
     Conversations,
     Router,
+    Twice,
     eligible,
     forced,
     turn_of,
@@ -67,7 +69,9 @@ class Engine:
         audits: the quality gate.
         pupils: the students, each for a task.
         recorder: writes down answers of the baseline, to learn from.
+        lessons: writes down what a router is trained on, and asks other tiers for it.
         off: the tactics that were taken out of it.
+        twice: asks cheap tiers a second time, where the app wants that.
         fixed: feature to the tier that its calls go to, where they do not insist on another.
     """
 
@@ -85,6 +89,8 @@ class Engine:
     pupils: Pupils | None = None
     recorder: Recording | None = None
     off: frozenset[str] = frozenset()
+    twice: Twice | None = None
+    lessons: Lessons | None = None
     fixed: Mapping[str, str] = field(default_factory=dict)
 
     def without(self, tactics: frozenset[str]) -> Engine:
@@ -147,8 +153,11 @@ class Engine:
         if attempts is not None and taught is None:
             attempts.talk, attempts.audit, attempts.distilled = self.conversations, audit, distilled
             attempts.streamed = streamed
+            lessons = attempts.lessons = None if held or insisted else self.lessons
             reply, touched = yield from attempts.make(decision, tiers[baseline])
             decision = attempts.decision or decision
+            for index in others(lessons, request, tiers, baseline, decision):
+                yield Renew(f"{request.id}-{index}", self._other(request, tiers, baseline, booking.dialect, index))
         else:
             if hit and hit.stale_key is not None:
                 yield Renew(hit.stale_key, self._renewal(request, tiers, baseline, booking.dialect))
@@ -246,6 +255,16 @@ class Engine:
         )
         yield from tell(gate.compared(aim, feature, judgement, request.at))
 
+    def _other(
+        self, request: Request, tiers: Sequence[Tier], baseline: int, dialect: str, index: int
+    ) -> Flow:
+        """The flow of a call that nobody asked for: what another tier says to the same, to learn from."""
+        if self.lessons is not None:
+            shadowed = shadow(request, tiers[index])
+            booking = Booking(shadowed, tiers[baseline], dialect, self.standing, unasked=SHADOW)
+            attempts = self._attempts(shadowed, tiers, None, booking)
+            yield from other(attempts, self.lessons, request, tiers, index, booking)
+
     def _renewal(self, request: Request, tiers: Sequence[Tier], baseline: int, dialect: str) -> Flow:
         """The flow of a call that nobody asked for: a stale answer is asked for anew, unless somebody does already."""
         request = replace(request, id=f"{request.id}-renewal", baseline_usage=None)
@@ -266,8 +285,9 @@ class Engine:
     ) -> Attempts:
         spending = self.purse.of(request, booking) if self.purse else None
         return Attempts(
-            request, tiers, cached, spending, self.output, self.compression, booking, held, router=self.router
-        )
+            request, tiers, cached, spending, self.output, self.compression, booking, held,
+            router=self.router, twice=self.twice,
+        )  # fmt: skip
 
     def _cached(self, request: Request, booking: Booking, *, streamed: bool) -> Cached | None:
         if self.cache is None:
@@ -295,10 +315,11 @@ class Engine:
         if self.router is not None and len(tiers) > 1:
             try:
                 decision = self.router.decide(turn_of(request), tiers, baseline)
-                if self.conversations is None:
-                    return decision
-                decision = self.conversations.keep(request, tiers, baseline, decision)
-                return self.conversations.priced(request, tiers, baseline, decision) if decision.chances else decision
+                if self.conversations is not None:
+                    decision = self.conversations.keep(request, tiers, baseline, decision)
+                    if decision.chances:
+                        decision = self.conversations.priced(request, tiers, baseline, decision)
+                return self.twice.plan(request, tiers, decision) if self.twice else decision
             except ThriftError:
                 raise
             except Exception as error:  # noqa: BLE001  a router may be the app's own; its bugs must not stop the call
@@ -309,7 +330,7 @@ class Engine:
 OFF: Final[Mapping[str, Mapping[str, Any]]] = {
     "cache": {"cache": None},
     "semantic": {"semantic": False},
-    "routing": {"router": None, "conversations": None},
+    "routing": {"router": None, "conversations": None, "twice": None},
     "compression": {"compression": None},
     "budget": {"output": None},
     "distillation": {"pupils": None},

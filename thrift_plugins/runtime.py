@@ -17,7 +17,7 @@ from thrift_plugins.background import Background
 from thrift_plugins.batching.session import current
 from thrift_plugins.budgeting import Lengths, OutputPolicy
 from thrift_plugins.caching import CachePolicy, Rule
-from thrift_plugins.config import BatchFeature, CacheConfig, CompressionConfig, Config, OutputConfig, RoutingConfig
+from thrift_plugins.config import BatchFeature, CacheConfig, CompressionConfig, Config, OutputConfig
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.forgetting import Forgetting
@@ -26,7 +26,8 @@ from thrift_plugins.learnt import Learner, Learnt
 from thrift_plugins.ledger import Ledger, Observer, remarks
 from thrift_plugins.ledger.holdout import in_holdout
 from thrift_plugins.prices import Prices
-from thrift_plugins.routing import Conversations, DriftGuard, Exploring, LearnedRouter, Router, RuleRouter
+from thrift_plugins.routed import fixed, open_lessons, open_router, open_twice
+from thrift_plugins.routing import Conversations, Router
 from thrift_plugins.scope import current_recording, current_route, current_run, current_scope, wants_fresh
 from thrift_plugins.spending import Purse, Remaining
 from thrift_plugins.stores import LocalSlices, accounts_beside, ledger_beside, open_accounts, open_event_log, open_store
@@ -100,7 +101,7 @@ class Runtime:
         self.school = self._open_school(embedder)
         self.engine = Engine(
             cache=policy,
-            router=(router or _router(settings.routing)) if settings.routing.enabled else None,
+            router=(router or open_router(settings.routing)) if settings.routing.enabled else None,
             standing=standing,
             patience=settings.cache.flight_wait if settings.cache.single_flight else None,
             semantic=self.semantic is not None,
@@ -108,7 +109,9 @@ class Runtime:
             output=output,
             compression=_compression(settings.compression, self.prices),
             holdout=_holdout(settings),
-            fixed=settings.routing.features if settings.routing.enabled else {},
+            fixed=fixed(settings.routing),
+            lessons=open_lessons(settings, self.prices),
+            twice=open_twice(settings.routing, self.prices),
             conversations=Conversations(self.prices) if settings.routing.enabled and settings.routing.pin else None,
             audits=audits,
             pupils=self.school.students if self.school else None,
@@ -271,13 +274,6 @@ class Runtime:
         if self.accounts:
             self.accounts.close()
         self.store.close()
-
-
-def _router(settings: RoutingConfig) -> Router:
-    made: Router = RuleRouter(caution=settings.caution)
-    if settings.router:
-        made = DriftGuard(LearnedRouter.load(settings.router))
-    return Exploring(made, settings.explore) if settings.explore else made
 
 
 def _recorder(settings: Config) -> Recording | None:

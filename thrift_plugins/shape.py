@@ -30,6 +30,12 @@ def words(reply: Reply) -> str:
     return "\n".join(part for part in parts if isinstance(part, str))
 
 
+def structured(text: str) -> Json:
+    """The JSON of a structured answer, with or without a code fence around it. Raises `orjson.JSONDecodeError`."""
+    value: Json = orjson.loads(_unfenced(text))
+    return value
+
+
 def function(tool: Mapping[str, Json]) -> Mapping[str, Json]:
     """The function inside `{"type": "function", "function": {...}}`, or the object itself."""
     inner = tool.get("function")
@@ -154,7 +160,7 @@ def _fits(schema: Mapping[str, Json], value: Json) -> bool:
 
 def _schema_problem(schema: Mapping[str, Json], text: str) -> str | None:
     try:
-        value: Json = orjson.loads(_unfenced(text))
+        value = structured(text)
     except orjson.JSONDecodeError:
         return "not valid JSON"
     return _object_problem(schema, value)

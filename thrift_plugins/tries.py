@@ -43,14 +43,15 @@ class Tries:
         stops: whether a repetition of such a one raises `Lost` instead.
         stopped: whether one was.
         retries: how many may be repeated so. An SDK that is stopped begins to count its own retries anew.
+        several: whether the app itself may ask more than once in it, and the same again on purpose; nothing is counted then.
         processing: how a batch run had it worked on, None outside of one.
     """
 
-    __slots__ = ("_content", "_status", "lost", "processing", "retries", "sent", "stopped", "stops")
+    __slots__ = ("_content", "_status", "lost", "processing", "retries", "sent", "several", "stopped", "stops")
 
     def __init__(self, retries: int = RETRIES) -> None:
         self.sent, self.lost, self.retries = 0, 0, retries
-        self.stops = self.stopped = False
+        self.stops = self.stopped = self.several = False
         self._content: object = None
         self._status: int | None = None
         self.processing: Processing | None = None
@@ -67,6 +68,9 @@ class Tries:
             Lost: it repeats one that was lost, and that has to be accounted for first.
             ConnectionError: it does so once too often; an SDK takes that for the end of its own retries.
         """
+        if self.several:
+            self._status = None
+            return
         again = self.sent > 0 and content == self._content
         if again and (self._status is None or self._status < _REFUSED):
             if self.stops and self.lost >= self.retries:

@@ -277,6 +277,7 @@ class Decision:
         verify: how much worse than the baseline's an answer may seem once it is there, in units of quality, and still
             stand; None: only its form is checked.
         gap: how much worse than the baseline's the cheapest tier's answer is expected to be, where the policy knows.
+        twice: whether the tier is asked twice, and its answer stands only where both say the same.
     """
 
     tier: int
@@ -290,6 +291,7 @@ class Decision:
     propensity: float | None = None
     verify: float | None = None
     gap: float | None = None
+    twice: bool = False
 
 
 def decision_record(decision: Decision) -> dict[str, Json]:

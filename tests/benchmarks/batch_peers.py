@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from tests.benchmarks.harness import arguments, report
+from tests.benchmarks.harness import arguments, installed, report
 from thrift_plugins.testing.batches import Ending, LoopbackBatches
 from thrift_plugins.testing.batches.server import BatchMoment
 
@@ -62,7 +62,7 @@ def figures(peers: Iterable[str] = PEERS) -> dict[str, float | int | str | None]
     found: dict[str, float | int | str | None] = {}
     for peer in peers:
         python = sys.executable if peer == "ours" else os.environ.get("THRIFT_PEERS_PYTHON", sys.executable)
-        if peer != "ours" and not _has(python, peer):
+        if peer != "ours" and not installed(python, peer):
             sys.stderr.write(f"{peer} is not installed for {python}\n")
             continue
         for fault, apply in FAULTS.items():
@@ -71,11 +71,6 @@ def figures(peers: Iterable[str] = PEERS) -> dict[str, float | int | str | None]
             found[f"delivered_{peer}_{fault}"] = delivered
             found[f"paid_{peer}_{fault}"] = paid
     return found
-
-
-def _has(python: str, module: str) -> bool:
-    asked = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
-    return subprocess.run([python, "-c", asked], check=False).returncode == 0
 
 
 def _measured(python: str, peer: str, fault: str, apply: Callable[[LoopbackBatches], None]) -> tuple[int, int]:

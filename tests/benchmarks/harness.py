@@ -6,6 +6,7 @@ import argparse
 import gc
 import json
 import os
+import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
@@ -18,14 +19,27 @@ Case = Callable[[], object]
 """One operation; it must not return the same work twice for free."""
 
 
-def arguments(description: str, *, test: bool = False) -> argparse.Namespace:
-    """`--data DIR --json FILE`, as every benchmark takes them; test: also `--test DIR`, to score on what was not learnt from."""
+def arguments(description: str, *, test: bool = False, parts: bool = False) -> argparse.Namespace:
+    """`--data DIR --json FILE`, as every benchmark takes them.
+
+    Args:
+        test: also `--test DIR`, to score on what was not learnt from.
+        parts: also `--only NAME ...`, to measure some of the parts.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("THRIFT_DATA", "../shared/data")))
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     if test:
         parser.add_argument("--test", type=Path, help="another half of the data, to score on")
+    if parts:
+        parser.add_argument("--only", nargs="+", metavar="NAME", help="measure these parts alone")
     return parser.parse_args()
+
+
+def installed(python: str, module: str) -> bool:
+    """Whether another Python, in which a peer may live, has a module."""
+    asked = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+    return subprocess.run([python, "-c", asked], check=False).returncode == 0
 
 
 def interleaved(cases: Mapping[str, Case], *, rounds: int, calls: int) -> dict[str, float]:

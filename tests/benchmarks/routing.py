@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.benchmarks.harness import arguments, interleaved, report
+from tests.benchmarks.harness import arguments, installed, interleaved, report
 from thrift_plugins.prices import Prices
 from thrift_plugins.routing import LearnedRouter, RuleRouter, checking, rejects, training
 from thrift_plugins.routing.answers import answer_traits
-from thrift_plugins.routing.learned import Promise
+from thrift_plugins.routing.learned import Goal, Promise
 from thrift_plugins.routing.rules import difficulty
 from thrift_plugins.types import Json, Message, Reply, Request, Tier, ToolCall, Usage
 
@@ -97,6 +97,30 @@ def mmlu(data: Path) -> dict[str, float]:
     ours = [difficulty(asked(record["prompt"]))[0] for record in records]
     seed = [float(seed_tier(record["prompt"])) for record in records]
     return {"mmlu_rules_apgr": apgr(ours, weak, strong), "mmlu_seed_rules_apgr": apgr(seed, weak, strong)}
+
+
+def litellm(data: Path) -> dict[str, float]:
+    """LiteLLM's heuristics on the same questions, untrained, where the Python of `THRIFT_PEERS_PYTHON` has it."""
+    python = os.environ.get("THRIFT_PEERS_PYTHON", sys.executable)
+    if not installed(python, "litellm"):
+        sys.stderr.write(f"litellm is not installed for {python}: THRIFT_PEERS_PYTHON names another\n")
+        return {}
+    figures: dict[str, float] = {}
+    for task in ("mmlu", "gsm8k"):
+        requests, scores = pairs(data, task)
+        told = _litellm(python, [request.messages[0].text for request in requests])
+        for kind in ("heuristic", "heuristic_v2"):
+            hard = [float(each[kind]) for each in told]
+            figures[f"peer_litellm_{kind}_{task}_apgr"] = apgr(hard, scores[:, 0].tolist(), scores[:, 1].tolist())
+    exam = _litellm(python, [record["prompt"] for record in rows(data / "routing" / "chinese_exam.jsonl.gz")])
+    return {**figures, "peer_litellm_chinese_cheapest_share": fmean(each["cheapest"] for each in exam)}
+
+
+def _litellm(python: str, prompts: Sequence[str]) -> list[dict[str, Any]]:
+    command = [python, str(Path(__file__).with_name("routing_peer.py"))]
+    given = "".join(json.dumps(prompt) + "\n" for prompt in prompts)
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"heuristic"')]
 
 
 def pairs(data: Path, task: str) -> tuple[list[Request], Scores]:
@@ -258,7 +282,7 @@ def promises(data: Path, splits: int) -> dict[str, float]:
             mine, test = np.array_split(np.random.default_rng(split).permutation(len(known.scores)), 2)
             ours, others = known.half(mine, test, split)
             for target in PROMISED:
-                results[target].append(served(training._promise(ours, target, 0.95), others))
+                results[target].append(served(training._promise(ours, Goal(target, 0.95)), others))
         for target in PROMISED:
             name = f"{task}_{target * 100:.0f}"
             quality, saved = zip(*results[target], strict=True)
@@ -494,11 +518,25 @@ def _each(do: Callable[[Any], object], given: Sequence[Any]) -> Callable[[], obj
 
 def main() -> None:
     """Measure and report."""
-    told = arguments(__doc__ or "", test=True)
+    told = arguments(__doc__ or "", test=True, parts=True)
     splits = int(os.environ.get("THRIFT_BENCH_SPLITS", "200"))
-    figures = {**bfcl(told.data), **mmlu(told.data), **chinese(told.data), **alike(), **speed(told.data)}
-    figures |= {**trained(told.data, draws=10), **cascade(told.data, told.test), **at_promise(told.data, told.test)}
-    figures |= {**promises(told.data, splits), **imports()}
+    parts: dict[str, Callable[[], Mapping[str, float]]] = {
+        "bfcl": lambda: bfcl(told.data),
+        "mmlu": lambda: mmlu(told.data),
+        "chinese": lambda: chinese(told.data),
+        "alike": alike,
+        "speed": lambda: speed(told.data),
+        "trained": lambda: trained(told.data, draws=10),
+        "cascade": lambda: cascade(told.data, told.test),
+        "at_promise": lambda: at_promise(told.data, told.test),
+        "promises": lambda: promises(told.data, splits),
+        "imports": imports,
+        "litellm": lambda: litellm(told.data),
+    }
+    figures: dict[str, float | int | str | None] = {}
+    for name, part in parts.items():
+        if not told.only or name in told.only:
+            figures.update(part())
     report("routing", figures, TARGETS, told.json)
 
 

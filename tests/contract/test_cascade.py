@@ -16,7 +16,10 @@ from tests.langchain_kit import CHEAP, STRONG, records
 from tests.langchain_kit import thrift as lc_thrift
 from tests.llama_index_kit import Callbacks, events, user
 from tests.llama_index_kit import thrift as li_thrift
+from thrift_plugins import Budget, CacheConfig, Config, RoutingConfig, Runtime
+from thrift_plugins.langchain import RoutingRunnable
 from thrift_plugins.testing import Answer, LoopbackProvider
+from thrift_plugins.testing.script import WireRequest
 from thrift_plugins.types import ToolCall
 
 ASKED = "weather in 'Rome'?"
@@ -145,3 +148,79 @@ async def test_llama_index(provider: LoopbackProvider, way: str) -> None:
     [record] = llm.runtime.ledger.records()
     assert [overhead[1] for overhead in record["overheads"]] == ["rejected"]
     assert [kind for _, kind in ears.seen].count(CBEventType.LLM) == 2, "one start, one end"
+
+
+# Two cheap answers ------------------------------------------------------------------------------------------------
+
+SAME = "The answer is 42."
+
+
+def _by_heat(request: WireRequest) -> Answer:
+    """A cheap model that says something else when it is asked again."""
+    if request.model == STRONG:
+        return SAID
+    return Answer(SAME if not request.body.get("temperature") else f"The answer is {REJECTED}.")
+
+
+def _twice(**settings: Any) -> Runtime:
+    return Runtime(Config(store="memory:", cache=CacheConfig(enabled=False), routing=RoutingConfig(twice=True), **settings))
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream", "events"])
+@pytest.mark.parametrize("agree", [True, False])
+async def test_langchain_twice(provider: LoopbackProvider, way: str, agree: bool) -> None:
+    provider.script(lambda request: Answer(SAME) if agree and request.model == CHEAP else _by_heat(request))
+    ears, model = Ears(), lc_thrift(provider, _twice())
+    heard = await _lc(way, model, ears) + "".join(ears.heard)
+    assert ("42" in heard, "sunny" in heard) == (agree, not agree)
+    assert REJECTED not in heard
+    assert ears.starts == 1
+    assert [request.body["temperature"] for request in provider.requests[:2]] == [0, 0.7]
+    [record] = records(model)
+    reasons = [reason for _, reason, *_ in record["overheads"]]
+    assert reasons == (["second"] if agree else ["second", "rejected"])
+    bill = record["bill"]
+    assert sum(bill["rows"].values()) + sum(bill["overheads"].values()) + bill["actual"] == bill["baseline"]
+    paid = sum(overhead[3]["output_tokens"] for overhead in record["overheads"]) + record["usage"]["output_tokens"]
+    assert paid == sum(usage.output_tokens for usage in provider.billed)
+
+
+@pytest.mark.parametrize("way", ["chat", "achat", "stream_complete"])
+async def test_llama_index_twice(provider: LoopbackProvider, way: str) -> None:
+    provider.script(_by_heat)
+    llm, spans, dispatcher = li_thrift(provider, _twice(), temperature=0), Spans(), get_dispatcher()
+    dispatcher.add_span_handler(spans)
+    _RESULTS.clear()
+    try:
+        with events() as seen:
+            answer = getattr(llm, way)(user(ASKED) if "chat" in way else ASKED)
+            answer = await answer if way.startswith("a") else list(answer) if "stream" in way else answer
+    finally:
+        dispatcher.span_handlers.remove(spans)
+    heard = repr(answer) + "".join(map(repr, seen)) + "".join(_RESULTS)
+    assert REJECTED not in heard
+    assert "sunny" in heard
+    assert [(request.model, request.body["temperature"]) for request in provider.requests] == [
+        (CHEAP, 0), (CHEAP, 0.7), (STRONG, 0),
+    ]  # fmt: skip
+
+
+def test_the_first_of_two_answers_is_shown(provider: LoopbackProvider) -> None:
+    provider.script(lambda request: Answer(SAME if request.body["temperature"] == 0 else "Answer: 42"))
+    model = lc_thrift(provider, _twice())
+    assert model.invoke(ASKED).content == SAME
+    chain: RoutingRunnable[Any, Any] = RoutingRunnable(
+        [model.tiers[0], model.tiers[1]], models=[CHEAP, STRONG], runtime=model.runtime
+    )
+    assert chain.invoke(ASKED).content == SAME
+    assert len(provider.requests) == 4
+
+
+def test_a_budget_without_room_for_two_lets_the_first_stand(provider: LoopbackProvider) -> None:
+    long = "really " * 40 + SAME
+    provider.script(lambda request: Answer(long))
+    model = lc_thrift(provider, _twice(budgets=[Budget.tokens("day", 70, window="day")]), max_tokens=52)
+    assert model.invoke("weather?").content == long
+    [record] = records(model)
+    assert "budget: gpt-4o-mini not asked twice (BudgetExceeded)" in record["fallbacks"]
+    assert len(provider.requests) == 1

@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import StrOutputParser
 from llama_index.core.base.llms.types import ChatMessage
 from llama_index.core.prompts import PromptTemplate
 from pydantic import BaseModel
 
 from tests import distillation_kit as kit
 from tests import langchain_kit, llama_index_kit
-from thrift_plugins import Runtime, route, scope
+from thrift_plugins import RoutingConfig, Runtime, route, scope
 from thrift_plugins.distillation.dataset import Dataset, Example
 from thrift_plugins.distillation.forms import Answer as Taught
 from thrift_plugins.distillation.student import Student
+from thrift_plugins.langchain import RoutingRunnable
 from thrift_plugins.teaching import current, trained
 from thrift_plugins.testing import Answer, LoopbackProvider, WireRequest
 from thrift_plugins.types import ToolCall
@@ -450,6 +453,62 @@ def test_a_student_alone_before_its_teacher(provider: LoopbackProvider, tmp_path
     assert len(provider.requests) == before + 1
     waiting = StudentModel(student=path, teacher=langchain_kit.chat(provider, "gpt-4o"), config=own)
     assert waiting.invoke(ASKED).response_metadata["thrift"]["reasons"] == ["in the shadow"]
+
+
+def routed(provider: LoopbackProvider, folder: Path, threshold: float = 0.5) -> Runtime:
+    """An app with a student that may answer, and a router for what it does not."""
+    config = replace(kit.settings(folder, audit=0.000001, confirms=False), routing=RoutingConfig())
+    version = kit.student(config, prompt_of("langchain", provider, folder))
+    runtime = Runtime(config)
+    kit.let_serve(runtime.store, config, version, threshold=threshold)
+    assert runtime.school is not None
+    runtime.school.exchange()
+    return runtime
+
+
+def test_the_student_is_the_first_tier_of_a_routed_model(provider: LoopbackProvider, tmp_path: Path):
+    runtime = routed(provider, tmp_path)
+    ask, before = model_of("langchain", provider, runtime), len(provider.requests)
+    with scope(feature=kit.TASK):
+        assert ask(ASKED) == "card_lost"
+        ask("What is the capital of France?")
+        ask("Prove step by step that the sum of two odd integers is even, and explain why each step holds.")
+        provider.script(lambda request: Answer("" if "mini" in request.model else "Paris"))
+        assert ask("What is the capital of France?") == "Paris"
+    assert [entry["served_model"] for entry in entries(runtime)] == ["(student)", "gpt-4o-mini", "gpt-4o", "gpt-4o"]
+    assert [request.model for request in provider.requests[before:]] == [
+        "gpt-4o-mini", "gpt-4o", "gpt-4o-mini", "gpt-4o",
+    ]  # fmt: skip
+    runtime.close()
+
+
+def test_what_the_student_is_not_sure_of_is_routed(provider: LoopbackProvider, tmp_path: Path):
+    runtime = routed(provider, tmp_path, threshold=1.0)
+    before = len(provider.requests)
+    with scope(feature=kit.TASK):
+        assert model_of("langchain", provider, runtime)(ASKED) == "card_lost"
+    [entry] = entries(runtime)
+    assert [request.model for request in provider.requests[before:]] == [entry["served_model"]]
+    assert (entry["policy"], any("sure, and 1.00 is needed" in why for why in entry["reasons"])) == ("rules", True)
+    runtime.close()
+
+
+async def test_the_student_is_the_first_tier_of_routed_chains(provider: LoopbackProvider, tmp_path: Path):
+    runtime = routed(provider, tmp_path)
+    models, before = [langchain_kit.chat(provider, name) for name in ("gpt-4o-mini", "gpt-4o")], len(provider.requests)
+
+    def over(*tiers: Any) -> RoutingRunnable[Any, Any]:
+        return RoutingRunnable(tiers, models=["gpt-4o-mini", "gpt-4o"], runtime=runtime)
+
+    with scope(feature=kit.TASK):
+        texts = over(*(model | StrOutputParser() for model in models))
+        assert texts.invoke(ASKED) == await texts.ainvoke(ASKED) == "".join(texts.stream(ASKED)) == "card_lost"
+        message = over(*models).invoke(ASKED)
+        assert (type(message), message.text) == (AIMessage, "card_lost")
+        assert len(provider.requests) == before
+        assert over(*(model | (lambda told: [told.text]) for model in models)).invoke(ASKED) == ["card_lost"]
+    assert len(provider.requests) == before + 1, "of an answer whose form nobody knows, a student can give none"
+    runtime.close()
 
 
 # The command line -------------------------------------------------------------------------------------------------------

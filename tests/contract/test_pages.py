@@ -9,6 +9,7 @@ import shlex
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,12 @@ from tests.redis_server import RedisServer
 from tests.unit.test_learned_router import world
 from thrift_plugins import Config, QualityConfig, Runtime
 from thrift_plugins.distillation.dataset import Dataset
+from thrift_plugins.lessons import Questions
+from thrift_plugins.prices import Prices
 from thrift_plugins.stores import ledger_beside, open_event_log
-from thrift_plugins.stores.open import students_beside
+from thrift_plugins.stores.open import questions_beside, students_beside
 from thrift_plugins.testing import LoopbackBatches
+from thrift_plugins.types import Reply, Scope, Tier, Usage
 
 pytestmark = SDK_LEAKS
 
@@ -143,6 +147,13 @@ def an_app(folder: Path) -> None:
         for number, (question, texts) in enumerate(zip(asked, known, strict=True))
     ]
     (folder / "examples.jsonl").write_text("\n".join(map(json.dumps, examples)), encoding="utf-8")
+    written = Questions(Path(questions_beside("")), ["faq"], 1.0, Prices())
+    for number, each in enumerate(world(600)):
+        asked_for = replace(each.request, id=f"q{number}", scope=Scope(feature="faq"))
+        said = {"gpt-4o-mini": "yes" if each.scores["small"] else "no", "gpt-4o": "Yes."}
+        for model, text in said.items():
+            reply = Reply(text, Usage(100, 2, source="provider"), finish_reason="stop")
+            written.record(asked_for, Tier(model, model), reply, served=model == "gpt-4o", drawn=True)
     Dataset(students_beside(""), "intent").append(distillation_kit.examples(260, ""))
     runtime = Runtime(Config(quality=QualityConfig(enabled=True)))
     assert runtime.gate is not None

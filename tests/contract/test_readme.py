@@ -65,7 +65,7 @@ def test_toml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert config.prices["my-own-model"]["output"] == 0.8
     assert (config.cache.features["news"].ttl, config.cache.features["news"].kind) == (300, "time")
     cache, routing = replace(config.cache, features={}), replace(config.routing, features={})
-    assert config.routing.features == {"checkout": "gpt-4o"}
+    assert (config.routing.tier("checkout"), config.routing.of("arithmetic").twice) == ("gpt-4o", True)
     assert (cache, routing, config.ledger, config.quality) == (
         Config().cache, Config().routing, Config().ledger, Config().quality,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_openai import ChatOpenAI
@@ -14,7 +15,9 @@ from tests.unit.test_learned_router import world
 from thrift_plugins import CacheConfig, Config, ConfigError, RoutingConfig, Runtime, scope
 from thrift_plugins.langchain import ThriftChatModel
 from thrift_plugins.llama_index import ThriftLLM
+from thrift_plugins.routed import open_router
 from thrift_plugins.testing import LoopbackProvider
+from thrift_plugins.types import Message, Request, Scope, Tier
 
 EASY = "Please tell me about the opening hours of case 7, thanks."
 HARD = "Please tell me about the prove the theorem of case 7, thanks."
@@ -116,3 +119,31 @@ def test_only_a_better_router_is_promoted() -> None:
     if Path("router.json").read_text() != first:
         assert command("router", "rollback").exit_code == 0
         assert Path("router.json").read_text() == first
+
+
+def test_features_have_promises_of_their_own() -> None:
+    Path("thrift.toml").write_text(
+        "[routing]\nquality = 0.95\n[routing.features]\nother = 'gpt-4o'\n[routing.features.faq]\nquality = 0.9\nconfidence = 0.8\n"
+    )
+    done = command("router", "train", labels("labels.jsonl", 700), "--tiers", "small,large")
+    assert "0.9 (0.8)" in done.stdout
+    told = json.loads(Path("router.json").read_text())
+    assert (told["target"], told["confidence"], told["goals"]) == (0.95, 0.95, {"faq": [0.9, 0.8]})
+    assert command("router", "train", "labels.jsonl", "--tiers", "small,large", "--quality", "0.97").exit_code == 0
+    told = json.loads(Path("router.json").read_text())
+    assert (told["target"], told["goals"]) == (0.97, {"faq": [0.9, 0.8]})
+
+
+def test_what_promises_less_than_is_asked_for_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    trained()
+    asked = Request("1", 0.0, "gpt-4o", (Message("user", EASY),), scope=Scope(feature="faq"))
+    two = [Tier("small", "gpt-4o-mini"), Tier("large", "gpt-4o")]
+
+    def chosen(**settings: Any) -> str:
+        made = open_router(RoutingConfig(router="router.json", **settings))
+        return made.decide(asked, two, 1).name
+
+    assert chosen() == chosen(quality=0.95) == chosen(quality=0.99, features={"faq": {"quality": 0.9}}) == "small"
+    assert not caplog.records
+    assert chosen(quality=0.99) == chosen(features={"faq": {"confidence": 0.99}}) == "large"
+    assert "promises 0.95 of the quality with 0.95 confidence for 'faq'" in caplog.text

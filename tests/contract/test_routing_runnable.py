@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
@@ -74,3 +75,34 @@ def test_functions_are_tiers_too() -> None:
     assert chain.batch(["Hello", "Hi"]) == ["small Hello", "small Hi"]
     with pytest.raises(ConfigError, match="name the model"):
         RoutingRunnable(tiers, models=[CHEAP], runtime=runtime)
+
+
+def test_a_tier_that_asks_again_by_itself_loses_nothing(provider: LoopbackProvider) -> None:
+    """A repetition by the app's own chain is a call of its own, and not one that an SDK has made of a lost one."""
+
+    def read(message: AIMessage) -> str:
+        if len(provider.requests) < 2:
+            raise ValueError("cannot be read")
+        return str(message.text)
+
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False)))
+    tier = (chat(provider, STRONG) | RunnableLambda(read)).with_retry(wait_exponential_jitter=False)
+    chain: RoutingRunnable[Any, str] = RoutingRunnable([tier], models=[STRONG], runtime=runtime)
+    assert chain.invoke("Hello")
+    assert runtime.ledger is not None
+    [record] = runtime.ledger.records()
+    assert record["overheads"] == []
+    assert record["usage"]["input_tokens"] == sum(usage.input_tokens for usage in provider.billed)
+
+
+async def test_a_stream_that_is_left_is_closed(provider: LoopbackProvider) -> None:
+    chain = routed(provider)
+    pieces = chain.astream(HARD)
+    await anext(pieces)
+    await pieces.aclose()  # type: ignore[attr-defined]
+    stream = chain.stream(HARD)
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert provider.wait_idle()
+    assert chain.runtime.ledger is not None
+    assert [record["outcome"] for record in chain.runtime.ledger.records()] == ["aborted", "aborted"]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 from langchain_core.messages import HumanMessage
+from langchain_core.output_parsers import StrOutputParser
 from langchain_openai import ChatOpenAI
 from llama_index.llms.openai import OpenAI
 
 from tests.cli_kit import SDK_LEAKS
 from tests.llama_index_kit import user
 from thrift_plugins import Budget, BudgetExceeded, CacheConfig, Config, Runtime
-from thrift_plugins.langchain import ThriftChatModel
+from thrift_plugins.langchain import RoutingRunnable, ThriftChatModel
 from thrift_plugins.ledger.rollup import roll_up
 from thrift_plugins.llama_index import ThriftLLM
 from thrift_plugins.stores import MemoryEventLog
@@ -43,6 +44,9 @@ class App:
         config = Config(store="memory:", cache=CacheConfig(enabled=False), budgets=budgets)
         self.runtime = Runtime(config, event_log=self.log)
         self.langchain = ThriftChatModel(tiers=[self.chat()], runtime=self.runtime)
+        self.routed: RoutingRunnable[Any, str] = RoutingRunnable(
+            [self.chat() | StrOutputParser()], models=["gpt-4o"], runtime=self.runtime
+        )
         self.llama_index = ThriftLLM(
             tiers=[OpenAI(model="gpt-4o", api_base=provider.base_url, api_key="k", max_retries=3)], runtime=self.runtime
         )
@@ -57,11 +61,19 @@ class App:
         return event
 
 
+async def _all(pieces: AsyncIterator[Any]) -> list[Any]:
+    return [piece async for piece in pieces]
+
+
 WAYS: dict[str, Callable[[App], Any]] = {
     "invoke": lambda app: app.langchain.invoke(QUESTION),
     "ainvoke": lambda app: asyncio.run(app.langchain.ainvoke(QUESTION)),
     "generate": lambda app: app.langchain.generate([[HumanMessage(QUESTION)]]),
     "stream": lambda app: list(app.langchain.stream(QUESTION)),
+    "routed": lambda app: app.routed.invoke(QUESTION),
+    "arouted": lambda app: asyncio.run(app.routed.ainvoke(QUESTION)),
+    "routed_stream": lambda app: list(app.routed.stream(QUESTION)),
+    "routed_astream": lambda app: asyncio.run(_all(app.routed.astream(QUESTION))),
     "chat": lambda app: app.llama_index.chat(user(QUESTION)),
     "achat": lambda app: asyncio.run(app.llama_index.achat(user(QUESTION))),
     "stream_chat": lambda app: list(app.llama_index.stream_chat(user(QUESTION))),

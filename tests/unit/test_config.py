@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -192,3 +193,39 @@ def test_a_path_is_a_store(tmp_path: Path):
 def test_a_password_is_not_shown():
     config = Config("redis://:s3cr3t@cache/0", ledger=LedgerConfig(url="redis://:s3cr3t@cache/1"))
     assert "s3cr3t" not in repr(config)
+
+
+def test_routing_of_a_feature(tmp_path: Path):
+    text = """
+        [routing]
+        quality = 0.98
+        twice = true
+        [routing.features]
+        checkout = "gpt-4o"
+        [routing.features.law]
+        quality = 1
+        confidence = 0.99
+        [routing.features.chat]
+        twice = false
+        tier = "mini"
+    """
+    routing = Config.load(written(tmp_path, text)).routing
+    assert [routing.tier(name) for name in ("checkout", "law", "chat", "else")] == ["gpt-4o", "", "mini", ""]
+    told = [(own.quality, own.confidence, own.twice) for own in map(routing.of, ("checkout", "law", "chat"))]
+    assert told == [(0.98, None, True), (1.0, 0.99, True), (0.98, None, False)]
+
+
+@pytest.mark.parametrize(
+    ("features", "says"),
+    [
+        ({"faq": 3}, "routing.features.faq must be the name of a tier or a table, not int"),
+        ({"faq": {"qualty": 1}}, "has no setting 'qualty'"),
+        ({"faq": {"quality": 2}}, "routing.features.faq: routing.quality must be above 0"),
+        ({"faq": {"confidence": 0.2}}, "routing.features.faq: routing.confidence must be 0.5 to below 1"),
+        ({"faq": {"twice": 1}}, "routing.features.faq: routing.twice must be of type bool"),
+        ({"faq": {"tier": 1}}, "routing.features.faq.tier must be the name of a tier"),
+    ],
+)
+def test_routing_of_a_feature_that_cannot_be(features: Any, says: str):
+    with pytest.raises(ConfigError, match=says):
+        RoutingConfig(features=features)

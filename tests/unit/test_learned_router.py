@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from thrift_plugins.routing import LearnedRouter
 from thrift_plugins.routing.drift import EVERY
 from thrift_plugins.routing.example import Example
 from thrift_plugins.routing.labelled import examples
+from thrift_plugins.routing.learned import Goal
 from thrift_plugins.routing.promise import LEAST, TOLERANCE
 from thrift_plugins.routing.training import train
 from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, pieces, traits
@@ -100,6 +102,20 @@ def test_features_have_promises_of_their_own() -> None:
         "no promise for this feature",
     )
     assert made.promises["faq"].cheaper > 0.2
+
+
+def test_goals_of_their_own() -> None:
+    given = [*world(400, feature="faq"), *world(400, seed=2, feature="law")]
+    made = train(given, NAMED, quality=0.9, goals={"law": Goal(1.0, 0.95), "none": Goal(1.0, 0.99)})
+    assert (made.goal("faq"), made.goal("law"), made.goals.keys()) == (Goal(0.9, 0.95), Goal(1.0, 0.95), {"law"})
+    assert made.promises["faq"].cheaper > made.promises["law"].cheaper
+    assert made.short_of("faq", 0.95, None)
+    assert not made.short_of("law", 1.0, 0.95)
+    left = made.without(["faq"])
+    [easy] = world(1, seed=3, feature="faq")
+    assert left.decide(easy.request, TIERS, 1).reasons == ("no promise for this feature",)
+    trial = try_out(made, [*world(100, seed=5, feature="faq"), *world(100, seed=6, feature="law")])
+    assert 0.9 < trial.due < 1.0
 
 
 def test_three_tiers() -> None:
@@ -296,10 +312,11 @@ def test_the_better_router_is_told() -> None:
     bold, careful = (train(worked(500), NAMED, quality=quality) for quality in (0.97, 0.999))
     others = worked(400, seed=9)
     one, other = try_out(bold, others), try_out(careful, others)
-    assert better(one, None, 0.97, 0.005) is None
-    assert better(one, other, 0.97, 0.005) is None
-    assert "does not beat" in str(better(one, one, 0.97, 0.005))
-    assert "is promised" in str(better(one, None, 1.2, 0.005))
+    assert one.due == pytest.approx(0.97)
+    assert better(one, None, 0.005) is None
+    assert better(one, other, 0.005) is None
+    assert "does not beat" in str(better(one, one, 0.005))
+    assert "is promised" in str(better(replace(one, due=1.2), None, 0.005))
     points = curve(bold, others)
     assert points[0].cost <= 1.06
     assert [point.cost for point in points] == sorted((point.cost for point in points), reverse=True)

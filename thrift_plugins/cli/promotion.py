@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from thrift_plugins.cli.router import Labels, held_out
+from thrift_plugins.cli.booked import LedgerUrl
+from thrift_plugins.cli.cache.opened import ConfigFile
+from thrift_plugins.cli.lessons import Labels, examples_of
 from thrift_plugins.errors import ConfigError
 
 _KEPT = 9  # routers that were in force before
@@ -18,17 +20,20 @@ _FILE = Path("router.json")
 
 def promote(
     candidate: Annotated[Path, typer.Argument(help="The trained router that is to be put in force.")],
-    labels: Labels,
+    labels: Labels = None,
     in_force: InForce = _FILE,
+    config: ConfigFile = None,
+    ledger: LedgerUrl = None,
 ) -> None:
     """Put a router in force if it keeps its promise on answers that it was not trained on, and beats the one in force."""
     from thrift_plugins.routing.learned import LearnedRouter
     from thrift_plugins.routing.promise import TOLERANCE
     from thrift_plugins.routing.trial import better, try_out
 
-    made, known = LearnedRouter.load(candidate), held_out(labels)
+    made = LearnedRouter.load(candidate)
+    known = examples_of(labels, made.tiers, "held", config, ledger)
     before = LearnedRouter.load(in_force) if in_force.exists() else None
-    why = better(try_out(made, known), try_out(before, known) if before else None, made.target, TOLERANCE)
+    why = better(try_out(made, known), try_out(before, known) if before else None, TOLERANCE)
     if why is not None:
         raise ConfigError(f"{candidate} is not put in force: {why}")
     text = candidate.read_bytes()

@@ -7,68 +7,90 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thrift_plugins.cli.booked import LedgerUrl
+from thrift_plugins.cli.cache.opened import ConfigFile, settings
 from thrift_plugins.cli.figures import JsonFile, write_figures
+from thrift_plugins.cli.lessons import Labels, examples_of
 
 if TYPE_CHECKING:
-    from thrift_plugins.routing.example import Example
-    from thrift_plugins.routing.learned import LearnedRouter
+    from thrift_plugins.config import RoutingConfig
+    from thrift_plugins.routing.learned import Goal, LearnedRouter
 
 router = typer.Typer(name="router", no_args_is_help=True, help="Train a router on answers of known quality.")
 
-Labels = Annotated[
-    Path,
-    typer.Argument(help="JSON lines with `prompt` or `messages`, `scores` by tier, `feature`, `answers`, `costs`."),
-]
 Trained = Annotated[Path, typer.Option("--router", help="The trained router.")]
 _OUT = Path("router.json")
 
 
 @router.command()
 def train(
-    labels: Labels,
     tiers: Annotated[
         str, typer.Option(help="Names of the tiers, cheapest first, with commas between; the last is yours.")
     ],
-    quality: Annotated[float, typer.Option(help="Share of your own tier's quality to promise.")] = 0.99,
-    confidence: Annotated[float, typer.Option(help="With which confidence.")] = 0.95,
+    labels: Labels = None,
+    quality: Annotated[
+        float | None, typer.Option(help="Share of your own tier's quality to promise; by default that of the settings, or 0.99.")
+    ] = None,
+    confidence: Annotated[
+        float | None, typer.Option(help="With which confidence; by default that of the settings, or 0.95.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = _OUT,
+    config: ConfigFile = None,
+    ledger: LedgerUrl = None,
 ) -> None:
-    """Learn how good each tier is at what, and what may be promised. The file holds no text of an example."""
-    from thrift_plugins.routing.labelled import examples
+    """Learn how good each tier is at what, and what may be promised. The file holds no text of an example.
+
+    Features that have a `quality` or `confidence` of their own in the settings are promised that.
+    """
     from thrift_plugins.routing.training import train as trained
 
     names = [name.strip() for name in tiers.split(",") if name.strip()]
-    made = trained(list(examples(labels)), names, quality=quality, confidence=confidence)
+    own = settings(config).routing
+    goal, goals = _goals(own, quality, confidence)
+    known = examples_of(labels, names, "train", config, ledger)
+    made = trained(known, names, quality=goal.quality, confidence=goal.confidence, goals=goals)
     made.save(out)
     _print_promises(made)
     typer.echo(f'Written to {out}. Put it to use: [routing] router = "{out}".')
 
 
-def held_out(labels: Path) -> list[Example]:
-    """The examples of a file."""
-    from thrift_plugins.routing.labelled import examples
+def _goals(own: RoutingConfig, quality: float | None, confidence: float | None) -> tuple[Goal, dict[str, Goal]]:
+    """What is to be promised: of all features, and of those that have settings of their own."""
+    from thrift_plugins.routing.learned import Goal
 
-    return list(examples(labels))
+    def filled(promised: float | None, sure: float | None, by: Goal) -> Goal:
+        return Goal(by.quality if promised is None else promised, by.confidence if sure is None else sure)
+
+    goal = filled(quality, confidence, filled(own.quality, own.confidence, Goal()))
+    apart = {name: own.of(name) for name, told in own.features.items() if not isinstance(told, str)}
+    told = {
+        name: Goal(*(getattr(each, key) if key in own.features[name] else getattr(goal, key) for key in Goal._fields))
+        for name, each in apart.items()
+    }
+    return goal, {name: each for name, each in told.items() if each != goal}
 
 
 @router.command()
 def evaluate(
-    labels: Labels,
+    labels: Labels = None,
     trained: Trained = _OUT,
     json_file: JsonFile = None,
     html: Annotated[Path | None, typer.Option(help="Write the curve to this page.")] = None,
+    config: ConfigFile = None,
+    ledger: LedgerUrl = None,
 ) -> None:
     """Try a router on answers that it was not trained on, and show what it would have cost to be more careful, or less."""
     from thrift_plugins.report.curve import in_characters, page, picture
     from thrift_plugins.routing.learned import LearnedRouter
     from thrift_plugins.routing.trial import curve, try_out
 
-    made, known = LearnedRouter.load(trained), held_out(labels)
+    made = LearnedRouter.load(trained)
+    known = examples_of(labels, made.tiers, "held", config, ledger)
     trial = try_out(made, known)
-    point, points, target = trial.point, curve(made, known), made.target
+    point, points, target = trial.point, curve(made, known), trial.due
     kept = "at least what was promised" if point.quality >= target else "LESS than what was promised"
     told = (
-        f"{len(trial.served):,} examples: {point.quality:.2%} of {made.tiers[-1]}'s quality ({kept}, {target:.0%}), "
+        f"{len(trial.served):,} examples: {point.quality:.2%} of {made.tiers[-1]}'s quality ({kept}, {target:.1%}), "
         f"{point.cheaper:.1%} of them by a cheaper tier, at {point.cost:.1%} of the cost."
     )
     typer.echo(told)
@@ -110,12 +132,14 @@ def _print_promises(made: LearnedRouter) -> None:
 
     from thrift_plugins.routing.drift import EVERY
 
-    table = Table("feature", "examples", "by a cheaper tier", "quality of those", title_justify="left")
-    table.title = f"{made.target:.0%} of {made.tiers[-1]}'s quality, with {made.confidence:.0%} confidence"
+    table = Table("feature", "examples", "promised", "by a cheaper tier", "quality of those", title_justify="left")
+    table.title = f"Promised of {made.tiers[-1]}'s quality, and with which confidence"
     for name, promise in made.promises.items():
         shown = Text("every feature" if name == EVERY else name or "(none)")
+        goal = made.goal(name)
+        told = [f"{promise.examples:,}", f"{goal.quality:.4g} ({goal.confidence:.4g})"]
         if not promise.routes:
-            table.add_row(shown, f"{promise.examples:,}", "none: it cannot be promised", "")
+            table.add_row(shown, *told, "none: it cannot be promised", "")
         else:
-            table.add_row(shown, f"{promise.examples:,}", f"{promise.cheaper:.1%}", f"{promise.quality:.2%}")
+            table.add_row(shown, *told, f"{promise.cheaper:.1%}", f"{promise.quality:.2%}")
     Console().print(table)

@@ -118,12 +118,7 @@ class Dataset:
     def append(self, examples: Iterable[Example]) -> None:
         """Add lines. Several processes may do so at once."""
         text = "".join(example.line() for example in examples)
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(descriptor, text.encode("utf-8", "surrogatepass"))
-        finally:
-            os.close(descriptor)
+        append_private(self.path, text.encode("utf-8", "surrogatepass"))
 
     def examples(self) -> Iterator[Example]:
         """Each text once, the earliest answer to it, in the order of the file. A line that was cut short is passed over.
@@ -203,6 +198,16 @@ def one_teacher(examples: Sequence[Example], *, teacher: str = "", prompt: str =
         raise NotDistillable(f"no answers of {teacher!r}; there are: {', '.join(sorted(teachers)) or 'none at all'}")
     latest = prompt or found[-1].prompt
     return [example for example in found if example.prompt == latest]
+
+
+def append_private(path: Path, data: bytes) -> None:
+    """Add to a file that only its owner can read, in one piece."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, data)
+    finally:
+        os.close(descriptor)
 
 
 def write_private(path: Path, data: bytes) -> None:

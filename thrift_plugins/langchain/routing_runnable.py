@@ -4,30 +4,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
     CallbackManagerForChainRun,
     UsageMetadataCallbackHandler,
 )
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompt_values import PromptValue
-from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig, RunnableSequence
 from langchain_core.runnables.config import ensure_config, merge_configs, patch_config
+from langchain_core.runnables.retry import RunnableRetry
 
 from thrift_plugins import drive
 from thrift_plugins.config import Config
 from thrift_plugins.effects import Call, Flow, Replay, counted
 from thrift_plugins.errors import ConfigError
-from thrift_plugins.langchain.convert import message_in, reply_in
+from thrift_plugins.langchain.convert import message_in, message_out, reply_in
 from thrift_plugins.langchain.request import DIALECT, run_of, scope_of
 from thrift_plugins.lineup import lineup
 from thrift_plugins.runtime import Runtime, chosen_runtime
+from thrift_plugins.shape import words
+from thrift_plugins.tries import watch
 from thrift_plugins.types import NO_USAGE, Reply, Tier, Usage
 
 In = TypeVar("In")
@@ -133,7 +139,11 @@ class RoutingRunnable(Runnable[In, Out], Generic[In, Out]):
             run=run_of(config),
         )
         turn = _Turn([tier.runnable for tier in self._tiers], input, config, kwargs)
-        return self.runtime.engine.call(request, facts, self._index, dialect=DIALECT, streamed=streamed), turn
+        turn.form = _form(self._tiers[self._index].runnable)
+        engine = self.runtime.engine
+        if turn.form is None and engine.pupils is not None:
+            engine = replace(engine, pupils=None)
+        return engine.call(request, facts, self._index, dialect=DIALECT, streamed=streamed), turn
 
 
 @dataclass(slots=True)
@@ -143,6 +153,7 @@ class _Turn:
     Attributes:
         answer: what the app gets.
         unheard: whether nobody is to hear of what it does.
+        form: makes what the app gets of an answer that no tier gave, but a student; None where its form is not known.
     """
 
     runnables: Sequence[Runnable[Any, Any]]
@@ -151,6 +162,7 @@ class _Turn:
     kwargs: Mapping[str, Any]
     unheard: bool = False
     answer: Any = None
+    form: Callable[[Reply], Any] | None = None
     _aside: _Turn | None = field(default=None, init=False)
     _reply: Reply = field(default_factory=lambda: Reply("", NO_USAGE), init=False)
 
@@ -170,7 +182,7 @@ class _Turn:
             return self._shown(effect)
         used, config = self._heard(effect)
         try:
-            with counted(effect, self.runnables[effect.tier]):
+            with self._counted(effect):
                 self.answer = self.runnables[effect.tier].invoke(self.given, config, **self.kwargs)
         except BaseException:
             _broke(effect, used)
@@ -183,7 +195,7 @@ class _Turn:
             return self._shown(effect)
         used, config = self._heard(effect)
         try:
-            with counted(effect, self.runnables[effect.tier]):
+            with self._counted(effect):
                 self.answer = await self.runnables[effect.tier].ainvoke(self.given, config, **self.kwargs)
         except BaseException:
             _broke(effect, used)
@@ -198,8 +210,13 @@ class _Turn:
             return reply
         used, config = self._heard(effect)
         said: list[Any] = []
+        stream = self.runnables[effect.tier].stream(self.given, config, **self.kwargs)
         try:
-            for piece in self.runnables[effect.tier].stream(self.given, config, **self.kwargs):
+            while True:
+                with self._counted(effect):
+                    piece = next(stream, _END)
+                if piece is _END:
+                    break
                 said.append(piece)
                 effect.delivered = effect.held = True
                 yield piece
@@ -207,6 +224,9 @@ class _Turn:
         except BaseException:
             _broke(effect, used, said)
             raise
+        finally:
+            if isinstance(stream, Generator):
+                stream.close()
         return _reply(_joined(said), used)
 
     async def apieces(self, effect: Call | Replay) -> AsyncGenerator[Any, None]:
@@ -217,8 +237,13 @@ class _Turn:
             return
         used, config = self._heard(effect)
         said: list[Any] = []
+        stream = self.runnables[effect.tier].astream(self.given, config, **self.kwargs)
         try:
-            async for piece in self.runnables[effect.tier].astream(self.given, config, **self.kwargs):
+            while True:
+                with self._counted(effect):
+                    piece = await anext(stream, _END)
+                if piece is _END:
+                    break
                 said.append(piece)
                 effect.delivered = effect.held = True
                 yield piece
@@ -226,15 +251,27 @@ class _Turn:
         except BaseException:
             _broke(effect, used, said)
             raise
+        finally:
+            if isinstance(stream, AsyncGenerator):
+                await stream.aclose()
         self._reply = _reply(_joined(said), used)
 
     def reply(self) -> Reply:
         """The whole of what `apieces` passed on."""
         return self._reply
 
+    def _counted(self, effect: Call) -> AbstractContextManager[None]:
+        """The requests in this block are of this call, where they can be told from those of other calls in the tier."""
+        model = _only_model(self.runnables[effect.tier])
+        if model is not None:
+            watch(model)
+        return counted(effect, model)
+
     def _shown(self, effect: Replay) -> Reply:
         if self._aside is not None:
             self.answer = self._aside.answer
+        elif self.form is not None:
+            self.answer = self.form(effect.reply)
         return effect.reply
 
     def _heard(self, effect: Call) -> tuple[UsageMetadataCallbackHandler, RunnableConfig]:
@@ -248,6 +285,34 @@ class _Turn:
         config = merge_configs(self.config, {"callbacks": [used], "metadata": told})
         config.pop("run_id", None)
         return used, config
+
+
+_END: Final = object()
+"""After the last piece of a stream, which may be of any type."""
+
+
+def _only_model(runnable: Runnable[Any, Any]) -> BaseChatModel | None:
+    """The model that a tier asks once, None where it asks several or none, or the same again.
+
+    Where a tier itself asks the same again, as one `with_retry` does, that is no repetition by an SDK.
+    """
+    if isinstance(runnable, BaseChatModel):
+        return runnable
+    if isinstance(runnable, RunnableBinding) and not isinstance(runnable, RunnableRetry):
+        return _only_model(runnable.bound)
+    if not isinstance(runnable, RunnableSequence):
+        return None
+    found = [model for step in runnable.steps if (model := _only_model(step)) is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def _form(runnable: Runnable[Any, Any]) -> Callable[[Reply], Any] | None:
+    """What gives a student's answer the form of this tier's, where that is a text or a message."""
+    while isinstance(runnable, RunnableBinding | RunnableSequence):
+        runnable = runnable.bound if isinstance(runnable, RunnableBinding) else runnable.last
+    if isinstance(runnable, BaseChatModel):
+        return message_out
+    return words if isinstance(runnable, StrOutputParser) else None
 
 
 def _messages(given: Any) -> list[BaseMessage]:

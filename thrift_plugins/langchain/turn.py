@@ -64,8 +64,9 @@ class Turn:
             effect.form = partial(_as_sent, options={**getattr(bound, "kwargs", {}), **self.kwargs})
             if effect.imposed:
                 kwargs = {**kwargs, **dict.fromkeys(tier.limit_names(kwargs), effect.most)}
-            if effect.plan is not None and effect.plan.temperature is not None:
-                kwargs = {**kwargs, "temperature": effect.plan.temperature}
+            heat = effect.heat(kwargs.get("temperature", tier.read().params.get("temperature")))
+            if heat is not None:
+                kwargs = {**kwargs, "temperature": heat}
         if isinstance(effect, Replay):
             tried = self._aside.answer if effect.tried and self._aside else None
             model = _stand_in(replay(tier.model, tried or message_out(effect.reply)), bound)

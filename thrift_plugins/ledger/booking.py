@@ -198,6 +198,11 @@ class Booking:
         if usage != NO_USAGE:
             self._overheads.append(Overhead("routing", tier.model, usage, reason, tier.processing))
 
+    def compared(self, tier: Tier, usage: Usage) -> None:
+        """Note a second answer, with which the one that is given, or rejected, was compared."""
+        if usage != NO_USAGE:
+            self._overheads.append(Overhead("routing", tier.model, usage, "second", tier.processing))
+
     def batched(self, tier: Tier, worked: Processing | None) -> None:
         """Note that the answer came out of a batch run, None where it did not.
 

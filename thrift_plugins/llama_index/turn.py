@@ -66,8 +66,9 @@ class Turn:
             own = twin(own, {"callback_manager": _nobody()})
         if isinstance(effect, Replay):
             return replaying(own, effect.reply)
-        if effect.plan is not None and effect.plan.temperature is not None:
-            own = twin(own, {"temperature": effect.plan.temperature})
+        heat = effect.heat(getattr(own, "temperature", None))
+        if heat is not None:
+            own = twin(own, {"temperature": heat})
         return capped(own, effect.most) if effect.imposed and effect.most else own
 
     def quiet(self) -> Self:
@@ -126,8 +127,9 @@ class Turn:
             args, kwargs = with_notes(self.operation, args, kwargs, plan.notes)
         if isinstance(effect, Call) and effect.continues is not None:
             args, kwargs = with_turns(self.operation, args, kwargs, effect.request.messages[-2:])
-        if plan is not None and plan.temperature is not None and "temperature" in kwargs:
-            kwargs["temperature"] = plan.temperature
+        if isinstance(effect, Call) and "temperature" in kwargs:
+            heat = effect.heat(kwargs["temperature"])
+            kwargs["temperature"] = kwargs["temperature"] if heat is None else heat
         return method(*args, **kwargs)
 
     def _take(self, answer: Any, effect: Call | Replay, mark: Mapping[str, Any]) -> Reply:

@@ -38,12 +38,12 @@ def examples(file: Path) -> Iterator[Example]:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
-                    yield _example(json.loads(line))
+                    yield _scored(json.loads(line))
                 except (ValueError, TypeError, AttributeError, RecursionError) as error:
                     raise ConfigError(f"{file}, line {number}: {error}") from error
 
 
-def _example(told: Any) -> Example:
+def _scored(told: Any) -> Example:
     if not isinstance(told, Mapping):
         raise ValueError("an object was expected")  # noqa: TRY004  all that is wrong with a line is one kind of error
     scores = told.get("scores")
@@ -51,6 +51,15 @@ def _example(told: Any) -> Example:
         raise ValueError(
             f"it has no `scores` (it has {', '.join(map(str, told)) or 'nothing'}); known are {', '.join(_KNOWN)}"
         )
+    return example_of(told)
+
+
+def example_of(told: Mapping[str, Any]) -> Example:
+    """An example from a line's JSON, whose scores may be missing.
+
+    Raises:
+        ValueError, TypeError, AttributeError: it is something else.
+    """
     feature = told.get("feature") or ""
     tools = told.get("tools") or ()
     request = Request(
@@ -64,7 +73,7 @@ def _example(told: Any) -> Example:
     )
     return Example(
         request,
-        {str(tier): _score(score) for tier, score in scores.items()},
+        {str(tier): _score(score) for tier, score in _mapping(told, "scores").items()},
         {str(tier): _reply(given) for tier, given in _mapping(told, "answers").items()},
         {str(tier): _cost(given) for tier, given in _mapping(told, "costs").items()},
     )

@@ -7,29 +7,39 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from math import isfinite, log, sqrt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import log, sqrt
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.routing.check import AnswerCheck
 from thrift_plugins.routing.constraints import eligible, forced
 from thrift_plugins.routing.drift import EVERY, Histogram
+from thrift_plugins.routing.reading import UNIT, numbers, of_length, steps, texts, whole
 from thrift_plugins.routing.rules import ladder_of
 from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, pieces, traits
 from thrift_plugins.types import Decision, Reply, Request, Tier
 
-FORMAT: Final = "thrift-router/2"
-UNIT: Final = 1e5
-"""Steps of a weight in one unit of quality."""
-
+FORMAT: Final = "thrift-router/3"
 FAR: Final = 4.0
 """Standard deviations beyond which a number says no more."""
 
 _LARGEST: Final = 4_000_000  # characters of a file
 _MOST_TIERS: Final = 32
+
+
+class Goal(NamedTuple):
+    """What is to be promised.
+
+    Attributes:
+        quality: share of the baseline's quality, above 0 and at most 1.
+        confidence: with which, 0.5 to below 1.
+    """
+
+    quality: float = 0.99
+    confidence: float = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,7 @@ class LearnedRouter:
         promises: feature to what holds for it, or `EVERY` alone.
         target: share of the baseline's quality that is promised.
         confidence: with which.
+        goals: feature to what is promised of it, where that is something else.
         checks: tier to what tells its good answers from bad ones.
         drift: what the traffic looked like, so that it can be told when it does so no more.
     """
@@ -93,6 +104,25 @@ class LearnedRouter:
     confidence: float = 0.95
     checks: Mapping[str, AnswerCheck] = field(default_factory=dict)
     drift: Mapping[str, Histogram] = field(default_factory=dict)
+    goals: Mapping[str, Goal] = field(default_factory=dict)
+
+    def goal(self, feature: str) -> Goal:
+        """What is promised of a feature."""
+        return self.goals.get(feature) or Goal(self.target, self.confidence)
+
+    def promise(self, feature: str) -> Promise | None:
+        """What holds for a feature, None where nothing does."""
+        return self.promises.get(feature) or self.promises.get(EVERY)
+
+    def short_of(self, feature: str, quality: float | None, confidence: float | None) -> bool:
+        """Whether it promises less of a feature than is asked; None asks for nothing."""
+        own, promise = self.goal(feature), self.promise(feature)
+        short = own.quality < (quality or 0.0) or own.confidence < (confidence or 0.0)
+        return promise is not None and promise.routes and short
+
+    def without(self, features: Iterable[str]) -> LearnedRouter:
+        """The same, that leaves these features to the baseline."""
+        return replace(self, promises={**self.promises, **dict.fromkeys(features, Promise(None, 0, 1.0, 0.0))})
 
     def decide(self, request: Request, tiers: Sequence[Tier], baseline: int) -> Decision:
         """Choose a tier; see `Router.decide`."""
@@ -104,7 +134,7 @@ class LearnedRouter:
             return Decision(able[0], tiers[able[0]].name, "only", ("only tier that can serve it",))
         ladder = ladder_of(able, baseline)
         top = tiers[ladder[-1]].name
-        promise = self.promises.get(request.scope.feature) or self.promises.get(EVERY)
+        promise = self.promise(request.scope.feature)
         if top not in self.tiers:
             return Decision(ladder[-1], top, "learned", (f"nothing is known of {top}",))
         if promise is None or not promise.routes:
@@ -177,10 +207,10 @@ class LearnedRouter:
         for slot, weight in weighed.items():
             for at, step in enumerate(self.slots.get(slot, ())):
                 found[at] += weight / norm * step / UNIT
-        for number, centre, spread, steps in zip(traits(request), self.centre, self.spread, self.numbers, strict=True):
+        for number, centre, spread, row in zip(traits(request), self.centre, self.spread, self.numbers, strict=True):
             if spread:
                 off = min(FAR, max(-FAR, (number - centre) / spread))
-                for at, step in enumerate(steps):
+                for at, step in enumerate(row):
                     found[at] += off * step / UNIT
         return found
 
@@ -197,6 +227,7 @@ class LearnedRouter:
             "seen": self.seen,
             "target": self.target,
             "confidence": self.confidence,
+            "goals": {name: list(goal) for name, goal in self.goals.items()},
             "promises": {
                 name: [each.limit, each.examples, each.quality, each.cheaper, _finite(each.accept), each.saved]
                 for name, each in self.promises.items()
@@ -237,25 +268,26 @@ def _read(text: str) -> LearnedRouter:
         raise ValueError(f"format {told['format']!r}, not {FORMAT!r}")
     if told["traits"] != list(NAMES):
         raise ValueError("it was trained by another version, which read other things of a request")
-    tiers = tuple(_texts(told["tiers"]))
+    tiers = tuple(texts(told["tiers"]))
     width = len(tiers)
     if not 2 <= width <= _MOST_TIERS or len(set(tiers)) < width:
         raise ValueError("a router has two tiers or more, each once")
-    target, confidence = _floats([told["target"], told["confidence"]], 2)
+    target, confidence = numbers([told["target"], told["confidence"]], 2)
     router = LearnedRouter(
         tiers,
-        _whole(told["seen"]),
-        tuple(_whole(count) for count in _list(told["counts"], SLOTS)),
-        tuple(_floats(told["means"], width)),
-        {int(slot): _steps(row, width) for slot, row in told["slots"].items()},
-        tuple(_floats(told["centre"], len(NAMES))),
-        tuple(_floats(told["spread"], len(NAMES))),
-        tuple(_steps(row, width) for row in _list(told["numbers"], len(NAMES))),
+        whole(told["seen"]),
+        tuple(whole(count) for count in of_length(told["counts"], SLOTS)),
+        tuple(numbers(told["means"], width)),
+        {int(slot): steps(row, width) for slot, row in told["slots"].items()},
+        tuple(numbers(told["centre"], len(NAMES))),
+        tuple(numbers(told["spread"], len(NAMES))),
+        tuple(steps(row, width) for row in of_length(told["numbers"], len(NAMES))),
         {name: _promise(row) for name, row in told["promises"].items()},
         target,
         confidence,
         {name: AnswerCheck.load(check) for name, check in told["checks"].items()},
-        {name: Histogram.of(*_list(each, 2)) for name, each in told["drift"].items()},
+        {name: Histogram.of(*of_length(each, 2)) for name, each in told["drift"].items()},
+        {name: Goal(*numbers(each, 2)) for name, each in told["goals"].items()},
     )
     if not router.checks.keys() <= set(tiers):
         raise ValueError("a check of a tier that is not there")
@@ -264,46 +296,14 @@ def _read(text: str) -> LearnedRouter:
     return router
 
 
-def _list(given: Any, length: int) -> list[Any]:
-    if not isinstance(given, list) or len(given) != length:
-        raise ValueError(f"a list of {length} was expected")
-    return given
-
-
-def _floats(given: Any, length: int) -> list[float]:
-    found = [float(number) for number in _list(given, length) if type(number) in (int, float)]
-    if len(found) != length or not all(map(isfinite, found)):
-        raise ValueError("a number that is none")
-    return found
-
-
-def _steps(given: Any, length: int) -> tuple[int, ...]:
-    row = tuple(step for step in _list(given, length) if type(step) is int and abs(step) < UNIT * 1e3)
-    if len(row) != length:
-        raise ValueError("a weight that cannot be")
-    return row
-
-
-def _texts(given: Any) -> list[str]:
-    if not isinstance(given, list) or not all(isinstance(name, str) for name in given):
-        raise ValueError("names were expected")
-    return given
-
-
-def _whole(given: Any) -> int:
-    if type(given) is not int or given < 0:
-        raise ValueError("a count was expected")
-    return given
-
-
 def _promise(given: Any) -> Promise:
-    limit, examples, quality, cheaper, accept, saved = _list(given, 6)
+    limit, examples, quality, cheaper, accept, saved = of_length(given, 6)
     accept = math.inf if accept == _ALL else accept
     for line in (limit, accept):
         if line is not None and not (type(line) in (int, float) and not math.isnan(line)):
             raise ValueError("a limit that cannot be")
-    told = _floats([quality, cheaper, saved], 3)
-    return Promise(limit, _whole(examples), told[0], told[1], accept, told[2])
+    told = numbers([quality, cheaper, saved], 3)
+    return Promise(limit, whole(examples), told[0], told[1], accept, told[2])
 
 
 _ALL: Final = "all"

@@ -23,8 +23,9 @@ from thrift_plugins.routing.check import AnswerCheck
 from thrift_plugins.routing.checking import fit_check, out_of_fold
 from thrift_plugins.routing.drift import EVERY, Histogram
 from thrift_plugins.routing.example import Example
-from thrift_plugins.routing.learned import FAR, UNIT, LearnedRouter, Promise
+from thrift_plugins.routing.learned import FAR, Goal, LearnedRouter, Promise
 from thrift_plugins.routing.promise import LEAST, Row, Way, vouched
+from thrift_plugins.routing.reading import UNIT
 from thrift_plugins.routing.traits import SLOTS, last_turn, pieces, traits
 from thrift_plugins.routing.verify import rejects
 from thrift_plugins.types import Request
@@ -71,7 +72,13 @@ class _Read:
 
 
 def train(
-    examples: Sequence[Example], tiers: Sequence[str], *, quality: float = 0.99, confidence: float = 0.95, seed: int = 0
+    examples: Sequence[Example],
+    tiers: Sequence[str],
+    *,
+    quality: float = 0.99,
+    confidence: float = 0.95,
+    goals: Mapping[str, Goal] | None = None,
+    seed: int = 0,
 ) -> LearnedRouter:
     """A router over tiers, with the promise that it can keep for each feature.
 
@@ -80,15 +87,18 @@ def train(
         tiers: their names, cheapest first; the last one is the baseline.
         quality: share of the baseline's quality that is to be promised, 0 to 1.
         confidence: with which, 0.5 to 1.
+        goals: feature to what is to be promised of it, where that is something else.
         seed: of how the examples are divided.
 
     Raises:
         ConfigError: fewer than 100 examples, scores that are all alike, or a promise that is none; says what to do.
     """
-    if not 0 < quality <= 1 or not 0.5 <= confidence < 1:
-        raise ConfigError(
-            f"quality must be above 0 and at most 1, confidence 0.5 to below 1, not {quality} and {confidence}"
-        )
+    goal, goals = Goal(quality, confidence), goals or {}
+    for each in (goal, *goals.values()):
+        if not 0 < each.quality <= 1 or not 0.5 <= each.confidence < 1:
+            raise ConfigError(
+                f"quality must be above 0 and at most 1, confidence 0.5 to below 1, not {each.quality} and {each.confidence}"
+            )
     if len(tiers) < 2 or len(set(tiers)) < len(tiers):
         raise ConfigError("a router needs two tiers or more, each named once, cheapest first")
     whole = [example for example in examples if all(tier in example.scores for tier in tiers)][-MOST:]
@@ -111,17 +121,18 @@ def train(
     features = np.array([example.request.scope.feature for example in whole])
     named = sorted(set(features.tolist()))
     if named == [""]:
-        promises = {EVERY: _promise(seen, quality, confidence)}
+        promises = {EVERY: _promise(seen, goal)}
     else:  # what holds for all together need not hold for one of them
         parts = {name: features == name for name in named}
-        promises = {name: _promise(seen.part(mine), quality, confidence) for name, mine in parts.items()}
+        promises = {name: _promise(seen.part(mine), goals.get(name, goal)) for name, mine in parts.items()}
     gap = (seen.predicted[:, -1] - seen.predicted[:, 0]).tolist()
     drift = {
         name: Histogram.fit([each for each, label in zip(gap, features, strict=True) if name in (EVERY, label)])
         for name in promises
     }
     checks = _checks(whole, scores, tiers) if seen.loss is not None else {}
-    return _router(read, weights, scores.mean(axis=0), tuple(tiers), promises, quality, confidence, checks, drift)
+    own = {name: goals[name] for name in promises if name in goals}
+    return _router(read, weights, scores.mean(axis=0), tuple(tiers), promises, goal, own, checks, drift)
 
 
 def _costs(examples: Sequence[Example], tiers: Sequence[str]) -> Floats:
@@ -200,11 +211,11 @@ class _Seen:
         return _Seen(self.predicted[mine], self.scores[mine], self.costs[mine], loss, self.formed)
 
 
-def _promise(seen: _Seen, quality: float, confidence: float) -> Promise:
+def _promise(seen: _Seen, goal: Goal) -> Promise:
     """The way to route that saves most, of those whose quality can be vouched for."""
     best = seen.scores[:, -1]
     count, mean = len(best), float(best.mean()) or 1.0
-    found = vouched(_rows(seen), best, quality, confidence)
+    found = vouched(_rows(seen), best, goal.quality, goal.confidence)
     if found is None:
         return Promise(None, count, 1.0, 0.0)
     kind, way = found
@@ -276,8 +287,8 @@ def _router(
     means: Floats,
     tiers: tuple[str, ...],
     promises: Mapping[str, Promise],
-    quality: float,
-    confidence: float,
+    goal: Goal,
+    goals: Mapping[str, Goal],
     checks: Mapping[str, AnswerCheck],
     drift: Mapping[str, Histogram],
 ) -> LearnedRouter:
@@ -295,8 +306,8 @@ def _router(
         tuple(read.spread.tolist()),
         tuple(tuple(row) for row in numbers.tolist()),
         dict(promises),
-        quality,
-        confidence,
+        *goal,
         dict(checks),
         dict(drift),
+        goals,
     )

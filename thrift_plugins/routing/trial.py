@@ -44,6 +44,7 @@ class Trial:
         paid: of each, what was paid.
         alone: of each, what the baseline would have cost.
         cheaper: how many a cheaper tier has answered.
+        due: of the baseline's quality, what was promised: each feature's share, weighed by its examples.
     """
 
     served: tuple[float, ...]
@@ -51,6 +52,7 @@ class Trial:
     paid: tuple[float, ...]
     alone: tuple[float, ...]
     cheaper: int
+    due: float
 
     @property
     def point(self) -> Point:
@@ -79,7 +81,10 @@ def try_out(router: LearnedRouter, examples: Sequence[Example]) -> Trial:
         paid.append(cost)
         cheaper += name != top
     alone = [_costs(example, router.tiers)[top] for example in known]
-    return Trial(tuple(served), tuple(example.scores[top] for example in known), tuple(paid), tuple(alone), cheaper)
+    best = [example.scores[top] for example in known]
+    asked = (router.goal(example.request.scope.feature).quality for example in known)
+    due = sum(share * quality for share, quality in zip(asked, best, strict=True)) / sum(best)
+    return Trial(tuple(served), tuple(best), tuple(paid), tuple(alone), cheaper, due)
 
 
 def _served(
@@ -134,14 +139,14 @@ def _with(router: LearnedRouter, line: float) -> LearnedRouter:
     return replace(router, promises={EVERY: promise})
 
 
-def better(candidate: Trial, in_force: Trial | None, target: float, tolerance: float) -> str | None:
+def better(candidate: Trial, in_force: Trial | None, tolerance: float) -> str | None:
     """Why a router must not replace the one in force, None where it may.
 
     It must keep its promise on the examples, and then save more, or be better at no more cost.
     """
-    ours = candidate.point
+    ours, target = candidate.point, candidate.due
     if ours.quality < target - tolerance:
-        return f"it has {ours.quality:.2%} of the quality where {target:.0%} is promised"
+        return f"it has {ours.quality:.2%} of the quality where {target:.1%} is promised"
     if in_force is None:
         return (
             None if ours.cost < 1 else f"it saves nothing: it costs {ours.cost:.1%} of what the strong model alone does"

@@ -149,6 +149,11 @@ def students_beside(url: str) -> str:
     return str(Path(_path(url if scheme in ("", "sqlite") else "")).with_name("students"))
 
 
+def questions_beside(url: str) -> str:
+    """The file in which an app's questions are written down for its router, where the students' folder is."""
+    return str(Path(students_beside(url)).with_name("questions.jsonl"))
+
+
 def _beside(url: str, what: str) -> str:
     file = Path(_path(url))
     return str(file.with_name(f"{file.stem}-{what}{file.suffix}"))

@@ -71,11 +71,12 @@ def acting(config: Config) -> frozenset[str]:
 
 
 def _by(routing: RoutingConfig) -> str:
-    return (
-        f"on: by {routing.router}, which was trained"
-        if routing.router
-        else f"on: by rules, caution {routing.caution:g}"
-    )
+    by = f"{routing.router}, which was trained" if routing.router else f"rules, caution {routing.caution:g}"
+    twice = [name for name in routing.features if routing.of(name).twice]
+    also = "all features" if routing.twice else ", ".join(twice)
+    written = ", ".join(routing.record)
+    told = (also and f"cheap tiers are asked twice in {also}", written and f"questions of {written} are written down")
+    return "; ".join(filter(None, (f"on: by {by}", *told)))
 
 
 def _compresses(compression: CompressionConfig) -> bool:
