@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import Final, TypeAlias
 
 from thrift_plugins.compression import stages
+from thrift_plugins.compression.breaks import is_break
 from thrift_plugins.compression.extraction import Extractor
 from thrift_plugins.compression.limit import Limit
 from thrift_plugins.compression.prompt_parts import Part, parts_of, query_in
@@ -30,8 +31,6 @@ _LEAST: Final = 64
 
 _KEPT: Final = 512
 """Messages whose compressed form is remembered, and texts that can be fetched back."""
-
-_BREAKS: Final = ("cache_control", "cachePoint", "cache_point")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +178,14 @@ class Compressor:
             stages.duplicates(work)
         if limit.extracts and asked:
             stages.extraction(work, asked, limit, self.extractor)
-        self._remember(work.dropped)
+        self.remember(work.dropped)
 
     @staticmethod
     def _told(limit: Limit) -> str:
         return f"{limit.max_tokens} {limit.ratio} {limit.threshold()}"
 
-    def _remember(self, goes: Sequence[Dropped]) -> None:
+    def remember(self, goes: Sequence[Dropped]) -> None:
+        """Keep what was left out, for `fetch`."""
         with self._lock:
             for one in goes:
                 self._fetchable[one.id] = one.text
@@ -232,7 +232,7 @@ def _open_places(messages: Sequence[Message]) -> list[_Place]:
     """The texts that may be changed: none before the last breakpoint of a provider's prompt cache, none of a model's own."""
     found: list[_Place] = []
     for at, message in enumerate(messages):
-        if _is_break(message.extra):
+        if is_break(message.extra):
             found.clear()
             continue
         own = message.role in {"user", "tool", "system"} and not (message.extra and "role" in message.extra)
@@ -241,17 +241,11 @@ def _open_places(messages: Sequence[Message]) -> list[_Place]:
                 found.append(_Place(at, None, message.content))
             continue
         for number, block in enumerate(message.content):
-            if _is_break(block):
+            if is_break(block):
                 found.clear()
             elif own and (text := _text_of(block)) is not None:
                 found.append(_Place(at, number, text))
     return found
-
-
-def _is_break(block: Json) -> bool:
-    return isinstance(block, Mapping) and (
-        any(block.get(name) for name in _BREAKS) or str(block.get("type", "")) in {"cache", "cache_point", "cachePoint"}
-    )
 
 
 def _text_of(block: Json) -> str | None:

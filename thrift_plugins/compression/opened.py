@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import NamedTuple
 
 from thrift_plugins.compression.calibration import Calibration
 from thrift_plugins.compression.compressor import Compressor
 from thrift_plugins.compression.extraction import Extractor
+from thrift_plugins.compression.keeping import Keeping
 from thrift_plugins.compression.limit import Limit
 from thrift_plugins.compression.policy import CompressionPolicy
 from thrift_plugins.compression.ranker import Ranker
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices import Prices
 
-Settings: TypeAlias = tuple[int | None, float | None, float | None, str]
-"""max_tokens, ratio, risk, and the file of a calibration."""
+
+class Settings(NamedTuple):
+    """Of one feature, as in `CompressionConfig`."""
+
+    max_tokens: int | None = None
+    ratio: float | None = None
+    risk: float | None = None
+    calibration: str = ""
+    max_history: int | None = None
+    cache_control: bool = False
 
 
 def opened(
@@ -39,18 +48,21 @@ def opened(
         else None
         for name, own in features.items()
     }
-    return CompressionPolicy(made.pop("", None), made, prices, turns)
+    keepings = {
+        name: Keeping(own.max_history, own.cache_control, turns) for name, own in features.items() if own is not None
+    }
+    default = keepings.pop("", Keeping())
+    return CompressionPolicy(made.pop("", None), made, prices, turns, default, keepings)
 
 
 def limit_of(settings: Settings, extractor: Extractor) -> Limit:
     """The limit that settings ask for; a calibration must have been made with the same extractor."""
-    max_tokens, ratio, risk, file = settings
-    if risk is None:
-        return Limit(max_tokens, ratio)
-    calibration = Calibration.load(file)
+    if settings.risk is None:
+        return Limit(settings.max_tokens, settings.ratio)
+    calibration = Calibration.load(settings.calibration)
     if calibration.extractor != extractor.name:
         raise ConfigError(
-            f"{file} was made with another ranker or other word vectors ({calibration.extractor}, here {extractor.name}): "
+            f"{settings.calibration} was made with another ranker or other word vectors ({calibration.extractor}, here {extractor.name}): "
             "calibrate again with 'thrift-plugins compress calibrate'"
         )
-    return Limit(risk=risk, calibration=calibration)
+    return Limit(risk=settings.risk, calibration=calibration)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from langchain_core.callbacks import Callbacks
@@ -16,11 +17,12 @@ from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, PrivateAttr
 
 from thrift_plugins.compression import Compressed, Compressor, Limit
-from thrift_plugins.compression.cache_plan import CacheRules, breakpoints, marked
+from thrift_plugins.compression.breaks import breakpoints, is_marked, marked
+from thrift_plugins.compression.cache_plan import CacheRules
 from thrift_plugins.compression.contexts import CompressedContexts, compress_contexts
 from thrift_plugins.compression.history import trimmed
 from thrift_plugins.compression.reading import Passage
-from thrift_plugins.langchain.convert import message_in, with_edits
+from thrift_plugins.langchain.convert import message_in, with_change
 from thrift_plugins.prices import Prices
 from thrift_plugins.tokens import count_messages
 
@@ -135,8 +137,20 @@ class PromptCompressor(Runnable[Any, Any]):
 
     def compress(self, prompt: Prompt) -> Compressed:
         """What becomes of a prompt, in our words, with what each stage did and everything that is left out."""
-        return self._compressor.compress(
+        made = self._compressor.compress(
             [message_in(message) for message in _messages(prompt)], self._model, limit=self._limit
+        )
+        if self._max_history is None:
+            return made
+        short = trimmed(made.messages, self._model, self._max_history)
+        self._compressor.remember(short.dropped)
+        return replace(
+            made,
+            messages=short.messages,
+            tokens_after=made.tokens_after - short.saved,
+            stages=made.stages + short.stages,
+            dropped=made.dropped + short.dropped,
+            kept=short.kept,
         )
 
     def fetch(self, id: str) -> str:  # noqa: A002  that is what it is
@@ -146,11 +160,7 @@ class PromptCompressor(Runnable[Any, Any]):
     def _compressed(self, prompt: Prompt) -> Any:
         given = _messages(prompt)
         result = self.compress(prompt)
-        made = with_edits(given, result.edits)
-        if self._max_history is not None:
-            kept = trimmed(result.messages, self._model, self._max_history).kept
-            made = [made[at] for at in kept] if kept is not None else made
-        made = self._marked(made)
+        made = self._marked(given if result.change is None else with_change(given, result.change))
         if made == given:
             return prompt
         if isinstance(prompt, str):
@@ -162,7 +172,7 @@ class PromptCompressor(Runnable[Any, Any]):
     def _marked(self, messages: list[BaseMessage]) -> list[BaseMessage]:
         """The messages with breakpoints, where the model wants them and the app has set none."""
         told = [message_in(message) for message in messages]
-        if self._rules is None or any("cache_control" in str(message.content) for message in told):
+        if self._rules is None or is_marked(told):
             return messages
         made = list(messages)
         for at in breakpoints(told, [count_messages((message,), self._model) for message in told], self._rules):
