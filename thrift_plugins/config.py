@@ -232,6 +232,8 @@ class CompressionConfig:
         risk: the chance that what an answer needs is lost, above 0 and below 1; needs `calibration`.
         calibration: file that `thrift-plugins compress calibrate` has made.
         ranker: file that `thrift-plugins compress train` has made; "" for the shipped one.
+        encoder: folder of a sentence encoder in ONNX form, such as all-MiniLM-L6-v2, to compare sentences with (extra
+            `encoder`; milliseconds a sentence); "" for word vectors.
         spelling: whether JSON, pages and white space of contexts and tool results are spelt more cheaply.
         duplicates: whether what contexts say twice is sent once.
         max_history: tokens of a prompt from which on the oldest turns of a conversation are left out, whole, tool calls with
@@ -251,6 +253,7 @@ class CompressionConfig:
     risk: float | None = None
     calibration: str = ""
     ranker: str = ""
+    encoder: str = ""
     spelling: bool = True
     duplicates: bool = True
     max_history: int | None = None

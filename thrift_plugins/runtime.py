@@ -332,6 +332,7 @@ def _compression(settings: CompressionConfig, prices: Prices) -> CompressionPoli
         },
         prices,
         ranker=settings.ranker,
+        encoder=settings.encoder,
         spelling=settings.spelling,
         duplicates=settings.duplicates,
         turns=settings.turns,

@@ -19,6 +19,8 @@ from thrift_plugins.compression.extraction import Extractor
 from thrift_plugins.compression.limit import Limit
 from thrift_plugins.compression.prompt_parts import Part, parts_of, query_in
 from thrift_plugins.compression.result import Compressed, Dropped, Edit
+from thrift_plugins.errors import ConfigError
+from thrift_plugins.text.embed import Embedder
 from thrift_plugins.tokens import Measure, count_messages
 from thrift_plugins.tokens.vocabulary import measure_for
 from thrift_plugins.types import Json, Message
@@ -48,8 +50,12 @@ class Compressor:
     Args:
         limit: what of a context may be left out. None: nothing; only the spelling of contexts changes.
         extractor: finds what a question needs; the default loads at first use.
+        embedder: for the default one, which compares whole sentences with it, such as an `OnnxEmbedder`.
         spelling: whether JSON, pages and white space of contexts and tool results are spelt more cheaply.
         duplicates: whether what contexts say twice is sent once.
+
+    Raises:
+        ConfigError: both an extractor and an embedder.
     """
 
     def __init__(
@@ -57,11 +63,14 @@ class Compressor:
         limit: Limit | None = None,
         *,
         extractor: Extractor | None = None,
+        embedder: Embedder | None = None,
         spelling: bool = True,
         duplicates: bool = True,
     ) -> None:
+        if extractor is not None and embedder is not None:
+            raise ConfigError("give the embedder to the extractor: Extractor(embedder=...)")
         self.limit = limit or Limit()
-        self._extractor = extractor
+        self._extractor, self._embedder = extractor, embedder
         self._spelling, self._duplicates = spelling, duplicates
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, stages.Work | None] = OrderedDict()
@@ -71,7 +80,7 @@ class Compressor:
     def extractor(self) -> Extractor:
         """What finds the sentences that a question needs."""
         if self._extractor is None:
-            self._extractor = Extractor()
+            self._extractor = Extractor(embedder=self._embedder)
         return self._extractor
 
     @property
@@ -192,6 +201,15 @@ class Compressor:
                 self._fetchable.move_to_end(one.id)
             while len(self._fetchable) > _KEPT:
                 self._fetchable.popitem(last=False)
+
+
+def own_or_new(compressor: Compressor | None, limit: Limit | None, embedder: Embedder | None) -> Compressor:
+    """The compressor that an adapter was given, or a new one. Raises ConfigError where it was given an embedder beside one."""
+    if compressor is None:
+        return Compressor(limit, embedder=embedder)
+    if embedder is not None:
+        raise ConfigError("give the embedder to the compressor: Compressor(embedder=...)")
+    return compressor
 
 
 def _paying(

@@ -14,6 +14,7 @@ from thrift_plugins.compression.policy import CompressionPolicy
 from thrift_plugins.compression.ranker import Ranker
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices import Prices
+from thrift_plugins.text.onnx import OnnxEmbedder
 
 
 class Settings(NamedTuple):
@@ -32,6 +33,7 @@ def opened(
     prices: Prices,
     *,
     ranker: str = "",
+    encoder: str = "",
     spelling: bool = True,
     duplicates: bool = True,
     turns: int = 1,
@@ -40,8 +42,9 @@ def opened(
 
     Raises:
         ConfigError: a file that cannot be read, or a risk that its calibration cannot support.
+        ModuleNotFoundError: an encoder, and the extra `encoder` is not installed.
     """
-    extractor = Extractor(ranker=Ranker.load(ranker) if ranker else None)
+    extractor = extractor_of(ranker, encoder)
     made = {
         name: Compressor(limit_of(own, extractor), extractor=extractor, spelling=spelling, duplicates=duplicates)
         if own is not None
@@ -53,6 +56,22 @@ def opened(
     }
     default = keepings.pop("", Keeping())
     return CompressionPolicy(made.pop("", None), made, prices, turns, default, keepings)
+
+
+def extractor_of(ranker: str = "", encoder: str = "") -> Extractor:
+    """What finds the sentences that a question needs.
+
+    Args:
+        ranker: file of one of the app's own, "" for the shipped one.
+        encoder: folder of a sentence encoder in ONNX form, "" for the static word vectors.
+
+    Raises:
+        ConfigError: a file that cannot be read.
+        ModuleNotFoundError: an encoder, and the extra `encoder` is not installed.
+    """
+    return Extractor(
+        ranker=Ranker.load(ranker) if ranker else None, embedder=OnnxEmbedder(encoder) if encoder else None
+    )
 
 
 def limit_of(settings: Settings, extractor: Extractor) -> Limit:

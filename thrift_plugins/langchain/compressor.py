@@ -19,11 +19,13 @@ from pydantic import ConfigDict, PrivateAttr
 from thrift_plugins.compression import Compressed, Compressor, Limit
 from thrift_plugins.compression.breaks import breakpoints, is_marked, marked
 from thrift_plugins.compression.cache_plan import CacheRules
+from thrift_plugins.compression.compressor import own_or_new
 from thrift_plugins.compression.contexts import CompressedContexts, compress_contexts
 from thrift_plugins.compression.history import trimmed
 from thrift_plugins.compression.reading import Passage
 from thrift_plugins.langchain.convert import message_in, with_change
 from thrift_plugins.prices import Prices
+from thrift_plugins.text.embed import Embedder
 from thrift_plugins.tokens import count_messages
 
 Prompt: TypeAlias = PromptValue | str | Sequence[Any]
@@ -40,6 +42,7 @@ class ContextCompressor(BaseDocumentCompressor):
         limit: what may be left out: `Limit(ratio=4.0)`, `Limit(max_tokens=800)` or `Limit(risk=0.02, calibration=...)`.
         model: whose tokens are counted.
         title_key: name in a document's metadata of what it is about; a title helps to find what is needed.
+        embedder: compares whole sentences in the place of the static word vectors, such as an `OnnxEmbedder`.
         compressor: one to share, with an extractor of the app's own.
 
     Example:
@@ -57,8 +60,15 @@ class ContextCompressor(BaseDocumentCompressor):
 
     _compressor: Compressor = PrivateAttr()
 
-    def __init__(self, limit: Limit | None = None, *, compressor: Compressor | None = None, **kwargs: Any) -> None:
-        own = compressor or Compressor(limit)
+    def __init__(
+        self,
+        limit: Limit | None = None,
+        *,
+        embedder: Embedder | None = None,
+        compressor: Compressor | None = None,
+        **kwargs: Any,
+    ) -> None:
+        own = own_or_new(compressor, limit, embedder)
         super().__init__(**{**kwargs, "limit": limit or own.limit})
         self._compressor = own
 
@@ -114,6 +124,7 @@ class PromptCompressor(Runnable[Any, Any]):
         cache_control: whether to mark, for Anthropic's models, what their prompt cache is to keep: the instructions, and the
             whole prompt, which the next turn begins with; where they are long enough.
         max_history: tokens of the whole prompt from which the oldest turns are left out, whole, tool calls with results.
+        embedder: compares whole sentences in the place of the static word vectors, such as an `OnnxEmbedder`.
         compressor: one to share, with an extractor of the app's own.
     """
 
@@ -124,9 +135,10 @@ class PromptCompressor(Runnable[Any, Any]):
         model: str = "gpt-4o",
         max_history: int | None = None,
         cache_control: bool = False,
+        embedder: Embedder | None = None,
         compressor: Compressor | None = None,
     ) -> None:
-        self._compressor = compressor or Compressor(limit)
+        self._compressor = own_or_new(compressor, limit, embedder)
         self._limit = limit or self._compressor.limit
         self._model, self._max_history = model, max_history
         self._rules = CacheRules.of(model, Prices()) if cache_control else None
