@@ -178,7 +178,7 @@ class Attempts:
         """The call that a decision comes to, compressed, with what is asked so that its answer is shorter."""
         compressed = self._compressed(decision)
         base = replace(self.request, messages=compressed.messages) if compressed else self.request
-        call = Call(decision.tier, base, decision, edits=compressed.edits if compressed else ())
+        call = Call(decision.tier, base, decision, change=compressed.change if compressed else None)
         if self.output is None or self.held:
             return call
         try:
@@ -202,7 +202,7 @@ class Attempts:
             self.booking.fallback(f"compression: failed ({type(error).__name__}), prompt sent as it was")
             compressed = None
         self.booking.compressed(compressed)
-        return compressed if compressed is not None and compressed.edits else None
+        return compressed if compressed is not None and compressed.change else None
 
     def _learnt(self, output: OutputPolicy, call: Call, tier: Tier, reply: Reply, whole: Reply) -> Patch | None:
         """What the plan was worth to an answer, once the whole of it has been learnt from."""

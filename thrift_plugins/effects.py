@@ -11,7 +11,7 @@ from thrift_plugins.batching.session import collected, current
 from thrift_plugins.budgeting import Plan
 from thrift_plugins.caching import Admission
 from thrift_plugins.caching.flights import Flight, Landing
-from thrift_plugins.compression.result import Edit
+from thrift_plugins.compression.result import Change
 from thrift_plugins.ledger.event import Event
 from thrift_plugins.quality import Consult
 from thrift_plugins.stores.accounts import Hold
@@ -169,7 +169,7 @@ class Call:
         imposed: whether the app's own settings allow more, so that the provider must be told.
         budgets: names of those that it is reserved of.
         plan: how the answer is to be shorter, None where nothing is asked. `request` has its notes already.
-        edits: where the prompt is compressed. `request` has them already.
+        change: where the prompt is compressed, None where it is not. `request` has it already.
         continues: a cut answer whose rest is asked for. The last two messages of `request` do so: what there is of it, and
             the question for what is not. The app gets both as one answer, if they join, and what it has already if not.
         whole: both as one answer, None until then, and where they do not join.
@@ -193,7 +193,7 @@ class Call:
     imposed: bool = False
     budgets: tuple[str, ...] = ()
     plan: Plan | None = None
-    edits: tuple[Edit, ...] = ()
+    change: Change | None = None
     continues: Reply | None = None
     whole: Reply | None = None
     least_heat: float | None = None

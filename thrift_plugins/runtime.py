@@ -319,12 +319,16 @@ def _compression(settings: CompressionConfig, prices: Prices) -> CompressionPoli
     known = {name: settings.of(name) for name in ("", *settings.features)}
     if not any(own.enabled for own in known.values()):
         return None
-    from thrift_plugins.compression.opened import opened  # noqa: PLC0415  numpy is for those who use it
+    from thrift_plugins.compression.opened import Settings, opened  # noqa: PLC0415  numpy is for those who use it
 
     return opened(
-        {name: (own.max_tokens, own.ratio, own.risk, own.calibration) if own.enabled else None for name, own in known.items()},
+        {
+            name: Settings(*(getattr(own, field) for field in Settings._fields)) if own.enabled else None
+            for name, own in known.items()
+        },
         prices,
         ranker=settings.ranker,
+        encoder=settings.encoder,
         spelling=settings.spelling,
         duplicates=settings.duplicates,
         turns=settings.turns,

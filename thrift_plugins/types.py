@@ -246,6 +246,8 @@ class Tier:
         max_output: most output tokens it gives, None if unknown.
         limit: most output tokens of an answer by the app's own settings, None where they do not say.
         processing: how the provider is asked to work.
+        breakpoints: whose messages can be marked for its provider's prompt cache, as Anthropic's classes take it; none
+            where marks are not known to be taken.
     """
 
     name: str
@@ -257,6 +259,7 @@ class Tier:
     max_output: int | None = None
     limit: int | None = None
     processing: Processing = "standard"
+    breakpoints: tuple[Role, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from math import sqrt
 from pathlib import Path
 from statistics import mean
 from typing import Any, TypeAlias
@@ -24,7 +23,7 @@ from rich.table import Table
 from tests.benchmarks import compression_data as sets
 from tests.benchmarks import compression_parts as parts
 from tests.benchmarks import compression_peers as peers
-from tests.benchmarks.compression_data import Question
+from tests.benchmarks.compression_data import Question, interval
 from thrift_plugins.compression.calibration import Calibration, margin_of
 from thrift_plugins.compression.extraction import Excerpt, Extractor
 from thrift_plugins.compression.features import FIRST, SECOND
@@ -119,17 +118,6 @@ def folds(data: dict[str, list[Question]], *, cross: bool) -> Iterator[tuple[Cal
         yield (lambda group, part=part: group % 2 == part), Extractor(ranker=taught(data, lambda group, part=part: group % 2 != part))
 
 
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Wilson's interval for shares; the normal one where values are no yes or no."""
-    n, p = len(values), mean(values)
-    if set(values) <= {0.0, 1.0}:
-        z = 1.96
-        centre, half = (p + z * z / (2 * n)) / (1 + z * z / n), z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return centre - half, centre + half
-    half = 1.96 * float(np.std(values)) / sqrt(n)
-    return p - half, p + half
-
-
 def retention(data: dict[str, list[Question]], chosen: Sequence[Fold], only: set[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, (_, kept, key) in SETS.items():
@@ -207,6 +195,7 @@ def main() -> None:
         raise SystemExit(f"no evaluation data in {told.data}: give its folder with --data")
     only = set(filter(None, told.only.split(",")))
     needed = only & SETS.keys() if only and not told.train else SETS.keys()
+    needed = {*needed, "nq20"} if only & {"risk", "peers"} else needed
     needed = {*needed, "nq20", "hotpot"} if told.cross and needed else needed
     data = {name: SETS[name][0](told.data) for name in needed}
     if told.train:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import sqrt
 from pathlib import Path
+from statistics import mean
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,3 +88,14 @@ def rgb_zh(data: Path) -> list[Question]:
         passages = [Passage(text) for text in texts]
         found.append(Question(Example(row["query"], passages, answered_by(passages, answers)), answers, number))
     return [one for one in found if any(answer in one_passage.text for answer in one.answers for one_passage in one.example.passages)]
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Wilson's interval for shares; the normal one where values are no yes or no."""
+    n, p = len(values), mean(values)
+    if set(values) <= {0.0, 1.0}:
+        z = 1.96
+        centre, half = (p + z * z / (2 * n)) / (1 + z * z / n), z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return centre - half, centre + half
+    half = 1.96 * float(np.std(values)) / sqrt(n)
+    return p - half, p + half

@@ -53,7 +53,7 @@ def test_it_stands_beside_an_output_budget():
     played = play(
         Engine(compression=POLICY, output=output), ASKED, calls=[lambda call: sent.append(call) or counted(call)]
     )
-    assert sent[0].edits
+    assert sent[0].change.edits
     assert sent[0].plan.notes
     assert "20 words" in sent[0].request.messages[-1].content
     assert "Bread" not in sent[0].request.messages[-1].content

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 from tests.compression_kit import FACTS, QUESTION, passages
 from thrift_plugins.cli import app
 from thrift_plugins.compression import Compressor, Limit
-from thrift_plugins.compression.cache_plan import CachePlan, CacheRules, Traffic, breakpoints
+from thrift_plugins.compression.breaks import breakpoints
+from thrift_plugins.compression.cache_plan import CachePlan, CacheRules, Traffic
 from thrift_plugins.compression.condense import Case, Lock, cases, condense, coverage, rules
 from thrift_plugins.compression.examples import Examples
 from thrift_plugins.compression.labelled import labelled
@@ -250,9 +251,9 @@ def test_calibrate_train_and_check(tmp_path: Path):
     assert "Oslo" not in (tmp_path / "c.json").read_text() + (tmp_path / "ranker.json").read_text()
     refused = run(app, [*arguments[:-1], "0.001", "--out", str(tmp_path / "d.json")])
     assert isinstance(refused.exception, ConfigError)
-    from thrift_plugins.compression.opened import opened
+    from thrift_plugins.compression.opened import Settings, opened
 
-    policy = opened({"": (None, None, 0.05, str(tmp_path / "c.json"))}, Prices(), ranker=str(tmp_path / "ranker.json"))
+    policy = opened({"": Settings(risk=0.05, calibration=str(tmp_path / "c.json"))}, Prices(), ranker=str(tmp_path / "ranker.json"))
     asked = Request("r", 0.0, "gpt-4o", (Message("user", passages()),))
     shrunk = policy.compress(asked, Tier("gpt-4o", "gpt-4o"))
     assert shrunk is not None
@@ -260,7 +261,7 @@ def test_calibrate_train_and_check(tmp_path: Path):
     assert "Oslo is the capital" in shrunk.messages[0].text
     assert policy.signature(asked).startswith("compressed risk=0.05")
     with pytest.raises(ConfigError, match="was made with another ranker"):
-        opened({"": (None, None, 0.05, str(tmp_path / "c.json"))}, Prices())
+        opened({"": Settings(risk=0.05, calibration=str(tmp_path / "c.json"))}, Prices())
 
 
 def test_a_locked_prompt_is_checked(tmp_path: Path):

@@ -8,13 +8,10 @@ good. `CachePlan.best` prices every choice over the turns of a conversation and 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from thrift_plugins.prices import Prices, split_model
-from thrift_plugins.types import Json, Message
 
 Choice: TypeAlias = Literal["none", "tail", "prefix", "both", "per request"]
 
@@ -29,7 +26,6 @@ _RULES: Final = (
 )
 """Of each family: the least tokens that are cached, how many seconds they are kept, and whether a breakpoint is needed."""
 
-_MOST_BREAKPOINTS: Final = 4
 _UNKNOWN: Final = 1_024
 
 
@@ -161,29 +157,21 @@ class CachePlan:
         gained = (before - after) * self.rules.input
         return not later or gained + self.cost(whole) - self.cost(replace(whole, prefix=after)) >= 0
 
+    def cut_pays(self, before: int, after: int, opening: int, calls: int, hit_rate: float = 0.8) -> bool:
+        """Whether to leave out the oldest turns of a prompt that is in the cache pays over the calls that will send the rest.
 
-def breakpoints(messages: Sequence[Message], tokens: Sequence[int], rules: CacheRules) -> list[int]:
-    """Indices of the messages behind which a breakpoint belongs, for a provider that wants them marked; else none.
+        What stays has to be put there anew, and is shorter from then on.
 
-    One behind the instructions, which all conversations share, and one behind the last message, which the next turn of this one
-    begins with; each only where enough tokens stand before it.
-
-    Args:
-        tokens: of each message.
-    """
-    if not rules.marked or not messages:
-        return []
-    opening = len(list(takewhile(lambda message: message.role == "system", messages)))
-    places = dict.fromkeys(place for place in (opening - 1, len(messages) - 1) if place >= 0)
-    return [place for place in places if sum(tokens[: place + 1]) >= rules.minimum][:_MOST_BREAKPOINTS]
-
-
-def marked(content: str | Sequence[Json]) -> list[Json]:
-    """A message's content with a breakpoint behind it, as Anthropic has it. One that has it already keeps it."""
-    blocks: list[Json] = [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
-    last = blocks[-1] if blocks else None
-    if isinstance(last, str):
-        last = {"type": "text", "text": last}
-    if isinstance(last, dict) and "cache_control" not in last:
-        blocks[-1] = {**last, "cache_control": {"type": "ephemeral"}}
-    return blocks
+        Args:
+            before: tokens that are in the cache.
+            after: the same without the turns that go.
+            opening: of these, the tokens before the cut, which are still in the cache.
+            calls: that send it, this one included.
+        """
+        rules = self.rules
+        known = opening * (rules.read if opening >= rules.minimum else rules.input)
+        stays = known + (after - opening) * (rules.write if after >= rules.minimum else rules.input)
+        now = stays - before * (rules.read if before >= rules.minimum else rules.input)
+        whole = Traffic(before, 0, 0, max(0, calls - 1), hit_rate)
+        later = self.cost(whole) - self.cost(replace(whole, prefix=after)) if calls > 1 else 0.0
+        return now <= later

@@ -14,6 +14,7 @@ from thrift_plugins.compression.ranker import Ranker, shipped
 from thrift_plugins.compression.selection import likely
 from thrift_plugins.compression.training import Example, train
 from thrift_plugins.compression.vectors import Floats
+from thrift_plugins.text.embed import Embedder
 from thrift_plugins.tokens import count
 
 
@@ -32,8 +33,11 @@ def _margin(extractor: Extractor, example: Labelled) -> float:
     return margin_of(scores.tolist(), example.needed.tolist(), every=example.every)
 
 
-def trained(examples: Iterable[Labelled], *, note: str = "") -> Ranker:
+def trained(examples: Iterable[Labelled], *, embedder: Embedder | None = None, note: str = "") -> Ranker:
     """A ranker that has learnt from an app's own examples, beginning with the shipped one.
+
+    Args:
+        embedder: with which it will be used, None for the static word vectors.
 
     Raises:
         ValueError: there is no example of which something, and not everything, is needed.
@@ -46,7 +50,7 @@ def trained(examples: Iterable[Labelled], *, note: str = "") -> Ranker:
             kind.append(Example(example.query, example.passages, example.needed, example.every))
     if not prose and not dialogue:
         raise ValueError("no example says of which sentences something, and not everything, is needed")
-    return train(prose, dialogue, base=shipped(), note=note)
+    return train(prose, dialogue, base=shipped(), embedder=embedder, note=note)
 
 
 class Trial(NamedTuple):

@@ -14,10 +14,13 @@ from hashlib import blake2b
 from typing import Final, TypeAlias
 
 from thrift_plugins.compression import stages
+from thrift_plugins.compression.breaks import is_break
 from thrift_plugins.compression.extraction import Extractor
 from thrift_plugins.compression.limit import Limit
 from thrift_plugins.compression.prompt_parts import Part, parts_of, query_in
 from thrift_plugins.compression.result import Compressed, Dropped, Edit
+from thrift_plugins.errors import ConfigError
+from thrift_plugins.text.embed import Embedder
 from thrift_plugins.tokens import Measure, count_messages
 from thrift_plugins.tokens.vocabulary import measure_for
 from thrift_plugins.types import Json, Message
@@ -30,8 +33,6 @@ _LEAST: Final = 64
 
 _KEPT: Final = 512
 """Messages whose compressed form is remembered, and texts that can be fetched back."""
-
-_BREAKS: Final = ("cache_control", "cachePoint", "cache_point")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,12 @@ class Compressor:
     Args:
         limit: what of a context may be left out. None: nothing; only the spelling of contexts changes.
         extractor: finds what a question needs; the default loads at first use.
+        embedder: for the default one, which compares whole sentences with it, such as an `OnnxEmbedder`.
         spelling: whether JSON, pages and white space of contexts and tool results are spelt more cheaply.
         duplicates: whether what contexts say twice is sent once.
+
+    Raises:
+        ConfigError: both an extractor and an embedder.
     """
 
     def __init__(
@@ -58,11 +63,14 @@ class Compressor:
         limit: Limit | None = None,
         *,
         extractor: Extractor | None = None,
+        embedder: Embedder | None = None,
         spelling: bool = True,
         duplicates: bool = True,
     ) -> None:
+        if extractor is not None and embedder is not None:
+            raise ConfigError("give the embedder to the extractor: Extractor(embedder=...)")
         self.limit = limit or Limit()
-        self._extractor = extractor
+        self._extractor, self._embedder = extractor, embedder
         self._spelling, self._duplicates = spelling, duplicates
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, stages.Work | None] = OrderedDict()
@@ -72,7 +80,7 @@ class Compressor:
     def extractor(self) -> Extractor:
         """What finds the sentences that a question needs."""
         if self._extractor is None:
-            self._extractor = Extractor()
+            self._extractor = Extractor(embedder=self._embedder)
         return self._extractor
 
     @property
@@ -179,19 +187,29 @@ class Compressor:
             stages.duplicates(work)
         if limit.extracts and asked:
             stages.extraction(work, asked, limit, self.extractor)
-        self._remember(work.dropped)
+        self.remember(work.dropped)
 
     @staticmethod
     def _told(limit: Limit) -> str:
         return f"{limit.max_tokens} {limit.ratio} {limit.threshold()}"
 
-    def _remember(self, goes: Sequence[Dropped]) -> None:
+    def remember(self, goes: Sequence[Dropped]) -> None:
+        """Keep what was left out, for `fetch`."""
         with self._lock:
             for one in goes:
                 self._fetchable[one.id] = one.text
                 self._fetchable.move_to_end(one.id)
             while len(self._fetchable) > _KEPT:
                 self._fetchable.popitem(last=False)
+
+
+def own_or_new(compressor: Compressor | None, limit: Limit | None, embedder: Embedder | None) -> Compressor:
+    """The compressor that an adapter was given, or a new one. Raises ConfigError where it was given an embedder beside one."""
+    if compressor is None:
+        return Compressor(limit, embedder=embedder)
+    if embedder is not None:
+        raise ConfigError("give the embedder to the compressor: Compressor(embedder=...)")
+    return compressor
 
 
 def _paying(
@@ -232,7 +250,7 @@ def _open_places(messages: Sequence[Message]) -> list[_Place]:
     """The texts that may be changed: none before the last breakpoint of a provider's prompt cache, none of a model's own."""
     found: list[_Place] = []
     for at, message in enumerate(messages):
-        if _is_break(message.extra):
+        if is_break(message.extra):
             found.clear()
             continue
         own = message.role in {"user", "tool", "system"} and not (message.extra and "role" in message.extra)
@@ -241,17 +259,11 @@ def _open_places(messages: Sequence[Message]) -> list[_Place]:
                 found.append(_Place(at, None, message.content))
             continue
         for number, block in enumerate(message.content):
-            if _is_break(block):
+            if is_break(block):
                 found.clear()
             elif own and (text := _text_of(block)) is not None:
                 found.append(_Place(at, number, text))
     return found
-
-
-def _is_break(block: Json) -> bool:
-    return isinstance(block, Mapping) and (
-        any(block.get(name) for name in _BREAKS) or str(block.get("type", "")) in {"cache", "cache_point", "cachePoint"}
-    )
 
 
 def _text_of(block: Json) -> str | None:

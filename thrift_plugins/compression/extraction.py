@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from thrift_plugins.compression.features import similarity
 from thrift_plugins.compression.limit import Limit
 from thrift_plugins.compression.ranker import Ranker, shipped
 from thrift_plugins.compression.reading import Passage, Reading
@@ -73,22 +74,18 @@ class Extractor:
     ) -> None:
         self.ranker = ranker or shipped()
         self.table = table or WordTable()
-        self._embedder = embedder
+        self.embedder = embedder
 
     @property
     def name(self) -> str:
         """Names ranker and vectors: a calibration made with others says nothing."""
-        space = self._embedder.name if self._embedder is not None else self.table.name
+        space = self.embedder.name if self.embedder is not None else self.table.name
         return f"{self.ranker.digest}+{space}"
 
     def read(self, query: str, passages: Sequence[Passage]) -> tuple[Reading, Floats]:
         """The sentences, and how likely each is to be needed, in log odds."""
         reading = Reading.of(query, passages, self.table)
-        similarity = None
-        if self._embedder is not None and len(reading):
-            rows = self._embedder.embed([query, *reading.texts])
-            similarity = rows[1:] @ rows[0]
-        return reading, self.ranker.scores(reading, similarity)
+        return reading, self.ranker.scores(reading, similarity(reading, self.embedder))
 
     def extract(
         self,

@@ -13,6 +13,7 @@ from thrift_plugins.compression.cues import NAME, PAIRS, SIGNS, asked_kinds, nam
 from thrift_plugins.compression.reading import Reading, bm25, weights
 from thrift_plugins.compression.terms import says_little, stem, terms_of, tokens
 from thrift_plugins.compression.vectors import Floats, Indices
+from thrift_plugins.text.embed import Embedder
 from thrift_plugins.text.words import unspaced
 
 FIRST: Final = (
@@ -83,6 +84,14 @@ def first_look(reading: Reading, similarity: Floats | None = None) -> Floats:
     if similarity is not None:
         columns[FIRST.index("cosine")] = _scaled(similarity.astype(np.float32))
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def similarity(reading: Reading, embedder: Embedder | None) -> Floats | None:
+    """(S,) the cosine of the question with each sentence by an embedder of the app's own, None where there is none."""
+    if embedder is None or not len(reading):
+        return None
+    rows = embedder.embed([reading.query, *reading.texts])
+    return np.asarray(rows[1:] @ rows[0], np.float32)
 
 
 def second_look(reading: Reading, score: Floats) -> Floats:

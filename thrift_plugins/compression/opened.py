@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import NamedTuple
 
 from thrift_plugins.compression.calibration import Calibration
 from thrift_plugins.compression.compressor import Compressor
 from thrift_plugins.compression.extraction import Extractor
+from thrift_plugins.compression.keeping import Keeping
 from thrift_plugins.compression.limit import Limit
 from thrift_plugins.compression.policy import CompressionPolicy
 from thrift_plugins.compression.ranker import Ranker
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices import Prices
+from thrift_plugins.text.onnx import OnnxEmbedder
 
-Settings: TypeAlias = tuple[int | None, float | None, float | None, str]
-"""max_tokens, ratio, risk, and the file of a calibration."""
+
+class Settings(NamedTuple):
+    """Of one feature, as in `CompressionConfig`."""
+
+    max_tokens: int | None = None
+    ratio: float | None = None
+    risk: float | None = None
+    calibration: str = ""
+    max_history: int | None = None
+    cache_control: bool = False
 
 
 def opened(
@@ -23,6 +33,7 @@ def opened(
     prices: Prices,
     *,
     ranker: str = "",
+    encoder: str = "",
     spelling: bool = True,
     duplicates: bool = True,
     turns: int = 1,
@@ -31,26 +42,46 @@ def opened(
 
     Raises:
         ConfigError: a file that cannot be read, or a risk that its calibration cannot support.
+        ModuleNotFoundError: an encoder, and the extra `encoder` is not installed.
     """
-    extractor = Extractor(ranker=Ranker.load(ranker) if ranker else None)
+    extractor = extractor_of(ranker, encoder)
     made = {
         name: Compressor(limit_of(own, extractor), extractor=extractor, spelling=spelling, duplicates=duplicates)
         if own is not None
         else None
         for name, own in features.items()
     }
-    return CompressionPolicy(made.pop("", None), made, prices, turns)
+    keepings = {
+        name: Keeping(own.max_history, own.cache_control, turns) for name, own in features.items() if own is not None
+    }
+    default = keepings.pop("", Keeping())
+    return CompressionPolicy(made.pop("", None), made, prices, turns, default, keepings)
+
+
+def extractor_of(ranker: str = "", encoder: str = "") -> Extractor:
+    """What finds the sentences that a question needs.
+
+    Args:
+        ranker: file of one of the app's own, "" for the shipped one.
+        encoder: folder of a sentence encoder in ONNX form, "" for the static word vectors.
+
+    Raises:
+        ConfigError: a file that cannot be read.
+        ModuleNotFoundError: an encoder, and the extra `encoder` is not installed.
+    """
+    return Extractor(
+        ranker=Ranker.load(ranker) if ranker else None, embedder=OnnxEmbedder(encoder) if encoder else None
+    )
 
 
 def limit_of(settings: Settings, extractor: Extractor) -> Limit:
     """The limit that settings ask for; a calibration must have been made with the same extractor."""
-    max_tokens, ratio, risk, file = settings
-    if risk is None:
-        return Limit(max_tokens, ratio)
-    calibration = Calibration.load(file)
+    if settings.risk is None:
+        return Limit(settings.max_tokens, settings.ratio)
+    calibration = Calibration.load(settings.calibration)
     if calibration.extractor != extractor.name:
         raise ConfigError(
-            f"{file} was made with another ranker or other word vectors ({calibration.extractor}, here {extractor.name}): "
+            f"{settings.calibration} was made with another ranker or other word vectors ({calibration.extractor}, here {extractor.name}): "
             "calibrate again with 'thrift-plugins compress calibrate'"
         )
-    return Limit(risk=risk, calibration=calibration)
+    return Limit(risk=settings.risk, calibration=calibration)

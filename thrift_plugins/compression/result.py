@@ -69,6 +69,20 @@ class Edit(NamedTuple):
     text: str
 
 
+class Change(NamedTuple):
+    """What becomes of a prompt, for whoever has its messages in another form.
+
+    Attributes:
+        edits: first, the texts that are sent otherwise.
+        kept: then, the messages that stay; None where all do.
+        breaks: last, of those that stay, the indices of messages behind which the provider's prompt cache is to end.
+    """
+
+    edits: tuple[Edit, ...] = ()
+    kept: tuple[int, ...] | None = None
+    breaks: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Compressed:
     """A prompt after compression. An unchanged one has no edits, and the very messages that were given.
@@ -81,6 +95,8 @@ class Compressed:
         stages: what was done, and what was undone and why.
         dropped: everything that is not sent.
         kept: indices of the messages that stayed, where history was trimmed; None where all did.
+        breaks: indices in `messages` of those that end with a breakpoint of ours for the provider's prompt cache.
+        read: tokens of the whole prompt that the provider would have read from its cache, where history was trimmed.
     """
 
     messages: tuple[Message, ...]
@@ -90,11 +106,19 @@ class Compressed:
     stages: tuple[Stage, ...] = ()
     dropped: tuple[Dropped, ...] = ()
     kept: tuple[int, ...] | None = field(default=None)
+    breaks: tuple[int, ...] = ()
+    read: int = 0
 
     @property
     def saved(self) -> int:
         """Tokens."""
         return self.tokens_before - self.tokens_after
+
+    @property
+    def change(self) -> Change | None:
+        """How it differs from what was given, None where it does not."""
+        told = Change(self.edits, self.kept, self.breaks)
+        return None if told == Change() else told
 
     @property
     def undone(self) -> tuple[Stage, ...]:

@@ -9,11 +9,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from thrift_plugins.compression.features import FIRST, SECOND, first_look, second_look
+from thrift_plugins.compression.features import FIRST, SECOND, first_look, second_look, similarity
 from thrift_plugins.compression.ranker import Ranker, Weights
 from thrift_plugins.compression.reading import Passage, Reading
 from thrift_plugins.compression.vectors import Floats, WordTable
 from thrift_plugins.learning.minimise import minimise
+from thrift_plugins.text.embed import Embedder
 
 L2: Final = 0.3
 """Half the penalty on a squared weight, in nats: what few examples say counts little."""
@@ -62,6 +63,7 @@ def train(
     base: Ranker | None = None,
     note: str = "",
     table: WordTable | None = None,
+    embedder: Embedder | None = None,
     l2: float = L2,
 ) -> Ranker:
     """A ranker for these examples.
@@ -70,6 +72,7 @@ def train(
         prose: of documents.
         dialogue: of transcripts.
         base: whose weights a kind without examples keeps, and which the others start from.
+        embedder: with which the ranker will be used, None for the static word vectors.
 
     Raises:
         ValueError: there are no examples for a kind that has no base.
@@ -79,7 +82,7 @@ def train(
     for name, examples in (("prose", prose), ("dialogue", dialogue)):
         known: Weights | None = getattr(base, name) if base else None
         if examples:
-            kinds[name] = _weights(examples, table, known, l2)
+            kinds[name] = _weights(examples, table, known, embedder, l2)
         elif known is not None:
             kinds[name] = known
         else:
@@ -87,10 +90,12 @@ def train(
     return Ranker(kinds["prose"], kinds["dialogue"], note)
 
 
-def _weights(examples: Sequence[Example], table: WordTable, known: Weights | None, l2: float) -> Weights:
+def _weights(
+    examples: Sequence[Example], table: WordTable, known: Weights | None, embedder: Embedder | None, l2: float
+) -> Weights:
     readings = [Reading.of(example.query, example.passages, table) for example in examples]
     pairs = [pair for pair in zip(readings, examples, strict=True) if 0 < pair[1].needed.sum() < len(pair[0])]
-    firsts = [first_look(reading) for reading, _ in pairs]
+    firsts = [first_look(reading, similarity(reading, embedder)) for reading, _ in pairs]
     start = known.first[1:] if known is not None else np.zeros(len(FIRST))
     first = _fit([_context(rows, example) for rows, (_, example) in zip(firsts, pairs, strict=True)], start, l2)
     both = [

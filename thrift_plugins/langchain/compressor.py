@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from langchain_core.callbacks import Callbacks
@@ -16,12 +17,15 @@ from langchain_core.runnables.config import run_in_executor
 from pydantic import ConfigDict, PrivateAttr
 
 from thrift_plugins.compression import Compressed, Compressor, Limit
-from thrift_plugins.compression.cache_plan import CacheRules, breakpoints, marked
+from thrift_plugins.compression.breaks import breakpoints, is_marked, marked
+from thrift_plugins.compression.cache_plan import CacheRules
+from thrift_plugins.compression.compressor import own_or_new
 from thrift_plugins.compression.contexts import CompressedContexts, compress_contexts
 from thrift_plugins.compression.history import trimmed
 from thrift_plugins.compression.reading import Passage
-from thrift_plugins.langchain.convert import message_in, with_edits
+from thrift_plugins.langchain.convert import message_in, with_change
 from thrift_plugins.prices import Prices
+from thrift_plugins.text.embed import Embedder
 from thrift_plugins.tokens import count_messages
 
 Prompt: TypeAlias = PromptValue | str | Sequence[Any]
@@ -38,6 +42,7 @@ class ContextCompressor(BaseDocumentCompressor):
         limit: what may be left out: `Limit(ratio=4.0)`, `Limit(max_tokens=800)` or `Limit(risk=0.02, calibration=...)`.
         model: whose tokens are counted.
         title_key: name in a document's metadata of what it is about; a title helps to find what is needed.
+        embedder: compares whole sentences in the place of the static word vectors, such as an `OnnxEmbedder`.
         compressor: one to share, with an extractor of the app's own.
 
     Example:
@@ -55,8 +60,15 @@ class ContextCompressor(BaseDocumentCompressor):
 
     _compressor: Compressor = PrivateAttr()
 
-    def __init__(self, limit: Limit | None = None, *, compressor: Compressor | None = None, **kwargs: Any) -> None:
-        own = compressor or Compressor(limit)
+    def __init__(
+        self,
+        limit: Limit | None = None,
+        *,
+        embedder: Embedder | None = None,
+        compressor: Compressor | None = None,
+        **kwargs: Any,
+    ) -> None:
+        own = own_or_new(compressor, limit, embedder)
         super().__init__(**{**kwargs, "limit": limit or own.limit})
         self._compressor = own
 
@@ -112,6 +124,7 @@ class PromptCompressor(Runnable[Any, Any]):
         cache_control: whether to mark, for Anthropic's models, what their prompt cache is to keep: the instructions, and the
             whole prompt, which the next turn begins with; where they are long enough.
         max_history: tokens of the whole prompt from which the oldest turns are left out, whole, tool calls with results.
+        embedder: compares whole sentences in the place of the static word vectors, such as an `OnnxEmbedder`.
         compressor: one to share, with an extractor of the app's own.
     """
 
@@ -122,9 +135,10 @@ class PromptCompressor(Runnable[Any, Any]):
         model: str = "gpt-4o",
         max_history: int | None = None,
         cache_control: bool = False,
+        embedder: Embedder | None = None,
         compressor: Compressor | None = None,
     ) -> None:
-        self._compressor = compressor or Compressor(limit)
+        self._compressor = own_or_new(compressor, limit, embedder)
         self._limit = limit or self._compressor.limit
         self._model, self._max_history = model, max_history
         self._rules = CacheRules.of(model, Prices()) if cache_control else None
@@ -135,8 +149,20 @@ class PromptCompressor(Runnable[Any, Any]):
 
     def compress(self, prompt: Prompt) -> Compressed:
         """What becomes of a prompt, in our words, with what each stage did and everything that is left out."""
-        return self._compressor.compress(
+        made = self._compressor.compress(
             [message_in(message) for message in _messages(prompt)], self._model, limit=self._limit
+        )
+        if self._max_history is None:
+            return made
+        short = trimmed(made.messages, self._model, self._max_history)
+        self._compressor.remember(short.dropped)
+        return replace(
+            made,
+            messages=short.messages,
+            tokens_after=made.tokens_after - short.saved,
+            stages=made.stages + short.stages,
+            dropped=made.dropped + short.dropped,
+            kept=short.kept,
         )
 
     def fetch(self, id: str) -> str:  # noqa: A002  that is what it is
@@ -146,11 +172,7 @@ class PromptCompressor(Runnable[Any, Any]):
     def _compressed(self, prompt: Prompt) -> Any:
         given = _messages(prompt)
         result = self.compress(prompt)
-        made = with_edits(given, result.edits)
-        if self._max_history is not None:
-            kept = trimmed(result.messages, self._model, self._max_history).kept
-            made = [made[at] for at in kept] if kept is not None else made
-        made = self._marked(made)
+        made = self._marked(given if result.change is None else with_change(given, result.change))
         if made == given:
             return prompt
         if isinstance(prompt, str):
@@ -162,7 +184,7 @@ class PromptCompressor(Runnable[Any, Any]):
     def _marked(self, messages: list[BaseMessage]) -> list[BaseMessage]:
         """The messages with breakpoints, where the model wants them and the app has set none."""
         told = [message_in(message) for message in messages]
-        if self._rules is None or any("cache_control" in str(message.content) for message in told):
+        if self._rules is None or is_marked(told):
             return messages
         made = list(messages)
         for at in breakpoints(told, [count_messages((message,), self._model) for message in told], self._rules):

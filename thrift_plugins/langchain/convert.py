@@ -11,7 +11,8 @@ from langchain_core.utils.function_calling import convert_to_json_schema, conver
 from pydantic import BaseModel
 
 from thrift_plugins.canonical import plain
-from thrift_plugins.compression.result import Edit
+from thrift_plugins.compression.breaks import marked
+from thrift_plugins.compression.result import Change, Edit
 from thrift_plugins.prices import processing_of
 from thrift_plugins.types import Json, Message, Reply, Role, ToolCall, Usage
 
@@ -253,6 +254,16 @@ def with_edits(messages: Sequence[BaseMessage], edits: Sequence[Edit]) -> list[B
             blocks[place] = {**blocks[place], "text": text} if isinstance(blocks[place], Mapping) else text
             content = blocks
         made[at] = made[at].model_copy(update={"content": content})
+    return made
+
+
+def with_change(messages: Sequence[BaseMessage], change: Change) -> list[BaseMessage]:
+    """What of messages is sent once a prompt is compressed. The app's own objects stay as they are."""
+    made = with_edits(messages, change.edits)
+    if change.kept is not None:
+        made = [made[at] for at in change.kept]
+    for at in change.breaks:
+        made[at] = made[at].model_copy(update={"content": marked(made[at].content)})
     return made
 
 

@@ -16,7 +16,7 @@ from thrift_plugins.caching import canonical
 from thrift_plugins.canonical import NoCanonicalForm, decisive
 from thrift_plugins.prices import Prices, processing_in
 from thrift_plugins.tries import watch
-from thrift_plugins.types import Json, Processing, Tier
+from thrift_plugins.types import Json, Processing, Role, Tier
 
 _INERT = ("client", "lock")
 """Ends of the names of private attributes that say how a model is reached, not what it answers."""
@@ -169,7 +169,14 @@ def _facts(model: BaseChatModel, name: str | None, prices: Prices) -> Tier:
         structured=bool(profile.get("structured_output", True) or profile.get("tool_calling", binds)),
         window=profile.get("max_input_tokens") or prices.window(known),
         max_output=profile.get("max_output_tokens"),
+        breakpoints=_breakpoints(model),
     )
+
+
+def _breakpoints(model: BaseChatModel) -> tuple[Role, ...]:
+    """Whose messages can be marked for the prompt cache. Anthropic's own class takes marks; others may refuse or lose them."""
+    own = model._llm_type == "anthropic-chat" and "cache_control" not in (getattr(model, "model_kwargs", None) or {})
+    return ("system", "user", "tool") if own else ()
 
 
 def common_profile(models: Sequence[BaseChatModel]) -> ModelProfile | None:

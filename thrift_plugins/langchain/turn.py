@@ -21,7 +21,7 @@ from langsmith.run_helpers import tracing_context
 from thrift_plugins.budgeting import Fuse, joined, noted
 from thrift_plugins.effects import Call, Replay, counted
 from thrift_plugins.langchain.billed import billed
-from thrift_plugins.langchain.convert import merged, message_out, reply_in, with_edits, with_rest
+from thrift_plugins.langchain.convert import merged, message_out, reply_in, with_change, with_rest
 from thrift_plugins.langchain.replay import replay
 from thrift_plugins.langchain.tier import ModelTier
 from thrift_plugins.sent import as_sent
@@ -75,12 +75,12 @@ class Turn:
     def asking(self, effect: Call | Replay) -> Any:
         """What the app passed in, compressed, with the notes on it that ask for a shorter answer."""
         notes = effect.plan.notes if isinstance(effect, Call) and effect.plan else ()
-        edits = effect.edits if isinstance(effect, Call) else ()
+        change = effect.change if isinstance(effect, Call) else None
         goes_on = isinstance(effect, Call) and effect.continues is not None
-        if not notes and not goes_on and not edits:
+        if not notes and not goes_on and change is None:
             return self.given
         messages = [*self.tiers[effect.decision.tier].model._convert_input(self.given).to_messages()]
-        messages = with_edits(messages, edits)
+        messages = with_change(messages, change) if change is not None else messages
         for at, text in notes:
             messages[at] = messages[at].model_copy(update={"content": noted(messages[at].content, text)})
         if isinstance(effect, Call) and goes_on:

@@ -35,6 +35,10 @@ class Shorter(Protocol):
 
     @property
     def saved(self) -> int: ...
+    @property
+    def read(self) -> int: ...
+    @property
+    def breaks(self) -> tuple[int, ...]: ...
     def notes(self) -> list[str]: ...
     def undoings(self) -> list[str]: ...
 
@@ -94,7 +98,7 @@ class Booking:
         self._reserved: dict[str, Json] = {}
         self._settled: dict[str, int] = {}
         self._shortened: Patch | None = None
-        self._compressed = 0
+        self._compressed: Shorter | None = None
         self._held_out = False
         self._requests, self._lost = 0, 0
         self._distilled: Mapping[str, Json] = _NOTHING
@@ -123,7 +127,7 @@ class Booking:
 
     def compressed(self, prompt: Shorter | None) -> None:
         """Note by how many tokens the prompt of the attempt that comes is shorter, and what was taken back."""
-        self._compressed = prompt.saved if prompt else 0
+        self._compressed = prompt
         for told, notes in ((self._notes, prompt.notes()), (self._fallbacks, prompt.undoings())) if prompt else ():
             told += [f"compression: {note}" for note in notes if f"compression: {note}" not in told]
 
@@ -307,16 +311,20 @@ class Booking:
             return self.of_our_own(self._unasked, outcome, tier, usage, error)
         patches: list[Patch] = []
         full = usage  # as the same model would have used it for the whole prompt
-        if self._compressed > 0 and usage.input_tokens:
-            full = replace(usage, input_tokens=usage.input_tokens + self._compressed)
+        prompt = self._compressed
+        if prompt is not None and (prompt.saved > 0 or prompt.breaks) and usage.input_tokens:
+            full = _whole(prompt, usage)
             if known is not None and tier.model == self._baseline.model:
                 full = replace(known, source=usage.source)  # a replay knows what the whole prompt was
-            patches.append(Patch("compression", "usage", full, usage, "counted"))
+            source: Provenance = "modelled" if prompt.read else "counted"
+            patches.append(Patch("compression", "usage", full, usage, source))
         shortened = self._shortened if outcome == "answered" and known is None else None
         if shortened is not None:
             patches.append(shortened)
             short = shortened.before
-            full = replace(short, input_tokens=short.input_tokens + full.input_tokens - usage.input_tokens)
+            sent = short.input_tokens + full.input_tokens - usage.input_tokens
+            cached = {name: getattr(full, name) for name in ("cache_read", "cache_write", "cache_write_1h")}
+            full = replace(short, input_tokens=sent, **cached)
         before = known or full
         own = tier.name == self._baseline.name  # as the app alone would have been served
         asked = self._asked_as or tier.processing
@@ -326,7 +334,7 @@ class Booking:
         if tier.processing != asked:
             patches.append(Patch("batch", "processing", asked, tier.processing))
         if tier.model != self._baseline.model:
-            source: Provenance = "replayed" if known else "modelled"
+            source = "replayed" if known else "modelled"
             patches.append(Patch("routing", "model", self._baseline.model, tier.model, source))
             if known and replace(known, source=full.source) != full:
                 patches.append(Patch("routing", "usage", before, full, source))
@@ -386,6 +394,14 @@ class Booking:
             error=error,
             extra=told,
         )
+
+
+def _whole(prompt: Shorter, usage: Usage) -> Usage:
+    """What the same model would have used for the whole prompt, without marks of ours for the provider's prompt cache."""
+    full = replace(usage, input_tokens=usage.input_tokens + prompt.saved)
+    if prompt.breaks:
+        return replace(full, cache_read=0, cache_write=0, cache_write_1h=0)
+    return replace(full, cache_read=max(usage.cache_read, min(prompt.read, full.input_tokens - usage.cache_write)))
 
 
 def _outcome(error: BaseException) -> Outcome:

@@ -9,8 +9,10 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 
 from thrift_plugins.compression import Compressor, Limit
+from thrift_plugins.compression.compressor import own_or_new
 from thrift_plugins.compression.contexts import CompressedContexts, compress_contexts
 from thrift_plugins.compression.reading import Passage
+from thrift_plugins.text.embed import Embedder
 
 
 class ContextCompressor(BaseNodePostprocessor):
@@ -23,6 +25,7 @@ class ContextCompressor(BaseNodePostprocessor):
         limit: what may be left out: `Limit(ratio=4.0)`, `Limit(max_tokens=800)` or `Limit(risk=0.02, calibration=...)`.
         model: whose tokens are counted.
         title_key: name in a node's metadata of what it is about; a title helps to find what is needed.
+        embedder: compares whole sentences in the place of the static word vectors, such as an `OnnxEmbedder`.
         compressor: one to share, with an extractor of the app's own.
 
     Example:
@@ -39,8 +42,15 @@ class ContextCompressor(BaseNodePostprocessor):
 
     _compressor: Compressor = PrivateAttr()
 
-    def __init__(self, limit: Limit | None = None, *, compressor: Compressor | None = None, **kwargs: Any) -> None:
-        own = compressor or Compressor(limit)
+    def __init__(
+        self,
+        limit: Limit | None = None,
+        *,
+        embedder: Embedder | None = None,
+        compressor: Compressor | None = None,
+        **kwargs: Any,
+    ) -> None:
+        own = own_or_new(compressor, limit, embedder)
         super().__init__(**{**kwargs, "limit": limit or own.limit})
         self._compressor = own
 

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from llama_index.core.base.llms.types import ChatMessage, MessageRole, TextBlock, ToolCallBlock
+from llama_index.core.base.llms.types import (
+    CacheControl,
+    CachePoint,
+    ChatMessage,
+    MessageRole,
+    TextBlock,
+    ToolCallBlock,
+)
 
 from thrift_plugins.budgeting import Note, noted
-from thrift_plugins.compression.result import Edit
+from thrift_plugins.compression.result import Change, Edit
 from thrift_plugins.types import Message
 
 _NAMES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -37,25 +44,35 @@ def with_notes(
     return _put(names, args, kwargs, told)
 
 
-def with_edits(
-    operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], edits: Sequence[Edit]
+def with_change(
+    operation: str, args: Sequence[Any], kwargs: Mapping[str, Any], change: Change
 ) -> tuple[list[Any], dict[str, Any]]:
-    """The arguments of a call with some of the texts of its messages replaced.
+    """The arguments of a call with what of its messages is sent once they are compressed. A completion's prompt is not marked.
 
     Args:
         operation: name of the method, in any of its four forms.
-        edits: by the places of the messages in the request, and of the blocks in them that call no tool.
+        change: by the places of the messages in the request, and of the blocks in them that call no tool.
     """
     names, given = _given(operation, args, kwargs)
     if "prompt" in given:
-        return _put(names, args, kwargs, {"prompt": edits[0].text})
+        return _put(names, args, kwargs, {"prompt": change.edits[0].text} if change.edits else {})
     if "messages" in given:
-        return _put(names, args, kwargs, {"messages": edited(given["messages"], edits)})
+        return _put(names, args, kwargs, {"messages": _changed(given["messages"], change)})
     spoken = _turn(given.get("user_msg"))
-    messages = edited([*(given.get("chat_history") or ()), *spoken], edits)
+    messages = _changed([*(given.get("chat_history") or ()), *spoken], change)
     if not spoken:
         return _put(names, args, kwargs, {"chat_history": messages})
     return _put(names, args, kwargs, {"chat_history": messages[:-1], "user_msg": messages[-1]})
+
+
+def _changed(messages: Sequence[ChatMessage], change: Change) -> list[ChatMessage]:
+    made = edited(messages, change.edits)
+    if change.kept is not None:
+        made = [made[at] for at in change.kept]
+    for at in change.breaks:
+        mark = CachePoint(cache_control=CacheControl(type="ephemeral"))
+        made[at] = made[at].model_copy(update={"blocks": [*made[at].blocks, mark]})
+    return made
 
 
 def edited(messages: Sequence[ChatMessage], edits: Sequence[Edit]) -> list[ChatMessage]:

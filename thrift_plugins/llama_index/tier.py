@@ -20,7 +20,7 @@ from thrift_plugins.caching import canonical
 from thrift_plugins.canonical import NoCanonicalForm, decisive
 from thrift_plugins.prices import Prices, processing_in
 from thrift_plugins.tries import watch
-from thrift_plugins.types import Json, Tier
+from thrift_plugins.types import Json, Role, Tier
 
 _RENDERERS = ("messages_to_prompt", "completion_to_prompt")
 """Excluded from a model's dump although they decide what is sent."""
@@ -219,4 +219,11 @@ def _facts(model: LLM, name: str | None, prices: Prices) -> Tier:
         model=known,
         tools=told.is_function_calling_model and isinstance(model, FunctionCallingLLM),
         window=told.context_window if told.context_window > 0 else prices.window(known),
+        breakpoints=_breakpoints(model),
     )
+
+
+def _breakpoints(model: LLM) -> tuple[Role, ...]:
+    """Whose messages can be marked for the prompt cache. Anthropic's class takes marks in what the user says alone."""
+    own = model.class_name() == "Anthropic_LLM" and "cache_control" not in (getattr(model, "additional_kwargs", None) or {})
+    return ("user",) if own else ()

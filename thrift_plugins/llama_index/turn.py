@@ -18,7 +18,7 @@ from thrift_plugins.effects import Call, Replay, counted
 from thrift_plugins.errors import UnsupportedByTier
 from thrift_plugins.llama_index.closing import aclose, close
 from thrift_plugins.llama_index.convert import as_mapping, finish_in, latest, reply_as, usage_in, with_rest
-from thrift_plugins.llama_index.noting import with_edits, with_notes, with_turns
+from thrift_plugins.llama_index.noting import with_change, with_notes, with_turns
 from thrift_plugins.llama_index.replay import replaying
 from thrift_plugins.llama_index.tier import ModelTier, capped, shortened, twin
 from thrift_plugins.llama_index.unseen import unseen
@@ -121,8 +121,8 @@ class Turn:
         if isinstance(effect, Call) and effect.imposed and effect.most:
             kwargs = self.shortened(kwargs, effect.most)
         plan = effect.plan if isinstance(effect, Call) else None
-        if isinstance(effect, Call) and effect.edits:
-            args, kwargs = with_edits(self.operation, args, kwargs, effect.edits)
+        if isinstance(effect, Call) and effect.change is not None:
+            args, kwargs = with_change(self.operation, args, kwargs, effect.change)
         if plan is not None and plan.notes:
             args, kwargs = with_notes(self.operation, args, kwargs, plan.notes)
         if isinstance(effect, Call) and effect.continues is not None:
