@@ -18,7 +18,7 @@ from tests.logs_kit import openai as as_openai
 from thrift_plugins import Config
 from thrift_plugins.errors import ConfigError, TraceError
 from thrift_plugins.replay.logs import FORMATS, open_log, study
-from thrift_plugins.replay.logs.logged import Logged
+from thrift_plugins.replay.logs.logged import Logged, Unread, seconds
 from thrift_plugins.replay.logs.study import Study, figures, unknowns
 from thrift_plugins.replay.logs.usage import langfuse_usage, usage_of
 from thrift_plugins.testing import Answer, LoopbackProvider
@@ -142,7 +142,7 @@ def test_what_cannot_be_read_is_counted_and_the_first_is_named(tmp_path: Path):
         ("", "the file is empty"),
         ("hello", "not JSON"),
         ('{"a": 1, "b": 2}', r"its records have a, b\. Known are: .*LiteLLM"),
-        ('{"request": {"model": "m", "messages": "hi"}}', "no record can be read: None is no time"),
+        ('{"request": {"model": "m", "messages": "hi"}}', "no record can be read: it says no time"),
         ("[", "breaks off"),
     ],
 )
@@ -189,6 +189,150 @@ def test_what_was_cached_already_and_what_is_no_call_is_in_no_sum(tmp_path: Path
     folder.mkdir()
     found = study(log, Config(), folder)
     assert (found.cached, log.other, found.total.requests) == (1, 1, 36)
+
+
+ANTHROPIC: dict[str, Any] = {
+    "model": "claude-sonnet-4-5", "system": "You help.", "messages": [{"role": "user", "content": "What is a refund?"}],
+}  # fmt: skip
+RESPONSES: dict[str, Any] = {"model": BIG, "instructions": "You help.", "input": "What is a refund?"}
+
+
+@pytest.mark.parametrize(
+    ("request_", "other"),
+    [
+        (ANTHROPIC, {"system": "You are a pirate."}),
+        (ANTHROPIC, {"system": [{"type": "text", "text": "You are a pirate."}]}),
+        (RESPONSES, {"instructions": "You are a pirate."}),
+        (RESPONSES, {"previous_response_id": "resp_1"}),
+        (RESPONSES, {"reasoning": {"effort": "high"}}),
+    ],
+)
+def test_what_stands_beside_the_messages_makes_another_request(
+    tmp_path: Path, request_: dict[str, Any], other: dict[str, Any]
+):
+    requests = [request_, {**request_, **other}, request_]
+    response = {"model": request_["model"], "content": "Money back.", "usage": {"input_tokens": 10, "output_tokens": 3}}
+    records = [{"at": 1e9 + number, "request": asked, "response": response} for number, asked in enumerate(requests)]
+    found = studied(written(tmp_path / "log.jsonl", records), tmp_path)
+    assert (found.total.requests, found.total.outcomes["hit"]) == (3, 1)
+
+
+def test_items_of_the_responses_api_are_messages_and_calls(tmp_path: Path):
+    given = [
+        {"role": "user", "content": "Where is my card?"},
+        {"type": "reasoning", "id": "rs_1", "summary": []},
+        {"type": "function_call", "call_id": "c1", "name": "look_up", "arguments": '{"what": "card"}'},
+        {"type": "function_call_output", "call_id": "c1", "output": "sent"},
+    ]
+    usage = {"input_tokens": 10, "output_tokens": 3}
+    said = {"type": "message", "content": [{"type": "output_text", "text": "On its way"}]}
+    cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    records = [
+        {"at": 1e9, "request": {"model": BIG, "input": given}, "response": {"output": [given[2]], "usage": usage}},
+        {"at": 1e9 + 1, "request": {"model": BIG, "input": given}, "response": {"output": [said], "usage": usage, **cut}},
+    ]
+    calling, whole = read(written(tmp_path / "log.jsonl", records))
+    assert [message.role for message in whole.messages] == ["user", "assistant", "assistant", "tool"]
+    assert whole.messages[2].tool_calls[0].arguments == {"what": "card"}
+    assert (whole.messages[3].text, whole.messages[3].tool_call_id) == ("sent", "c1")
+    assert whole.reply is not None
+    assert (whole.reply.content, whole.reply.finish_reason) == ("On its way", "max_output_tokens")
+    assert calling.reply is not None
+    assert [(call.id, call.name) for call in calling.reply.tool_calls] == [("c1", "look_up")]
+
+
+@pytest.mark.parametrize("name", ["langsmith", "langfuse"])
+def test_hidden_prompts_leave_a_bill(tmp_path: Path, name: str):
+    hidden = {"langsmith": {"inputs": {}, "outputs": {}}, "langfuse": {"input": None, "output": None}}[name]
+    records = [{**AS[name](call), **hidden} for call in RECORDS if not call["failed"]]
+    found = studied(written(tmp_path / "log.jsonl", records), tmp_path)
+    assert (found.total.requests, found.wordless, found.total.outcomes["hit"]) == (38, 38, 0)
+    assert found.total.actual > 0
+
+
+def test_a_call_without_words_and_tokens_is_not_free(tmp_path: Path):
+    nothing = {"messages": {}, "proxy_server_request": {}, "response": {}, "metadata": {}}
+    records = [{**AS["litellm"](call), **nothing, "prompt_tokens": None, "completion_tokens": None} for call in RECORDS[:5]]
+    found = studied(written(tmp_path / "log.jsonl", records), tmp_path)
+    assert (found.unmeasured, found.total.requests) == (5, 0)
+    assert any(line.startswith("what 5 calls cost") for line in unknowns(found, Config()))
+
+
+def test_a_cheaper_model_is_found_however_late_it_comes(tmp_path: Path):
+    records = [as_openai({**call, "model": SMALL if number > 2_990 else BIG, "failed": False}) for number, call in enumerate(calls(3_000))]
+    assert studied(written(tmp_path / "log.jsonl", records), tmp_path).cheaper == SMALL
+
+
+def test_a_line_that_is_too_long_costs_itself_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("thrift_plugins.replay.logs.stream._PIECE", 1 << 10)
+    monkeypatch.setattr("thrift_plugins.replay.logs.stream._LONGEST", 1 << 14)
+    good = [orjson.dumps(as_openai(call)) for call in RECORDS]
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b"\n".join([*good[:3], b'{"x": "' + b"y" * (1 << 15) + b'"}', *good[3:], b"z" * (1 << 15)]))
+    log = open_log(path)
+    assert [call.id for call in log] == [call["id"] for call in RECORDS]
+    assert (log.unread, log.first_unread) == ({"longer than any record": 2}, 4)
+
+
+@pytest.mark.parametrize("form", ["lines", "array", "array, latest first"])
+def test_what_python_writes_as_json_is_read(tmp_path: Path, form: str):
+    told = [as_openai({**call, "question": "broken \ud83d half?", "failed": False}) for call in calls(2_000)]
+    records = [{**record, "cost": float("nan"), "big": 10**30} for record in told]
+    wanted = [record["id"] for record in records]
+    if form.endswith("first"):
+        records.reverse()
+    path = tmp_path / "log.json"
+    path.write_text("\n".join(map(json.dumps, records)) if form == "lines" else json.dumps(records))
+    found = read(path)
+    assert [call.id for call in found] == wanted
+    assert {call.paid for call in found} == {None}
+    assert found[0].messages[1].text == "broken ? half?"
+
+
+def test_cells_without_a_heading_numbers_as_texts_and_windows_texts(tmp_path: Path):
+    heads = "traceId,type,model,input,output,startTime,usage"
+    rows = [f't,GENERATION,{BIG},hi,x,{2_000_000_000 - number},"{{""input"":""10"",""output"":2}}",more' for number in range(2_000)]
+    (tmp_path / "log.csv").write_text("\n".join([heads, *rows]))
+    found = read(tmp_path / "log.csv")
+    assert (len(found), found[0].at, found[-1].at) == (2_000, 1_999_998_001.0, 2_000_000_000.0)
+    assert found[0].usage == Usage(10, 2, source="provider")
+    (tmp_path / "log.jsonl").write_text(lines([as_openai(call) for call in RECORDS]).decode(), encoding="utf-16")
+    assert len(read(tmp_path / "log.jsonl")) == len(RECORDS)
+
+
+@pytest.mark.parametrize("scale", [1, 10**3, 10**6, 10**9])
+def test_times_in_any_unit(scale: int):
+    assert seconds(1_760_000_000 * scale) == seconds(str(1_760_000_000 * scale)) == 1_760_000_000
+
+
+@pytest.mark.parametrize("told", [None, True, -5, 1e300, "inf", "nan", "noon", "0001-01-01T00:00:00Z", [], {}])
+def test_what_is_no_time(told: object):
+    with pytest.raises(Unread, match="no time"):
+        seconds(told)
+
+
+def test_an_array_that_goes_too_deep_ends_there(tmp_path: Path):
+    first, last = (json.dumps(as_openai(call)) for call in RECORDS[:2])
+    path = tmp_path / "log.json"
+    path.write_text(f'[{first}, {"[" * 100_000}{"]" * 100_000}, {last}]')
+    log = open_log(path)
+    assert len(list(log)) == 1
+    assert list(log.unread) == ["nested too deeply, so that nothing can be read from here on"]
+
+
+def test_a_log_that_begins_with_a_broken_line_is_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stranger(monkeypatch, tmp_path)
+    (tmp_path / "log.jsonl").write_bytes(b"{broken\n" + lines([as_openai(call) for call in RECORDS]))
+    assert "1 records could not be read, the first is number 1" in " ".join(command("replay", "log.jsonl").output.split())
+
+
+def test_names_that_look_like_markup_are_shown_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stranger(monkeypatch, tmp_path)
+    records = [as_openai({**call, "feature": "[/bold]", "model": "[/red] 7b"}) for call in RECORDS]
+    written(tmp_path / "log.jsonl", records)
+    shown = command("replay", "log.jsonl").output
+    assert "[/bold]" in shown
+    assert "[/red] 7b (" in shown
 
 
 @SDK_LEAKS

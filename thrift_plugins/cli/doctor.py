@@ -69,7 +69,7 @@ def _print(findings: list[Finding]) -> None:
     area = ""
     for finding in findings:
         mark, style = marks[finding.state]
-        table.add_row(finding.area if finding.area != area else "", Text(mark, style), finding.name, Text(finding.what))
+        table.add_row(finding.area if finding.area != area else "", Text(mark, style), Text(finding.name), Text(finding.what))
         area = finding.area
     wrong = _wrong(findings)
     console = Console(highlight=False)

@@ -80,6 +80,8 @@ def _print(config: Config, standings: list[Standing]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from thrift_plugins.report.wording import shown
+
     console, quality = Console(highlight=False), config.quality
     if not quality.enabled:
         console.print("The quality gate is off in these settings: set enabled = true under [quality] in thrift.toml.")
@@ -95,11 +97,11 @@ def _print(config: Config, standings: list[Standing]) -> None:
         drop, most = (f"{one.drop:.1%}", f"{one.high:.1%}") if one.compared else ("", "")
         counts = (f"{count:,}" for count in (one.compared, one.worse, one.better))
         table.add_row(
-            one.tactic, Text(one.feature or "(none)"), one.verdict, *counts, drop, most, style=_STYLES[one.verdict]
+            one.tactic, Text(shown(one.feature or "(none)")), one.verdict, *counts, drop, most, style=_STYLES[one.verdict]
         )
     console.print(table)
     for one in standings:
-        where = one.feature or "calls without a feature"
+        where = shown(one.feature or "calls without a feature")
         if one.off_since:
             since = datetime.fromtimestamp(one.off_since, UTC)
             console.print(Text(f"{one.tactic} is off for {where} since {since:%Y-%m-%d %H:%M} UTC: {one.why}."))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,14 +32,19 @@ class Wanted(NamedTuple):
     usd: float
 
 
+_LOOKED_AT = 50
+"""Records, for the first that can be read."""
+
+
 def is_trace(path: Path) -> bool:
     """Whether a file is one of our traces, or wants to be one."""
     from thrift_plugins.replay.logs.stream import records
 
     if not path.is_file():  # whose ending may be left out
         return True
-    _, first = next(records(path), (0, "empty"))
-    return isinstance(first, str) or first.get("kind") == "header" or "arms" in first
+    found = (record for _, record in islice(records(path), _LOOKED_AT) if not isinstance(record, str))
+    first = next(found, {})
+    return first.get("kind") == "header" or "arms" in first
 
 
 def replay_log(path: Path, config: Config, wanted: Wanted, json_file: Path | None) -> None:

@@ -32,10 +32,10 @@ def print_study(found: Study, log: Log, unknown: Sequence[str], console: Console
     console.print(drawn(bill(waterfall(total))))
     console.print(by_feature(found.bill.by_feature))
     for line in (*notes(total), *_remarks(found, log)):
-        console.print(Text(line))
+        console.print(Text(shown(line)))
     console.print("\n[bold]Not to be known from this log[/bold]")
     for line in unknown:
-        console.print(Text(f"- {line}."))
+        console.print(Text(f"- {shown(line)}."))
 
 
 def _remarks(found: Study, log: Log) -> Iterator[str]:
@@ -66,7 +66,8 @@ def _remarks(found: Study, log: Log) -> Iterator[str]:
 
 def print_asked(done: Asked, console: Console) -> None:
     """Print what a live model answered to a sample."""
-    console.print(f"\n[bold]Asked {done.model}[/bold]: {done.asked:,} calls for {money(done.spent)}")
+    told = Text(f"\nAsked {shown(done.model)}", "bold").append(f": {done.asked:,} calls for {money(done.spent)}", "not bold")
+    console.print(told)
     if done.stopped:
         console.print("The budget had no room for more.")
     if done.failed:

@@ -34,8 +34,8 @@ def drawn(table: Table) -> RichTable:
         lines.add_column(head, justify="left" if number < table.texts or table.words else "right")
     for section in (table.rows, table.foot):
         for row in section:
-            lines.add_row(*(Text(shown(cell) if place < table.texts else cell) for place, cell in enumerate(row.cells)),
-                          style=_STYLES[row.tone])  # fmt: skip
+            cells = (shown(cell) if cell or place < table.texts else "" for place, cell in enumerate(row.cells))
+            lines.add_row(*map(Text, cells), style=_STYLES[row.tone])
         lines.add_section()
     return lines
 
@@ -48,7 +48,6 @@ def by_feature(lines: Mapping[str, Line], quality: Mapping[str, tuple[float, flo
         table.add_column(head, justify="left" if head == "feature" else "right")
     for feature, line in sorted(lines.items(), key=lambda item: -item[1].baseline):
         cells = [
-            feature or "-",
             f"{line.requests:,}",
             money(line.baseline),
             money(line.actual),
@@ -57,7 +56,7 @@ def by_feature(lines: Mapping[str, Line], quality: Mapping[str, tuple[float, flo
         if quality:
             before, after = quality[feature]
             cells += [f"{before:.4f}", f"{after:.4f}"]
-        table.add_row(*cells)
+        table.add_row(Text(shown(feature)), *cells)
     return table
 
 
@@ -69,13 +68,12 @@ def print_outcome(outcome: Outcome, *, learnt: Sequence[str] = ()) -> None:
     """
     console = Console()
     total, quality = outcome.summary.total, outcome.quality
-    console.print(f"[bold]{outcome.name}[/bold]: {money(total.baseline)} before, {money(total.actual)} after, "
-                  f"{total.saved_fraction:.1%} saved; quality {quality.baseline:.4f} before, {quality.actual:.4f} after\n")  # fmt: skip
+    told = (f": {money(total.baseline)} before, {money(total.actual)} after, {total.saved_fraction:.1%} saved; quality "
+            f"{quality.baseline:.4f} before, {quality.actual:.4f} after\n")  # fmt: skip
+    console.print(Text(shown(outcome.name), "bold").append(told, "not bold"))
     console.print(drawn(bill(waterfall(total))))
     known = {feature: (q.baseline, q.actual) for feature, q in outcome.quality_by_feature.items()}
     console.print(by_feature(outcome.summary.by_feature, known))
-    for note in notes(total):
-        console.print(note, highlight=False)
-    for told in learnt:
-        console.print(told, highlight=False)
+    for note in (*notes(total), *learnt):
+        console.print(Text(shown(note)))
     console.print(f"ledger {outcome.ledger_sha256}", highlight=False)

@@ -90,13 +90,13 @@ def _figures(line: Traffic) -> dict[str, float | int]:
 def _print(held: Holdings, total: Traffic, parts: dict[Any, dict[str, Traffic]], most: int) -> None:
     from rich.console import Console
 
-    from thrift_plugins.report.wording import money
+    from thrift_plugins.report.wording import money, shown
 
     console = Console(highlight=False)
     ages = f", written {_span(held.newest)} to {_span(held.oldest)} ago" if held.entries else ""
     console.print(f"{held.entries:,} answers, {held.size:,} bytes ({held.mean_size:,.0f} each){ages}.")
     if held.tags:
-        listed = ", ".join(f"{tag} ({count:,})" for tag, count in held.tags.most_common(most))
+        listed = ", ".join(f"{shown(tag)} ({count:,})" for tag, count in held.tags.most_common(most))
         console.print(f"Tags: {listed}.", markup=False)
     if not total.calls:
         console.print("The ledger has no calls.")
@@ -129,7 +129,7 @@ def _table(name: str, lines: dict[str, Traffic], most: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from thrift_plugins.report.wording import money
+    from thrift_plugins.report.wording import money, shown
 
     table = Table(title=f"By {name}", title_justify="left")
     for head in (name, "calls", "hits", "hit rate", "saved"):
@@ -137,7 +137,7 @@ def _table(name: str, lines: dict[str, Traffic], most: int) -> Table:
     ordered = sorted(lines.items(), key=lambda item: item[0] if name == "day" else item[1].saved, reverse=True)
     for value, line in ordered[:most]:
         cells = (f"{line.calls:,}", f"{line.hits:,}", f"{line.hit_rate:.1%}", money(line.saved))
-        table.add_row(Text(value or "-"), *cells)
+        table.add_row(Text(shown(value)), *cells)
     return table
 
 

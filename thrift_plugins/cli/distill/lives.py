@@ -24,6 +24,7 @@ def status(config: ConfigFile = None, store: StoreUrl = None, json_file: JsonFil
     """Show every student: shadow, canary, active or demoted, why, and what its audits have found."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     chosen = settings(config)
     with store_of(chosen.store if store is None else store) as opened:
@@ -35,7 +36,7 @@ def status(config: ConfigFile = None, store: StoreUrl = None, json_file: JsonFil
     )
     for told in found:
         table.add_row(
-            *(str(told[name]) for name in ("task", "state", "why", "compared", "audits", "wrong", "requests"))
+            *(Text(str(told[name])) for name in ("task", "state", "why", "compared", "audits", "wrong", "requests"))
         )
     Console().print(table) if found else typer.echo("There are no students yet: see `thrift-plugins distill run`.")
 

@@ -50,14 +50,14 @@ class Log:
         format: what it is.
         unread: records that are of its format and could not be read, by what is wrong with them, after an iteration.
         other: records that are no calls of a model.
-        models: calls by model, complete as soon as an iteration gives its first call.
+        models: of its calls, all of them as soon as an iteration gives its first call.
         first_unread: the number of the first that could not be read, 0 if there is none.
     """
 
     def __init__(self, path: Path, format: Format) -> None:  # noqa: A002  it is what it is
         self.path, self.format = path, format
         self.unread: Counter[str] = Counter()
-        self.models: Counter[str] = Counter()
+        self.models: set[str] = set()
         self.other = 0
         self.first_unread = 0
         self.named: Callable[[Record], Mapping[str, str]] = lambda _record: {}
@@ -78,7 +78,7 @@ class Log:
 
     def _records(self) -> Iterator[tuple[int, Record]]:
         """Those of a new reading that are records at all."""
-        self.unread, self.models, self.other, self.first_unread = Counter(), Counter(), 0, 0
+        self.unread, self.other, self.first_unread = Counter(), 0, 0
         for number, record in records(self.path):
             if isinstance(record, str):
                 self._note(number, record)
@@ -94,7 +94,7 @@ class Log:
         if call is None:
             self.other += 1
         else:
-            self.models[call.model] += 1
+            self.models.add(call.model)
             names = self.named(record)
             if names:
                 call = replace(call, scope=merged(call.scope, dict(names)))

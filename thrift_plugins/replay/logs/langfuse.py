@@ -12,8 +12,8 @@ from thrift_plugins.replay.logs.logged import (
     dollars,
     listed,
     mapping,
-    messages,
     params,
+    prompt,
     reply,
     schema,
     seconds,
@@ -52,7 +52,7 @@ def read(record: Mapping[str, Any]) -> Logged | None:
         id=str(record.get("id") or ""),
         at=seconds(either("startTime", "start_time")),
         model=model,
-        messages=messages(request.get("messages") or given),
+        messages=prompt(request if _asks(request) else {"messages": given}) if given else (),  # which a team may hide
         usage=used,
         scope=_scope(record, either("traceName", "trace_name", "name")),
         tools=tools(request.get("tools")),
@@ -62,6 +62,10 @@ def read(record: Mapping[str, Any]) -> Logged | None:
         paid=dollars(either("totalCost", "total_cost", "calculatedTotalCost") or costs.get("total")),
         error=(status or "error")[:200] if level == "ERROR" else "",
     )
+
+
+def _asks(request: Mapping[str, Any]) -> bool:
+    return any(request.get(name) for name in ("messages", "prompt", "input"))
 
 
 def _scope(record: Mapping[str, Any], name: Any) -> Scope:

@@ -11,8 +11,8 @@ from thrift_plugins.replay.logs.logged import (
     dollars,
     listed,
     mapping,
-    messages,
     params,
+    prompt,
     reply,
     schema,
     seconds,
@@ -44,13 +44,14 @@ def read(record: Mapping[str, Any]) -> Logged | None:
     if not model:
         raise Unread("no model")
     used = _usage(record, outputs, message)
-    given = inputs.get("messages") or inputs.get("prompts") or inputs.get("prompt")
-    prompt = given[0] if isinstance(given, list) and given and isinstance(given[0], str) else given
+    given = next((inputs[name] for name in ("messages", "prompts", "prompt", "input") if inputs.get(name)), None)
+    if isinstance(given, list) and isinstance(given[0], str):  # prompts of a model of texts, of which a run has one
+        given = given[0]
     return Logged(
         id=str(record.get("id") or ""),
         at=seconds(record.get("start_time")),
         model=model,
-        messages=messages(prompt),
+        messages=prompt({**inputs, "messages": given}) if given else (),  # which a team may hide
         usage=used,
         scope=scope_in(metadata),
         tools=tools(invocation.get("tools") or inputs.get("tools")),

@@ -12,8 +12,8 @@ from thrift_plugins.replay.logs.logged import (
     dollars,
     listed,
     mapping,
-    messages,
     params,
+    prompt,
     schema,
     seconds,
     tools,
@@ -44,7 +44,7 @@ def read(record: Mapping[str, Any]) -> Logged | None:
         raise Unread("no model")
     details = usage_of(metadata.get("usage_object") or response.get("usage"))
     used = details if details.source != "none" else _sums(record)
-    given = listed(record.get("messages")) or request.get("messages")
+    given = listed(record.get("messages")) or request.get("messages") or request.get("input")
     told = answer(response, used, model)
     failed = str(record.get("status") or metadata.get("status") or "") == "failure"
     scope = scope_in(record, metadata)
@@ -53,7 +53,7 @@ def read(record: Mapping[str, Any]) -> Logged | None:
         id=str(record.get("request_id")),
         at=seconds(record.get("startTime") or record.get("start_time")),
         model=model,
-        messages=messages(given) if given else (),
+        messages=prompt({**request, "messages": given}) if given else (),
         usage=used,
         scope=scope if scope.feature else replace(scope, feature=_tag(record) or group),
         tools=tools(request.get("tools")),
@@ -67,8 +67,9 @@ def read(record: Mapping[str, Any]) -> Logged | None:
 
 
 def _sums(record: Mapping[str, Any]) -> Usage:
+    counts = [record.get(name) for name in ("prompt_tokens", "completion_tokens")]
     try:
-        return Usage.told(int(record.get("prompt_tokens") or 0), int(record.get("completion_tokens") or 0))
+        return Usage.told(*(int(count or 0) for count in counts)) if any(count not in (None, "") for count in counts) else Usage()
     except ValueError:
         return Usage()
 

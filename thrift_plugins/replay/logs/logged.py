@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -73,37 +74,57 @@ def unpacked(value: Any) -> Any:
 
 
 def seconds(value: Any) -> float:
-    """A moment, in seconds since the epoch: a number of seconds or milliseconds, or a time as ISO 8601 has it; UTC if it does not say.
+    """A moment, in seconds since the epoch: a number of (milli-, micro-, nano-) seconds, also as a text, or a time as ISO 8601 has it.
+
+    UTC if it does not say.
 
     Raises:
-        Unread: it is none.
+        Unread: it is none, or lies before 1970, as the zero of some languages does.
     """
+    if value is None:
+        raise Unread("it says no time")
+    try:
+        told = _since_epoch(value)
+    except (ValueError, TypeError, OverflowError):
+        told = -1.0
+    if not 0 <= told <= _LATEST:
+        raise Unread(f"{str(value)[:40]!r} is no time")
+    while told > _YEAR_5138:
+        told /= 1000
+    return told
+
+
+def _since_epoch(value: Any) -> float:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return float(value)
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value / 1000 if value > _YEAR_5138 else float(value)
-    try:
-        told = datetime.fromisoformat(str(value))
-    except ValueError:
-        raise Unread(f"{value!r} is no time") from None
-    return (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+    return -1.0 if isinstance(value, bool) else float(value)
 
 
 _YEAR_5138 = 1e11
-"""Seconds since the epoch: larger numbers are milliseconds."""
+"""Seconds since the epoch: larger numbers are of smaller units."""
+
+_LATEST = 1e9 * _YEAR_5138
+"""In nanoseconds."""
 
 
 def dollars(value: Any) -> float | None:
     """An amount, None where there is none."""
     try:
-        return None if value is None or value == "" else float(value)
+        amount = None if value is None or value == "" else float(value)
     except (TypeError, ValueError):
         return None
+    return amount if amount is not None and isfinite(amount) else None
 
 
 _ROLES: Mapping[str, Role] = {
     "system": "system", "developer": "system", "human": "user", "user": "user", "ai": "assistant", "assistant": "assistant",
     "AIMessageChunk": "assistant", "tool": "tool", "function": "tool",
+    "function_call": "assistant", "function_call_output": "tool", "reasoning": "assistant",  # items of the Responses API
 }  # fmt: skip
 
 
@@ -119,27 +140,28 @@ def message(told: Any) -> Message:
     role = _ROLES.get(name)
     if role is None:
         raise Unread(f"a message of role {name!r}")
-    content = inner.get("content")
+    content = inner.get("output") if name == "function_call_output" else inner.get("content")
+    answers = inner.get("tool_call_id", inner.get("call_id") if role == "tool" else None)
     return Message(
         role,
         content if isinstance(content, str | list) else "",
-        tool_calls(inner),
-        tool_call_id=inner.get("tool_call_id") if isinstance(inner.get("tool_call_id"), str) else None,
+        tool_calls({"tool_calls": [inner]} if name == "function_call" else inner),
+        tool_call_id=answers if isinstance(answers, str) else None,
         name=inner.get("name") if isinstance(inner.get("name"), str) else None,
     )
 
 
 def tool_calls(told: Mapping[str, Any]) -> tuple[ToolCall, ...]:
-    """The tools that a message calls, as OpenAI (`function`), LangChain (`args`) or Anthropic (`tool_use`) have them."""
+    """The tools that a message calls, as OpenAI (`function`, or an item of its own), LangChain (`args`) or Anthropic (`tool_use`) have them."""
     found = [mapping(call) for call in listed(told.get("tool_calls"))]
     found += [block for block in map(mapping, listed(told.get("content"))) if block.get("type") == "tool_use"]
     return tuple(_tool_call(call) for call in found if call)
 
 
 def _tool_call(call: Mapping[str, Any]) -> ToolCall:
-    function = mapping(call.get("function"))
-    given = function.get("arguments", call.get("args", call.get("input", {})))
-    return ToolCall(str(call.get("id") or ""), str(function.get("name") or call.get("name") or ""), unpacked(given))
+    function = mapping(call.get("function")) or call
+    given: Any = next((function[name] for name in ("arguments", "args", "input") if name in function), {})
+    return ToolCall(str(call.get("call_id") or call.get("id") or ""), str(function.get("name") or ""), unpacked(given))
 
 
 def messages(told: Any) -> tuple[Message, ...]:
@@ -159,7 +181,22 @@ def messages(told: Any) -> tuple[Message, ...]:
     return tuple(message(each) for each in found)
 
 
-_PARAMS = ("temperature", "top_p", "top_k", "seed", "max_tokens", "max_completion_tokens", "stop", "n", "tool_choice")
+def prompt(request: Mapping[str, Any]) -> tuple[Message, ...]:
+    """The messages of a request, after the instructions that some APIs have beside them (`system`, `instructions`).
+
+    Raises:
+        Unread: there are none.
+    """
+    found = messages(request.get("messages") or request.get("prompt") or request.get("input"))
+    beside = unpacked(request.get("system") or request.get("instructions"))
+    return (Message("system", beside), *found) if isinstance(beside, str | list) else found
+
+
+_PARAMS = (
+    "temperature", "top_p", "top_k", "seed", "max_tokens", "max_completion_tokens", "max_output_tokens", "stop", "stop_sequences", "n",
+    "tool_choice", "presence_penalty", "frequency_penalty", "logit_bias", "response_format", "text", "reasoning", "reasoning_effort",
+    "thinking", "functions", "previous_response_id", "conversation",
+)  # fmt: skip
 
 
 def params(told: Mapping[str, Any]) -> dict[str, Json]:

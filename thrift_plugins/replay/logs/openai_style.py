@@ -11,8 +11,8 @@ from thrift_plugins.replay.logs.logged import (
     dollars,
     listed,
     mapping,
-    messages,
     params,
+    prompt,
     reply,
     schema,
     seconds,
@@ -36,7 +36,8 @@ def fits(record: Mapping[str, Any]) -> bool:
 
 def read(record: Mapping[str, Any]) -> Logged | None:
     """The call of a record. Raises `Unread`."""
-    request, response = _request(record), mapping(_first(record, _RESPONSE))
+    request, given = _request(record), _first(record, _RESPONSE)
+    response = mapping(given) or ({"content": given, "stop_reason": "stop"} if isinstance(given, str) else {})
     if isinstance(response.get("body"), Mapping):  # OpenAI's batch files have it one level deeper
         response = mapping(response["body"])
     model = str(request.get("model") or response.get("model") or record.get("model") or "")
@@ -49,7 +50,7 @@ def read(record: Mapping[str, Any]) -> Logged | None:
         id=str(record.get("id") or record.get("request_id") or response.get("id") or ""),
         at=seconds(_first(record, _TIME) or response.get("created")),
         model=model,
-        messages=messages(request.get("messages") or request.get("prompt") or request.get("input")),
+        messages=prompt(request),
         usage=used,
         scope=scope_in(record, request),
         tools=tools(request.get("tools")),
@@ -77,12 +78,16 @@ def answer(response: Mapping[str, Any], used: Usage, model: str) -> Reply | None
 
 def _answer(response: Mapping[str, Any], used: Usage, model: str) -> Reply | None:
     found = answer(response, used, model)
-    if found is not None or not isinstance(response.get("output"), Sequence):
+    if found is not None:
         return found
-    parts = [
-        mapping(each) for each in listed(response["output"]) if mapping(each).get("type") == "message"
-    ]  # responses API
-    return reply(parts[-1], used, model, "stop") if parts else None
+    items = [mapping(each) for each in listed(response.get("output"))]  # of the Responses API
+    parts = [item for item in items if item.get("type") == "message"]
+    calls = [item for item in items if item.get("type") == "function_call"]
+    if not parts and not calls:
+        return None
+    why = mapping(response.get("incomplete_details")).get("reason") or response.get("status") or "completed"
+    content = parts[-1].get("content") if parts else ""
+    return reply({"content": content, "tool_calls": calls}, used, model, "stop" if why == "completed" else str(why))
 
 
 def scope_in(*places: Mapping[str, Any]) -> Scope:

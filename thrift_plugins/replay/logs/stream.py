@@ -10,7 +10,8 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from importlib import import_module
-from io import TextIOWrapper
+from io import BufferedReader, TextIOWrapper
+from math import isfinite
 from pathlib import Path
 from typing import IO, Any, Final, TypeAlias, cast
 
@@ -24,6 +25,9 @@ Record: TypeAlias = Mapping[str, Any]
 _PIECE: Final = 1 << 20
 _LONGEST: Final = 64 << 20
 """Characters of one record of an array; a longer one is taken for a file that is damaged."""
+
+_BITS: Final = 63
+"""Of a whole number in JSON that can be written again as one."""
 
 _BETWEEN: Final = re.compile(r"[\s,]*")
 _ARRAY: Final = re.compile(
@@ -60,6 +64,8 @@ def records(path: Path) -> Iterator[tuple[int, Record | str]]:
 
 _SQLITE: Final = b"SQLite format 3\0"
 _GZIP: Final = b"\x1f\x8b"
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+"""How a text begins that Windows PowerShell has written."""
 
 
 def _begins(path: Path, mark: bytes) -> bool:
@@ -77,8 +83,9 @@ def _ledger(path: Path) -> Iterator[Record]:
 @contextmanager
 def _text(path: Path) -> Iterator[IO[str]]:
     packed = _begins(path, _GZIP)
-    unpacked = cast("IO[bytes]", gzip.open(path)) if packed else path.open("rb")  # noqa: SIM115  the wrapper closes it
-    with TextIOWrapper(unpacked, encoding="utf-8-sig", errors="replace", newline="") as file:
+    unpacked = cast("BufferedReader", gzip.open(path)) if packed else path.open("rb")  # noqa: SIM115  the wrapper closes it
+    encoding = "utf-16" if unpacked.peek(2)[:2] in _UTF_16 else "utf-8-sig"
+    with TextIOWrapper(unpacked, encoding=encoding, errors="replace", newline="") as file:
         yield file
 
 
@@ -91,8 +98,10 @@ def _lines(file: IO[str], head: str) -> Iterator[tuple[int, Record | str]]:
             if line.strip():
                 yield number, _record(line)
         if len(rest) > _LONGEST:
-            yield number + 1, "longer than any record"
-            return
+            number += 1
+            yield number, "longer than any record"
+            rest = _after_line(file)
+            continue
         piece = file.read(_PIECE)
         if not piece:
             break
@@ -101,12 +110,41 @@ def _lines(file: IO[str], head: str) -> Iterator[tuple[int, Record | str]]:
         yield number + 1, _record(rest)
 
 
-def _record(line: str) -> Record | str:
+def _after_line(file: IO[str]) -> str:
+    """Passes over the rest of a line. Gives what was read of the next ones."""
+    while piece := file.read(_PIECE):
+        _, end, rest = piece.partition("\n")
+        if end:
+            return rest
+    return ""
+
+
+def _record(text: str) -> Record | str:
     try:
-        found = orjson.loads(line)
+        found = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        return f"not JSON ({error})"
+        try:
+            found = _mended(json.loads(text))
+        except (ValueError, RecursionError):
+            return f"not JSON ({error})"
     return found if isinstance(found, dict) else "not a JSON object"
+
+
+def _mended(value: Any) -> Any:
+    """What Python writes as JSON and others do not read: NaN is no number, half of a pair of surrogates is no letter."""
+    match value:
+        case dict():
+            return {_mended(name): _mended(inner) for name, inner in value.items()}
+        case list():
+            return [_mended(inner) for inner in value]
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case float():
+            return value if isfinite(value) else None
+        case int() if value.bit_length() > _BITS:
+            return str(value)
+        case _:
+            return value
 
 
 def _array(file: IO[str], text: str, at: int) -> Iterator[tuple[int, Record | str]]:
@@ -117,7 +155,10 @@ def _array(file: IO[str], text: str, at: int) -> Iterator[tuple[int, Record | st
         if text.startswith("]", at):
             return
         try:
-            found, end = decoder.raw_decode(text, at)
+            _, end = decoder.raw_decode(text, at)
+        except RecursionError:
+            yield number + 1, "nested too deeply, so that nothing can be read from here on"
+            return
         except json.JSONDecodeError:
             piece = file.read(_PIECE)
             if not piece or len(text) - at > _LONGEST:
@@ -125,8 +166,9 @@ def _array(file: IO[str], text: str, at: int) -> Iterator[tuple[int, Record | st
                 return
             text, at = text[at:] + piece, 0
             continue
-        number, at = number + 1, end
-        yield number, found if isinstance(found, dict) else "not a JSON object"
+        number += 1
+        yield number, _record(text[at:end])
+        at = end
         if at > _PIECE:
             text, at = text[at:], 0
 
@@ -134,7 +176,7 @@ def _array(file: IO[str], text: str, at: int) -> Iterator[tuple[int, Record | st
 def _csv(path: Path) -> Iterator[Record]:
     csv.field_size_limit(_LONGEST)
     with _text(path) as file:
-        yield from csv.DictReader(file)
+        yield from csv.DictReader(file, restkey="")  # of cells without a heading
 
 
 def _parquet(path: Path) -> Iterator[Record]:

@@ -62,6 +62,7 @@ class Study:
         failed: calls without an answer, by why; they are in no sum.
         cached: calls that a cache of theirs has answered already; they are in no sum.
         wordless: calls of which the log has no prompt or no answer: nothing could have been answered for them.
+        unmeasured: calls of which it has neither all words nor tokens, so that nobody can say what they cost; they are in no sum.
         compared: what a hit would have given, beside what was answered then.
         could: what the rules would send to `cheaper`.
         sample: some of those, drawn by chance.
@@ -79,6 +80,7 @@ class Study:
     failed: Counter[str] = field(default_factory=Counter)
     cached: int = 0
     wordless: int = 0
+    unmeasured: int = 0
     tenants: int = 0
     nameless: int = 0
     compared: Counter[Judgement] = field(default_factory=Counter)
@@ -243,7 +245,7 @@ class _Router:
 
     def _cheapest(self) -> str:
         priced = [model for model in self._log.models if self._cost(model) != float("inf")]
-        return min(priced, key=self._cost, default="")
+        return min(priced, key=lambda model: (self._cost(model), model), default="")
 
     def _cost(self, model: str) -> float:
         """Of a thousand tokens in and a hundred out; infinite without a price, of which nobody can say that it is less."""
@@ -267,6 +269,9 @@ def _ask(call: Logged, found: Study, runtime: Runtime, router: _Router) -> None:
         return
     known = call.usage != NO_USAGE
     whole = bool(call.messages) and call.reply is not None
+    if not known and not whole:
+        found.unmeasured += 1
+        return
     found.wordless += not whole
     request = Request(
         id=f"{found.calls}", at=call.at, model=call.model, messages=call.messages, tools=call.tools, schema=call.schema,
@@ -307,6 +312,10 @@ def unknowns(found: Study, config: Config) -> list[str]:
         told.append(
             f"what a cache would have answered of {found.wordless:,} calls whose prompt or answer is not in the log"
         )
+    if found.unmeasured:
+        told.append(
+            f"what {found.unmeasured:,} calls cost of which neither tokens nor all words are in the log; they are in no sum"
+        )
     if found.tenants <= 1 and found.nameless and found.total.outcomes["hit"]:
         told.append(
             "whose calls they are: the log names no tenant, so hits are counted across all of its users. If answers must not be "
@@ -336,6 +345,7 @@ def figures(found: Study) -> Mapping[str, Any]:
         "failed": found.failed.total(),
         "cached_already": found.cached,
         "without_words": found.wordless,
+        "without_words_or_tokens": found.unmeasured,
         "unpriced": dict(total.unpriced),
         "paid_as_logged_usd": found.paid,
         "priced_of_those_usd": found.priced / usd,

@@ -11,7 +11,7 @@ from thrift_plugins.types import NO_USAGE, Usage
 
 def usage_of(told: Any) -> Usage:
     """A usage object of OpenAI's chat or responses API, of Anthropic, or LangChain's `usage_metadata`; none where it is none of these."""
-    used = mapping(told)
+    used = _counts(told)
     if "prompt_tokens" in used or "completion_tokens" in used:
         prompt, completion = mapping(used.get("prompt_tokens_details")), mapping(used.get("completion_tokens_details"))
         return Usage.told(
@@ -36,6 +36,12 @@ def usage_of(told: Any) -> Usage:
     )
 
 
+def _counts(told: Any) -> dict[str, Any]:
+    """With numbers that came as texts, as CSV has them."""
+    found = mapping(told)
+    return {name: int(count) if isinstance(count, str) and count.isdecimal() else count for name, count in found.items()}
+
+
 def _anthropic(used: Mapping[str, Any]) -> Usage:
     """Whose input does not count what is cached."""
     read, write = used.get("cache_read_input_tokens") or 0, used.get("cache_creation_input_tokens") or 0
@@ -51,7 +57,7 @@ def langfuse_usage(told: Any) -> Usage:
 
     Where the parts are more than the total, they were not taken off.
     """
-    used = {name: count for name, count in mapping(told).items() if isinstance(count, int | float)}
+    used = {name: count for name, count in _counts(told).items() if isinstance(count, int | float)}
     if "input" not in used and "output" not in used:
         return usage_of(told)
     read = sum(count for name, count in used.items() if "cache" in name and ("read" in name or "cached" in name))
