@@ -33,11 +33,12 @@ BATCH_SECONDS = 0.06
 
 
 class Places:
-    """Providers and worker processes, one of each for a thread."""
+    """Threads, and a provider and a process that forks workers for each of them: to start one takes longer than many runs."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._stack, self._lock, self._mine = ExitStack(), threading.Lock(), threading.local()
+        self.pool = self._stack.enter_context(ThreadPoolExecutor(AT_ONCE))
 
     def mine(self) -> tuple[Zygote, LoopbackBatches]:
         if not hasattr(self._mine, "place"):
@@ -83,8 +84,7 @@ def many(places: Places, tmp_path: Path, first: int, journal: Callable[[int], st
             shutil.rmtree(tmp_path / str(seed))
         return outcome
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        outcomes = list(pool.map(one, range(first, first + EACH)))
+    outcomes = list(places.pool.map(one, range(first, first + EACH)))
     bad = [outcome for outcome in outcomes if outcome.bad]
     print(
         f"\n{len(outcomes)} runs, {sum(o.deaths for o in outcomes)} deaths, {sum(o.paid for o in outcomes)} lines paid: "

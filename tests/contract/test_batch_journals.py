@@ -132,7 +132,9 @@ def test_what_a_batch_did_not_answer_is_queued_again(opened: Opened):
     batch = sent(journal, "x", "one", "two", "three")
     journal.take(batch, answers("two"), NOW)
     assert journal.ended(batch, "expired", NOW) == keys("one", "three")
-    assert journal.attempts(keys("one", "two", "three")) == dict(zip(keys("one", "two", "three"), (1, 0, 1), strict=True))
+    assert journal.attempts(keys("one", "two", "three")) == dict(
+        zip(keys("one", "two", "three"), (1, 0, 1), strict=True)
+    )
     assert journal.fresh() == []  # who ended it knows them
     journal = opened()
     assert [one.key for one in journal.fresh()] == keys("one", "three")

@@ -105,6 +105,7 @@ def test_whoever_was_held_up_writes_nothing_over_its_successor_s(server: RedisSe
             lambda: slow.take(batch, [(key("one"), Answer(200, b"1"))], NOW),
             lambda: slow.ended(batch, "completed", NOW),
             lambda: slow.failures([key("one")]),
+            lambda: slow.line(key("one")),
         ):
             with pytest.raises(Deposed):
                 late()
@@ -152,6 +153,7 @@ def test_all_hear_of_an_answer_whoever_has_read_it(server: RedisServer):
 
 def test_one_line_s_text_is_not_taken_for_another_s(server: RedisServer):
     with closing(opened(server, key="0123456789abcdef-secret")) as journal:
+        assert journal.lead()
         journal.admit(asked("one", "two"))
         moved = "return redis.call('HSET', KEYS[1], ARGV[1], redis.call('HGET', KEYS[1], ARGV[2]))"
         journal._wire.ask(("EVAL", moved, 1, "tp1~bbodies:{batch}", key("one"), key("two")))
@@ -206,7 +208,9 @@ def test_workers_with_the_same_inputs_pay_once(server: RedisServer, provider: Lo
 
 def test_another_worker_goes_on_where_the_leader_stops(server: RedisServer, provider: LoopbackBatches):
     def asking(text: str) -> str:
-        answer: str = ChatOpenAI(model=MODEL, temperature=0, api_key="k", base_url=provider.base_url).invoke(text).content
+        answer: str = (
+            ChatOpenAI(model=MODEL, temperature=0, api_key="k", base_url=provider.base_url).invoke(text).content
+        )
         return answer
 
     leader = Executor(OpenAIBatchClient(), server.url, settings=QUICK)
@@ -218,6 +222,31 @@ def test_another_worker_goes_on_where_the_leader_stops(server: RedisServer, prov
         leader.close()
         assert all(result.error is None for result in results.result(timeout=30))
     assert len(provider.paid.lines) == 5
+    assert provider.paid.twice == 0
+
+
+def test_a_leader_that_loses_its_lease_goes_on_as_the_others_do(server: RedisServer, provider: LoopbackBatches):
+    model = ChatOpenAI(model=MODEL, temperature=0, api_key="k", base_url=provider.base_url)
+    inputs = [f"say {number}" for number in range(9)]
+    chain = model | (lambda said: f"and then? {said.content}") | model
+
+    def run(executor: BatchExecutor) -> list[str]:
+        return [result.value().content for result in executor.run(chain, inputs)]
+
+    with (
+        BatchExecutor(OpenAIBatchClient(), server.url, settings=QUICK) as one,
+        BatchExecutor(OpenAIBatchClient(), server.url, settings=QUICK) as other,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        results = [pool.submit(run, executor) for executor in (one, other)]
+        for _ in range(8):
+            time.sleep(0.1)
+            server.ask("DEL", "tp1~blease:{batch}")
+        first, second = (result.result(timeout=60) for result in results)
+        assert first == second
+        # Nor does it wait for ever to have sent what another one sends.
+        assert one.submit(model, ["a further one"]).failed == 0
+    assert len(provider.paid.lines) >= 18
     assert provider.paid.twice == 0
 
 

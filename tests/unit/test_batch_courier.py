@@ -405,6 +405,16 @@ def virtual_epoch() -> float:
     return 1_800_000_000.0
 
 
+def test_prompts_that_a_kill_has_left_go_when_the_journal_is_opened(tmp_path: Path):
+    client = MemoryBatches()
+    served(client, tmp_path / "j.db")
+    with closing(sqlite3.connect(tmp_path / "j.db")) as connection, connection:
+        connection.execute("INSERT INTO prompts VALUES (1, 20, x'00')")
+    opened(tmp_path / "j.db", client.account).close()
+    with closing(sqlite3.connect(tmp_path / "j.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM prompts").fetchone() == (0,)
+
+
 def test_a_file_of_others_is_left_alone(tmp_path: Path):
     (tmp_path / "j.db").write_text("not a database")
     with pytest.raises(StoreCorrupt):

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from hashlib import blake2b
 from secrets import token_hex
@@ -28,11 +29,12 @@ from thrift_plugins.batching.client import (
 from thrift_plugins.batching.finding import Finder
 from thrift_plugins.batching.journal import Deposed, Journal
 from thrift_plugins.batching.leading import Leading
-from thrift_plugins.batching.lots import Item, Lot, as_line, lots, too_large
+from thrift_plugins.batching.lots import Item, Lot, as_line, too_large
 from thrift_plugins.batching.pending import Pending, custom_id, failed
 from thrift_plugins.batching.promotion import Promoter, due
 from thrift_plugins.batching.reading import Reader
-from thrift_plugins.batching.records import Incident, Sending
+from thrift_plugins.batching.records import Sending
+from thrift_plugins.batching.room import Room
 from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.batching.volatile import warn_of_clocks
 from thrift_plugins.batching.waiting import Waiting
@@ -71,7 +73,12 @@ class Courier:
         self.finder = Finder(client, journal, settings, clock=clock, reader=self.reader)
         self.promoter = promoter
         self.leading = Leading(
-            journal, self.waiting, begin=self._begin, stop=self._end, look=self._look, beat=min(settings.poll, settings.lease / 5)
+            journal,
+            self.waiting,
+            begin=self._begin,
+            stop=self._end,
+            look=self._look,
+            beat=min(settings.poll, settings.lease / 5),
         )
         self._keeping: asyncio.Task[None] | None = None
         self.carrying: set[asyncio.Task[None]] = set()
@@ -79,9 +86,7 @@ class Courier:
         self.unsent = 0
         self._warned = False
         self._unlooked: set[int] = set()
-        self._queued_tokens: dict[str, int] = defaultdict(int)
-        self._most_tokens: dict[str, int] = {}
-        self._changed = asyncio.Event()
+        self.room = Room(client.limits)
 
     # What others do with it ---------------------------------------------------------------------------------------
 
@@ -112,7 +117,8 @@ class Courier:
             task.cancel()
         await asyncio.gather(*self.carrying, return_exceptions=True)
         self._unlooked.clear()
-        self._most_tokens.clear()
+        self.room.forget()
+        self.unsent = 0  # what was cancelled before it began has not counted itself out
 
     def take(self, asked: Sequence[Pending]) -> None:
         """Requests of one wave: answered from the journal, joined to what is under way, or queued."""
@@ -153,53 +159,43 @@ class Courier:
             if len(mine) < len(asked):
                 told = "the request is larger than the provider takes in a batch"
                 self._give_up([item.key for item in asked if too_large(item, limits)], 413, told, "too_large")
-            most = min(
-                (most for most in (limits.queued_tokens, self._most_tokens.get(address.model)) if most), default=None
-            )
-            for lot in lots(mine, limits, most):
+            for lot in self.room.lots(address, mine):
                 self.unsent += 1
                 self._spawn(self._carry(lot, delay))
 
     async def _carry(self, lot: Lot, delay: float) -> None:
-        batch: Sending | None = None
-        try:
+        with ExitStack() as held:
             try:
-                await self._room(lot, delay)
+                await self._roomy(lot, delay)
                 if self._due(lot):
                     await self._promote(lot)
                     return
                 batch = self._planned(lot)
-                self._queued_tokens[lot.address.model] += batch.tokens
+                held.enter_context(self.room.taken(lot.address.model, batch.tokens))
                 sent = await self._send(batch, lot)
             finally:
                 self.unsent -= 1
             if sent is not None:
                 await self._follow(sent, lot)
-        finally:
-            if batch is not None:
-                self._queued_tokens[lot.address.model] -= batch.tokens
-                self._notify()
 
     async def _resumed(self, batch: Sending) -> None:
         """A batch that a process before has sent, or may have."""
         address = Address(batch.intent.model, batch.intent.url)
         lot = Lot(address, [Item(*line, batch.intent.made_at) for line in self.journal.members(batch)])
-        self._queued_tokens[address.model] += batch.tokens
         try:
-            if batch.state == "sending":
-                self.unsent += 1
-                try:
-                    found = await self._found(batch, lot)
-                finally:
-                    self.unsent -= 1
-                if found is None:
-                    return
-                batch = found
-            await self._follow(batch, lot, at_once=True)
+            with self.room.taken(address.model, batch.tokens):
+                if batch.state == "sending":
+                    self.unsent += 1
+                    try:
+                        found = await self._found(batch, lot)
+                    finally:
+                        self.unsent -= 1
+                    if found is None:
+                        return
+                    batch = found
+                await self._follow(batch, lot, at_once=True)
         finally:
             self._unlooked.discard(batch.row)
-            self._queued_tokens[address.model] -= batch.tokens
-            self._notify()
 
     def _planned(self, lot: Lot) -> Sending:
         keys = [item.key for item in lot.items]
@@ -210,6 +206,9 @@ class Courier:
     async def _send(self, batch: Sending, lot: Lot) -> Sending | None:
         """Upload and create. None where nothing was made, and the lines are queued again or answered with an error."""
         lines = self._lines(batch)
+        if not lines:  # a stray has answered all of them
+            self.journal.forget(batch, "refused", self.clock())
+            return None
         upload = await self._uploaded(batch, lines, lot)
         if upload is None:
             return None
@@ -253,14 +252,8 @@ class Courier:
             self._give_up(keys, refused.status or 400, f"the provider refused the batch: {refused}", refused.code)
             return
         if refused.full:
-            self._fuller(lot)
+            self.room.fuller(lot)
         self._requeue(keys, lot, refused.retry_after if refused.retry_after is not None else self.settings.poll)
-
-    def _fuller(self, lot: Lot) -> None:
-        """The provider's queue had no room. With nothing else of ours in it, smaller batches may have."""
-        model = lot.address.model
-        if self._queued_tokens[model] <= lot.tokens and len(lot.items) > 1:
-            self._most_tokens[model] = max(1, lot.tokens // 2)
 
     async def _found(self, batch: Sending, lot: Lot) -> Sending | None:
         """A batch whose create had an unknown outcome, None where it was not made, and its lines are queued again."""
@@ -287,7 +280,7 @@ class Courier:
         if self.journal.stopped():
             self._give_up(keys, 503, "cancelled by thrift-plugins batch cancel", "cancelled")
         elif status.state == "failed" and any(code in _FULL for code in status.errors):
-            self._fuller(lot)
+            self.room.fuller(lot)
             self._requeue(keys, lot, self.settings.poll)
         elif status.state == "failed" and not came_on and self.reader.failed_again(keys):
             told = ", ".join(status.errors) or "it does not say why"
@@ -339,7 +332,7 @@ class Courier:
         try:
             await self.promoter.promote(lot, self.reader)
         finally:
-            self._notify()
+            self.room.notify()
 
     def _requeue(self, keys: Sequence[bytes], lot: Lot, delay: float = 0.0) -> None:
         known = {item.key: item for item in lot.items}
@@ -360,33 +353,19 @@ class Courier:
     def _made_at(lot: Lot) -> float:
         return min((item.made_at for item in lot.items), default=0.0)
 
-    async def _room(self, lot: Lot, delay: float) -> None:
-        """Wait out a delay, and until the account's queue has room."""
+    async def _roomy(self, lot: Lot, delay: float) -> None:
+        """Wait out a delay, and until the account's queue has room, or a deadline leaves no more time for it."""
         if delay:
             await self._sleep(delay, lot.deadline)
-        most = self.client.limits(lot.address.model).queued_tokens
-        model = lot.address.model
-        while most is not None and self._queued_tokens[model] and self._queued_tokens[model] + lot.tokens > most:
-            if self._due(lot):
-                return
-            await self._sleep(self.settings.poll, lot.deadline, wakes=True)
+        while not self.room.has(lot) and not self._due(lot):
+            await self.room.changed(self._short(self.settings.poll, lot.deadline))
 
-    async def _sleep(self, seconds: float, deadline: float | None, *, wakes: bool = False) -> None:
-        """Wait, but not far beyond the moment when a deadline has to be looked at."""
-        if deadline is not None:
-            seconds = min(seconds, max(0.05, (deadline - self.clock()) / 20))
-        if not wakes:
-            await asyncio.sleep(seconds)
-            return
-        changed = self._changed
-        try:
-            await asyncio.wait_for(changed.wait(), seconds)
-        except TimeoutError:
-            return
+    async def _sleep(self, seconds: float, deadline: float | None) -> None:
+        await asyncio.sleep(self._short(seconds, deadline))
 
-    def _notify(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+    def _short(self, seconds: float, deadline: float | None) -> float:
+        """So many seconds, but not far beyond the moment when a deadline has to be looked at."""
+        return seconds if deadline is None else min(seconds, max(0.05, (deadline - self.clock()) / 20))
 
     async def _watch_strays(self) -> None:
         while True:
@@ -416,8 +395,3 @@ class Courier:
         if self._keeping is not None:  # another worker may do better
             self._keeping.cancel()
         self.waiting.fail(error)
-
-
-def incident(clock: Callable[[], float], kind: str, batch: str, lines: int, told: str) -> Incident:
-    """Something to report, now."""
-    return Incident(clock(), kind, batch, lines, None, told)

@@ -96,7 +96,7 @@ class Journal(Records, Protocol):
         ...
 
     def line(self, key: bytes) -> Line | None:
-        """A line that is not answered, with its prompt."""
+        """For the leader, who is about to send it: a line that is not answered, with its prompt."""
         ...
 
     def waits(self, key: bytes) -> bool:

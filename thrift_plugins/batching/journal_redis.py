@@ -162,26 +162,31 @@ class RedisJournal(RedisRecords):
                 elif told != b"open":
                     answered.append((one, self._answer(one.key, told)))
         for group in in_packs((one, len(one.body)) for one in new.values()):
-            self._run(ADMIT, *(word for one in group for word in (one.key, _told_of(one), self._sealed(one.key, one.body))))
+            self._run(
+                ADMIT, *(word for one in group for word in (one.key, _told_of(one), self._sealed(one.key, one.body)))
+            )
         return answered
 
     def fresh(self) -> list[Queued]:
         """See `Journal`."""
         fresh: list[Queued] = []
-        while told := self._run(FRESH, self._seen, _PAGE):
-            for key, place, one in zip(told[::3], told[1::3], told[2::3], strict=True):
-                fresh.append(_queued(key, one))
-                self._seen = int(place)
+        seen = self._seen
+        while told := self._run(FRESH, seen, _PAGE):
+            fresh.extend(_queued(key, one) for key, one in zip(told[::3], told[2::3], strict=True))
+            seen = int(told[-2])
+        self._seen = seen
         return fresh
 
     def news(self, wanted: Container[bytes]) -> list[tuple[bytes, Answer]]:
         """See `Journal`."""
         news: list[tuple[bytes, Answer]] = []
-        while told := self._run(NEWS, self._heard, _PAGE):
-            self._heard = int(told[-1])
+        heard = self._heard
+        while told := self._run(NEWS, heard, _PAGE):
+            heard = int(told[-1])
             keys = [key for key in told[::2] if key in wanted]
             answers = self._ask("HMGET", "answers", *keys) if keys else ()
             news.extend((key, self._answer(key, one)) for key, one in zip(keys, answers, strict=True) if one)
+        self._heard = heard
         return news
 
     def members(self, batch: Sending) -> list[Queued]:
@@ -203,7 +208,7 @@ class RedisJournal(RedisRecords):
         return next(self._lines([key]), None)
 
     def _lines(self, keys: Sequence[bytes]) -> Iterator[Line]:
-        told = self._run(TEXTS, *keys)
+        told = self._led(TEXTS, *keys)
         for key, attempt, body in zip(keys, told[::2], told[1::2], strict=True):
             if body is not None:
                 yield Line(key, int(attempt), self._opened_text(key, body)[0])

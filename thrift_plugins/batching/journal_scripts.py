@@ -132,16 +132,16 @@ return told
 """)
 """Key, and address and size and deadline of a batch's lines; nil for one that is answered."""
 
-TEXTS: Final = Script(f"""{_KEYS}
--- ARGV: keys
+TEXTS: Final = Script(f"""{_LEADER}
+-- ARGV: ..., keys
 local told = {{}}
-for i, key in ipairs(ARGV) do
-  told[2 * i - 1] = redis.call('HGET', tries, key) or '0'
-  told[2 * i] = redis.call('HGET', bodies, key)
+for i = 3, #ARGV do
+  told[#told + 1] = redis.call('HGET', tries, ARGV[i]) or '0'
+  told[#told + 1] = redis.call('HGET', bodies, ARGV[i])
 end
 return told
 """)
-"""Attempt and prompt of lines; nil for one that is answered."""
+"""Attempt and prompt of lines; nil for one that is answered. For a leader alone, because whoever asks is about to send them."""
 
 FAIL: Final = Script(f"""{_LEADER}
 -- ARGV: ..., keys

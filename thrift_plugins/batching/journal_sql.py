@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from thrift_plugins.batching.client import Address
 from thrift_plugins.batching.journal import Queued
-from thrift_plugins.batching.packs import Packs
+from thrift_plugins.batching.packs import Packs, in_packs
+from thrift_plugins.batching.pending import Pending
 from thrift_plugins.batching.records import UNFINISHED
-from thrift_plugins.batching.records_sqlite import OPEN, PLACES, spans_in
+from thrift_plugins.batching.records_sqlite import NO_ANSWER, OPEN, PLACES, spans_in
 from thrift_plugins.types import Processing
 
 _AT_ONCE: Final = 500
@@ -56,10 +57,38 @@ def answered_in(c: sqlite3.Connection, pack: int, keys: Sequence[bytes]) -> set[
     return {key for (key,) in c.execute(query, [*_padded(keys), *within])}
 
 
-def next_numbers(c: sqlite3.Connection, count: int) -> int:
+def _next_numbers(c: sqlite3.Connection, count: int) -> int:
     """The first of some numbers that no line has had: a batch or a pack may still know one by it."""
-    query = "INSERT INTO facts VALUES ('lines', ?) ON CONFLICT DO UPDATE SET value = value + excluded.value RETURNING value"
+    query = (
+        "INSERT INTO facts VALUES ('lines', ?) ON CONFLICT DO UPDATE SET value = value + excluded.value RETURNING value"
+    )
     return int(c.execute(query, (count,)).fetchone()[0]) - count + 1
+
+
+def insert_lines(c: sqlite3.Connection, packs: Packs, new: Sequence[Pending], attempts: Mapping[bytes, int]) -> None:
+    """Lines that are to be sent, with how often each was given to a batch before."""
+    first = _next_numbers(c, len(new))
+    c.executemany(
+        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 200, '', 'batch', ?)",
+        [
+            (
+                number, one.key, one.address.model, one.address.url, len(one.body), one.deadline, OPEN,
+                attempts.get(one.key, 0), NO_ANSWER,
+            )
+            for number, one in enumerate(new, first)
+        ],
+    )  # fmt: skip
+    for bodies in in_packs((one.body, len(one.body)) for one in new):
+        last = first + len(bodies) - 1
+        c.execute("INSERT INTO prompts VALUES (?, ?, ?)", (first, last, packs.pack(bodies)))
+        first = last + 1
+
+
+def prompts_beside(c: sqlite3.Connection, packs: Packs, number: int) -> tuple[range, list[bytes]]:
+    """The prompts that a line's is packed with, and the numbers of their lines."""
+    query = "SELECT first, last, texts FROM prompts WHERE first <= ? ORDER BY first DESC LIMIT 1"
+    first, last, texts = c.execute(query, (number,)).fetchone()
+    return range(first, last + 1), packs.unpack(texts)
 
 
 def queued_in(c: sqlite3.Connection) -> list[Queued]:
@@ -93,9 +122,7 @@ def drop_prompts(c: sqlite3.Connection, packs: Packs, first: int, last: int, *, 
             c.execute("DELETE FROM prompts WHERE first = ?", (pack[0],))
         elif wholly and len(waiting) <= pack[1] - pack[0]:
             (texts,) = c.execute("SELECT texts FROM prompts WHERE first = ?", (pack[0],)).fetchone()
-            kept = [
-                text if number in waiting else b"" for number, text in enumerate(packs.unpack(texts), pack[0])
-            ]
+            kept = [text if number in waiting else b"" for number, text in enumerate(packs.unpack(texts), pack[0])]
             c.execute("UPDATE prompts SET texts = ? WHERE first = ?", (packs.pack(kept), pack[0]))
 
 

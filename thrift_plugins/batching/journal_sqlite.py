@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,19 +14,19 @@ from thrift_plugins.batching.journal_sql import (
     OpenLine,
     answered_in,
     drop_prompts,
+    insert_lines,
     known_in,
-    next_numbers,
     numbers_of,
     open_in,
+    prompts_beside,
     queued_in,
 )
-from thrift_plugins.batching.packs import Packs, in_packs
+from thrift_plugins.batching.packs import Packs
 from thrift_plugins.batching.pending import Answer, Pending
 from thrift_plugins.batching.records import Sending
 from thrift_plugins.batching.records_sqlite import (
     ANSWERED,
     ERRORED,
-    NO_ANSWER,
     OPEN,
     PLACES,
     SQLiteRecords,
@@ -101,6 +101,8 @@ class SQLiteJournal(SQLiteRecords):
         def work(c: sqlite3.Connection) -> None:
             c.execute(f"DELETE FROM lines WHERE state <> ? AND answer / {PLACES} IN ({_OLD})", (OPEN, before))  # noqa: S608
             c.execute("DELETE FROM answers WHERE done_at < ?", (before,))
+            for (first,) in c.execute("SELECT first FROM prompts").fetchall():  # what a kill has left
+                drop_prompts(c, self._packs, first, first, wholly=False)
 
         self._file.transact(work)
 
@@ -137,30 +139,13 @@ class SQLiteJournal(SQLiteRecords):
                     answered.append((one, row))
             if new:
                 c.executemany("DELETE FROM lines WHERE key = ?", [(key,) for key in new if key in known])
-                self._insert(c, list(new.values()), {key: known[key].attempt + 1 for key in new if key in known})
+                insert_lines(c, self._packs, list(new.values()), {key: known[key].attempt + 1 for key in new if key in known})
             return answered, list(new.values())
 
         answered, new = self._file.transact(work)
         if self._fresh is not None:
             self._fresh.extend(Queued(one.key, one.address, len(one.body), one.deadline) for one in new)
         return self._with_answers(answered)
-
-    def _insert(self, c: sqlite3.Connection, new: Sequence[Pending], attempts: Mapping[bytes, int]) -> None:
-        first = next_numbers(c, len(new))
-        c.executemany(
-            "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 200, '', 'batch', ?)",
-            [
-                (
-                    number, one.key, one.address.model, one.address.url, len(one.body), one.deadline, OPEN,
-                    attempts.get(one.key, 0), NO_ANSWER,
-                )
-                for number, one in enumerate(new, first)
-            ],
-        )  # fmt: skip
-        for bodies in in_packs((one.body, len(one.body)) for one in new):
-            last = first + len(bodies) - 1
-            c.execute("INSERT INTO prompts VALUES (?, ?, ?)", (first, last, self._packs.pack(bodies)))
-            first = last + 1
 
     def _with_answers(self, answered: Sequence[tuple[Pending, Known]]) -> list[tuple[Pending, Answer]]:
         told = []
@@ -190,7 +175,7 @@ class SQLiteJournal(SQLiteRecords):
         pack, texts = range(0), list[bytes]()
         for number, key, _, _, attempt in self._open(batch):
             if number not in pack:
-                pack, texts = self._prompts(number)
+                pack, texts = self._file.run(prompts_beside, self._packs, number)
             yield Line(key, attempt, texts[number - pack.start])
 
     def line(self, key: bytes) -> Line | None:
@@ -198,7 +183,7 @@ class SQLiteJournal(SQLiteRecords):
         row = self._file.run(lambda c: known_in(c, [key]).get(key))
         if row is None or row.state != OPEN:
             return None
-        pack, texts = self._prompts(row.id)
+        pack, texts = self._file.run(prompts_beside, self._packs, row.id)
         return Line(key, row.attempt, texts[row.id - pack.start])
 
     def waits(self, key: bytes) -> bool:
@@ -208,12 +193,6 @@ class SQLiteJournal(SQLiteRecords):
 
     def _open(self, batch: Sending) -> list[OpenLine]:
         return self._file.run(lambda c: open_in(c, batch.row))
-
-    def _prompts(self, number: int) -> tuple[range, list[bytes]]:
-        """The pack that a line's prompt is in, and the numbers of its lines."""
-        query = "SELECT first, last, texts FROM prompts WHERE first <= ? ORDER BY first DESC LIMIT 1"
-        first, last, texts = self._file.run(lambda c: c.execute(query, (number,)).fetchone())
-        return range(first, last + 1), self._packs.unpack(texts)
 
     # Batches ------------------------------------------------------------------------------------------------------
 

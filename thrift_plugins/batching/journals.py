@@ -31,9 +31,7 @@ def open_journal(
     if names_server(str(place)):
         from thrift_plugins.batching.journal_redis import RedisJournal  # noqa: PLC0415
 
-        return RedisJournal(
-            str(place), account, key=key, retention=settings.retention, lease=settings.lease, now=now
-        )
+        return RedisJournal(str(place), account, key=key, retention=settings.retention, lease=settings.lease, now=now)
     from thrift_plugins.batching.journal_sqlite import SQLiteJournal  # noqa: PLC0415
 
     return SQLiteJournal(place, account, key=key, retention=settings.retention, now=now)

@@ -52,6 +52,9 @@ class Leading:
                 self._begin()
         except Deposed:
             self.depose()
+        except BaseException:
+            self.depose()  # it has begun in part, and has to begin anew
+            raise
 
     def look(self) -> None:
         """See now what was admitted, here or by others, if this worker leads."""

@@ -51,7 +51,9 @@ class Packs:
             sizes = array("I", whole[:_SIZE])
             sizes.frombytes(whole[_SIZE : _SIZE * (sizes[0] + 1)])
         except (zstandard.ZstdError, ValueError, IndexError):
-            raise StoreCorrupt("a prompt or an answer in a journal of batches is damaged, or under another key") from None
+            raise StoreCorrupt(
+                "a prompt or an answer in a journal of batches is damaged, or under another key"
+            ) from None
         sizes[0] = _SIZE * len(sizes)
         return [whole[start:end] for start, end in pairwise(accumulate(sizes))]
 

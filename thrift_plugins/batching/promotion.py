@@ -87,13 +87,13 @@ class Promoter:
         self._journal.note(Incident(self._clock(), "promoted", "", len(used), more, words))
 
     async def _one(self, item: Item, reader: Reader) -> tuple[Processing, Usage] | None:
-        line = self._journal.line(item.key)
-        if line is None:  # answered meanwhile
-            return None
-        sent = as_line(custom_id(line.key, line.attempt), item.address, line.body)
         flex = self._client.flex(item.address.model)
         delay, late = 0.5, 0
         while True:
+            line = self._journal.line(item.key)
+            if line is None:  # answered meanwhile
+                return None
+            sent = as_line(custom_id(line.key, line.attempt), item.address, line.body)
             by_flex = flex and not self.too_late(item.deadline, item.made_at)
             async with self._flex_room if by_flex else self._room:
                 answer = await self._ask(sent, flex=by_flex)
