@@ -17,9 +17,10 @@ from thrift_plugins.routing.drift import EVERY
 from thrift_plugins.routing.example import Example
 from thrift_plugins.routing.labelled import examples
 from thrift_plugins.routing.learned import Goal
+from thrift_plugins.routing.pieces import occurrences
 from thrift_plugins.routing.promise import LEAST, TOLERANCE
 from thrift_plugins.routing.training import train
-from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, pieces, traits
+from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, traits
 from thrift_plugins.routing.trial import better, curve, try_out
 from thrift_plugins.types import Message, Reply, Request, Scope, Tier, Usage
 
@@ -227,7 +228,7 @@ def test_what_is_read_of_any_text() -> None:
     for text in ("", "你好，世界？", "\ud800", "a" * 100_000, "\n\n", "A) x\nB) y", "∑" * 50):
         asked = request(text)
         assert len(traits(asked)) == len(NAMES)
-        assert all(0 <= slot < SLOTS for slot in pieces(last_turn(asked.messages)))
+        assert all(0 <= slot < SLOTS for slot in occurrences(last_turn(asked.messages)))
         assert len(last_turn(asked.messages)) <= 2_001
 
 

@@ -9,18 +9,22 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import log, sqrt
+from functools import cached_property
+from math import log
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.routing.check import AnswerCheck
 from thrift_plugins.routing.constraints import eligible, forced
 from thrift_plugins.routing.drift import EVERY, Histogram
-from thrift_plugins.routing.reading import UNIT, numbers, of_length, steps, texts, whole
+from thrift_plugins.routing.reading import numbers, of_length, steps, texts, whole
 from thrift_plugins.routing.rules import ladder_of
-from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, pieces, traits
+from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, traits
 from thrift_plugins.types import Decision, Reply, Request, Tier
+
+if TYPE_CHECKING:
+    from thrift_plugins.routing.scorer import Scorer
 
 FORMAT: Final = "thrift-router/3"
 FAR: Final = 4.0
@@ -69,7 +73,7 @@ class Promise:
         return self.limit is not None or self.accept is not None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: its tables are made once
 class LearnedRouter:
     """Sends a request to the cheapest tier that is expected to be hardly worse than the baseline.
 
@@ -200,19 +204,14 @@ class LearnedRouter:
 
     def expected(self, request: Request) -> list[float]:
         """The quality that each tier's answer is expected to have, in the order of `tiers`."""
-        found = list(self.means)
-        slots = pieces(last_turn(request.messages))
-        weighed = {slot: weight * self.rarity(slot) for slot, weight in slots.items()}
-        norm = sqrt(sum(weight * weight for weight in weighed.values())) or 1.0
-        for slot, weight in weighed.items():
-            for at, step in enumerate(self.slots.get(slot, ())):
-                found[at] += weight / norm * step / UNIT
-        for number, centre, spread, row in zip(traits(request), self.centre, self.spread, self.numbers, strict=True):
-            if spread:
-                off = min(FAR, max(-FAR, (number - centre) / spread))
-                for at, step in enumerate(row):
-                    found[at] += off * step / UNIT
-        return found
+        return self._scorer.expected(last_turn(request.messages), traits(request))
+
+    @cached_property
+    def _scorer(self) -> Scorer:
+        from thrift_plugins.routing.scorer import Scorer  # noqa: PLC0415  numpy is for those who ask
+
+        rarity = [self.rarity(slot) for slot in range(SLOTS)]
+        return Scorer(rarity, self.means, self.slots, self.centre, self.spread, self.numbers, FAR)
 
     def rarity(self, slot: int) -> float:
         """How much a slot tells: the fewer examples have it, the more."""

@@ -24,9 +24,10 @@ from thrift_plugins.routing.checking import fit_check, out_of_fold
 from thrift_plugins.routing.drift import EVERY, Histogram
 from thrift_plugins.routing.example import Example
 from thrift_plugins.routing.learned import FAR, Goal, LearnedRouter, Promise
+from thrift_plugins.routing.pieces import counted
 from thrift_plugins.routing.promise import LEAST, Row, Way, vouched
 from thrift_plugins.routing.reading import UNIT
-from thrift_plugins.routing.traits import SLOTS, last_turn, pieces, traits
+from thrift_plugins.routing.traits import SLOTS, last_turn, traits
 from thrift_plugins.routing.verify import rejects
 from thrift_plugins.types import Request
 
@@ -165,8 +166,8 @@ def _checks(examples: Sequence[Example], scores: Floats, tiers: Sequence[str]) -
 def _read(requests: Sequence[Request]) -> _Read:
     text = np.zeros((len(requests), SLOTS), np.float32)
     for row, request in zip(text, requests, strict=True):
-        found = pieces(last_turn(request.messages))
-        row[list(found)] = list(found.values())
+        slots, times = counted(last_turn(request.messages))
+        row[slots] = 1 + np.log(times)
     counts = (text > 0).sum(axis=0)
     text *= np.log((1 + len(requests)) / (1 + counts))
     text /= np.maximum(np.linalg.norm(text, axis=1, keepdims=True), 1e-9)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from thrift_plugins.text.lexicon import SPACED_PHRASES, STEM_LETTERS, STEMS, UNSPACED_PHRASES, WORDS, Phrases, Sign
-from thrift_plugins.text.scripts import UNSPACED, WORD, Script, Tally, tally
+from thrift_plugins.text.scripts import UNSPACED, Script, Tally, tally, words_of
 from thrift_plugins.types import Message
 
 _HEAD, _TAIL = 1_400, 600  # characters read of a long text: tasks are put before or after the material
@@ -27,6 +27,7 @@ _MATHS_MARKS = "=^%√∑∫≤≥×÷∈π"  # noqa: RUF001
 _BULLETS = ("\n- ", "\n* ", "\n• ")
 _PLAIN = re.compile(r"[\w ,?!'\"-]*\.?", re.ASCII)  # a sentence without a mark of maths, lists, blanks or options
 _COMMAS = ",，、"  # noqa: RUF001
+_SIGNS = len(Sign)
 _COMMA = re.compile(f"[{_COMMAS}]")
 _LONG_LIST = 10  # commas in a line from which it may be a list of labels
 _LABEL_LETTERS = 30  # a label is shorter than a clause
@@ -107,7 +108,7 @@ def features(messages: Sequence[Message]) -> Features:
     turn = messages[last].text
     window = _window(turn)
     lowered = window.lower()
-    found = WORD.findall(lowered)
+    found = words_of(lowered)
     size = tally(window, found)
     spaced = _is_spaced(size)
     signs = _signs(lowered, found if spaced else _LATIN_WORD.findall(lowered), spaced=spaced)
@@ -166,16 +167,22 @@ def _is_spaced(size: Tally) -> bool:
 
 def _signs(lowered: str, found: Sequence[str], *, spaced: bool) -> list[int]:
     """How often each `Sign` occurs; a phrase counts once."""
-    counts = [0] * len(Sign)
+    counts = [0] * _SIGNS
     for word in found:
-        if word in WORDS:
-            counts[WORDS[word]] += 1
-        elif (stem := word[:STEM_LETTERS]) in STEMS:
-            counts[STEMS[stem]] += 1
+        sign = _sign_of(word)
+        if sign is not None:
+            counts[sign] += 1
     _add_phrases(counts, lowered, SPACED_PHRASES, SPACED_PHRASES.keys() & set(found))
     if not spaced:
         _add_phrases(counts, lowered, UNSPACED_PHRASES, UNSPACED_PHRASES.keys() & set(lowered))
     return counts
+
+
+@lru_cache(maxsize=50_000)
+def _sign_of(word: str) -> int | None:
+    """What a word is a sign of, by itself or by its stem."""
+    sign = WORDS.get(word, STEMS.get(word[:STEM_LETTERS]))
+    return None if sign is None else int(sign)
 
 
 def _add_phrases(counts: list[int], lowered: str, table: Mapping[str, Phrases], heads: Iterable[str]) -> None:
@@ -205,7 +212,7 @@ def _instructions(texts: tuple[str, ...]) -> tuple[int, int]:
     """Labels and kinds of hard work in the system messages, which hardly change from call to call."""
     text = "\n".join(texts)
     lowered = text.lower()
-    found = WORD.findall(lowered)
+    found = words_of(lowered)
     signs = _signs(lowered, found, spaced=_is_spaced(tally(text, found)))
     return _labels(text), sum(1 for sign in _STRONG_IN_SYSTEM if signs[sign])
 
