@@ -7,6 +7,7 @@ import pytest
 from thrift_plugins.text.features import Features, features
 from thrift_plugins.text.lexicon import STEM_LETTERS, STEMS, WORDS
 from thrift_plugins.text.scripts import Script, script_of, tally
+from thrift_plugins.text.sentences import sentences
 from thrift_plugins.types import Message
 
 
@@ -143,3 +144,17 @@ def test_features_stop_at_the_last_user_turn() -> None:
 def test_lexicon_has_no_word_that_cannot_match() -> None:
     assert all(len(stem) == STEM_LETTERS and stem == stem.lower() for stem in STEMS)
     assert all(word == word.lower() and word.isprintable() for word in WORDS)
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        ("Mr. Smith came at 3.5 p.m. on foot. ", "He left! ", "Really?! ", 'He said "Stop." ', "(Yes.) and so on."),
+        ("今天下雨。", "「居ない。」", "来吗？", "S.！", "好！", "！", "再见"),
+        ("A line\n", "another, without an end\n\n", "the U.S. Army\n", "  ```\nx. Y = 1.\n```\n", "Last."),
+        ("e.g. this is one sentence.",),
+    ],
+)  # fmt: skip
+def test_where_sentences_end(pieces: tuple[str, ...]) -> None:
+    text = "".join(pieces)
+    assert [text[a:b] for a, b in sentences(text)] == list(pieces)

@@ -7,17 +7,19 @@ from collections.abc import Callable
 from typing import Final
 
 _DIGIT: Final = re.compile(r"\d")
-_YEAR: Final = re.compile(r"\b1\d\d\d\b|\b20\d\d\b|\d年|\d月|\d日")
+_YEAR: Final = re.compile(r"\d(?:(?<!\w\d)(?:(?<=1)\d\d\d|(?<=2)0\d\d)\b|[年月日])")
+"""1000 to 2099, or a date in Chinese or Japanese. It begins with a character, as `_TWO_NAMES` does, and is so found faster."""
+
 _MONTH: Final = re.compile(
     r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December|century|centuries|BC|AD|CE)\b"
 )
 _NAME: Final = re.compile(
     r"\b[A-Z][\w'\u2019.-]*(?:\s(?:of|the|de|van|von|and|&)\s[A-Z][\w'\u2019-]*|\s[A-Z][\w'\u2019.-]*)*"
 )
-NAME: Final = re.compile(r"(?<=[\s(])[A-Z][\w'\u2019-]+")
+NAME: Final = re.compile(r"[\s(]([A-Z][\w'\u2019-]+)")
 """A capitalised word that begins no sentence."""
 
-_TWO_NAMES: Final = re.compile(r"\b[A-Z][a-z]+\s(?:[A-Z]\.?\s)?[A-Z][a-z]+")
+_TWO_NAMES: Final = re.compile(r"[A-Z](?<!\w[A-Z])[a-z]+\s(?:[A-Z]\.?\s)?[A-Z][a-z]+")
 _AMOUNT: Final = re.compile(
     r"\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|hundred|thousand|million|billion|percent|half)\b"
     r"|\d|[一二三四五六七八九十百千万亿两]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -119,12 +119,12 @@ class Extractor:
             kept, after = _Fitting(reading, scores, heads, measure, whole).within(tokens)
         else:
             kept = likely(scores, threshold)
-            after = _tokens(_excerpts(reading, kept), heads, measure)
+            after = _tokens(_texts(reading, kept), heads, measure)
         return Extraction(_excerpts(reading, kept), whole, after) if after < whole else same
 
 
-def _tokens(excerpts: Sequence[Excerpt], heads: Sequence[str], measure: Measure) -> int:
-    kept = [head + excerpt.text for excerpt, head in zip(excerpts, heads, strict=True) if excerpt.text]
+def _tokens(texts: Sequence[str], heads: Sequence[str], measure: Measure) -> int:
+    kept = [head + text for text, head in zip(texts, heads, strict=True) if text]
     return measure("\n".join(kept))
 
 
@@ -161,12 +161,12 @@ class _Fitting:
         while best_used > tokens and best_kept.sum() > 1:
             places = np.flatnonzero(best_kept)
             best_kept[places[np.argmin(self._scores[places])]] = False
-            best_used = _tokens(_excerpts(self._reading, best_kept), self._heads, self._measure)
+            best_used = _tokens(_texts(self._reading, best_kept), self._heads, self._measure)
         return best_kept, best_used
 
     def _try(self, room: float) -> tuple[Mask, int]:
         kept = within(self._scores, self._sizes, self._reading.passage, self._fronts, room, self._alike)
-        return kept, _tokens(_excerpts(self._reading, kept), self._heads, self._measure)
+        return kept, _tokens(_texts(self._reading, kept), self._heads, self._measure)
 
 
 _REPEATS: Final = 20
@@ -182,24 +182,45 @@ def _whole(passage: Passage) -> Excerpt:
 
 
 def _excerpts(reading: Reading, kept: Mask) -> tuple[Excerpt, ...]:
-    ends = np.searchsorted(reading.passage, np.arange(len(reading.passages) + 1))
-    return tuple(
-        _excerpt(passage.text, reading.spans[start:end], kept[start:end])
-        for passage, (start, end) in zip(reading.passages, pairwise(ends.tolist()), strict=True)
-    )
+    return tuple(_excerpt(passage.text, spans, stays) for passage, spans, stays in _by_passage(reading, kept))
 
 
-def _excerpt(text: str, spans: Sequence[Span], kept: Mask) -> Excerpt:
-    if kept.all():
+def _texts(reading: Reading, kept: Mask) -> list[str]:
+    """The texts of `_excerpts` alone: while sentences are chosen, nobody asks what was left out."""
+    return [_joined(passage.text, spans, stays) for passage, spans, stays in _by_passage(reading, kept)]
+
+
+def _by_passage(reading: Reading, kept: Mask) -> Iterator[tuple[Passage, Sequence[Span], list[bool]]]:
+    """Each passage with its sentences, and whether each of them stays."""
+    told: list[bool] = kept.tolist()
+    for passage, (start, end) in zip(reading.passages, pairwise(reading.ends), strict=True):
+        yield passage, reading.spans[start:end], told[start:end]
+
+
+def _excerpt(text: str, spans: Sequence[Span], kept: Sequence[bool]) -> Excerpt:
+    if all(kept):
         return Excerpt(text, (Span(0, len(text)),), ()) if len(spans) else Excerpt(text, (), ())
     stays = [span for span, keep in zip(spans, kept, strict=True) if keep]
     goes = [span for span, keep in zip(spans, kept, strict=True) if not keep]
+    return Excerpt(_joined(text, spans, kept), _run(stays), _run(goes))
+
+
+def _joined(text: str, spans: Sequence[Span], kept: Sequence[bool]) -> str:
+    """The sentences that stay, with `GAP` between those that were apart."""
+    if True not in kept:
+        return "" if len(spans) else text
+    if False not in kept:
+        return text
     parts: list[str] = []
-    for at, span in enumerate(stays):
-        if at and span.start != stays[at - 1].end:
-            parts.append(GAP if text[stays[at - 1].end - 1].isspace() else f" {GAP}")
+    last = -1
+    for span, keep in zip(spans, kept, strict=True):
+        if not keep:
+            continue
+        if 0 <= last != span.start:
+            parts.append(GAP if text[last - 1].isspace() else f" {GAP}")
         parts.append(text[span.start : span.end])
-    return Excerpt("".join(parts).rstrip(), _run(stays), _run(goes))
+        last = span.end
+    return "".join(parts).rstrip()
 
 
 def _run(spans: Sequence[Span]) -> tuple[Span, ...]:

@@ -58,32 +58,44 @@ def first_look(reading: Reading, similarity: Floats | None = None) -> Floats:
         bm25(reading.titled, title_lengths, weight)[at],
         bm25(passages, whole, weight)[at],
     ]
-    close = lexical if any(map(unspaced, reading.query)) else _cosines(reading)  # learnt vectors are of spaced words
+    if any(map(unspaced, reading.query)):  # learnt vectors are of spaced words
+        close, rarely = lexical, [lexical[0], lexical[1], lexical[3]]
+    else:
+        close, rarely = _cosines(reading)
     columns = [
-        *(_scaled(column) for column in lexical),
+        *lexical,
         _cover(heard, weight),
         _cover(titled, weight),
         _cover(passages, weight)[at],
         _pairs(reading),
         _cover(soft, weight),
         _cover(np.maximum(soft, soft_title[at]), weight),
-        *(_scaled(column) for column in close),
+        *close,
         _cover(whole_soft, rare)[at],
         _cover(passages, rare)[at],
         _cover(np.maximum(soft, soft_title[at]), rare),
-        *(_scaled(column) for column in (lexical[0], lexical[1], lexical[3]) if close is lexical),
-        *(_scaled(column) for column in (_cosines(reading, rarely=True) if close is not lexical else ())),
-        _scaled(_given(reading)[at]),
-        (reading.place == 0).astype(np.float32),
-        1 / (1 + reading.place.astype(np.float32)),
-        (lengths < _SHORT).astype(np.float32),
+        *rarely,
+        _given(reading)[at],
+        reading.place == 0,
+        1 / (1 + reading.place),
+        lengths < _SHORT,
         np.log1p(lengths) / 4,
         *_named(reading),
         *_asked(reading),
     ]
     if similarity is not None:
-        columns[FIRST.index("cosine")] = _scaled(similarity.astype(np.float32))
-    return np.stack(columns, axis=1).astype(np.float32)
+        columns[FIRST.index("cosine")] = similarity
+    rows = np.stack(columns, axis=1).astype(np.float32)
+    rows[:, _SCALED] = _scaled(rows[:, _SCALED])
+    return rows
+
+
+_SCALED: Final = [
+    at
+    for at, name in enumerate(FIRST)
+    if name.startswith(("bm25", "cosine", "rare_cosine")) or name == "retriever"
+]
+"""Columns of the first look whose figures are of any size."""
 
 
 def similarity(reading: Reading, embedder: Embedder | None) -> Floats | None:
@@ -120,9 +132,9 @@ _SHORT: Final = 4
 
 
 def _scaled(values: Floats) -> Floats:
-    """In standard deviations from the mean; 0 where all are alike."""
-    spread = float(values.std())
-    return (values - values.mean()) / spread if spread > 1e-6 else np.zeros_like(values)
+    """Each column in standard deviations from its mean; 0 where all are alike."""
+    spread = values.std(axis=0)
+    return np.asarray(np.where(spread > 1e-6, (values - values.mean(axis=0)) / np.maximum(spread, 1e-6), 0), np.float32)
 
 
 def _cover(have: Floats, weight: Floats) -> Floats:
@@ -153,7 +165,7 @@ def _soft(reading: Reading) -> tuple[Floats, Floats]:
     asked = _words_of_terms(reading)
     if not asked or not reading.vocabulary:  # pairs of characters have no vector of their own
         return exact
-    near = np.maximum(_unit(reading.vectors) @ _unit(reading.table.rows(asked)).T, 0) ** _SHARP
+    near = np.maximum(reading.vectors @ _unit(reading.table.rows(asked)).T / reading.norms[:, None], 0) ** _SHARP
     return np.maximum(reading.sentences.most(near), exact[0]), np.maximum(reading.titles.most(near), exact[1])
 
 
@@ -173,26 +185,35 @@ def _unit(rows: Floats) -> Floats:
     return np.asarray(rows / np.where(lengths == 0, 1, lengths), np.float32)
 
 
-def _cosines(reading: Reading, *, rarely: bool = False) -> list[Floats]:
+def _cosines(reading: Reading) -> tuple[list[Floats], list[Floats]]:
     """Of the question with the sentence, with title and sentence, with the title, with the passage: (S,) each.
 
-    Args:
-        rarely: count a word by how few sentences have it, and leave out the title's.
+    Returns:
+        These, and those with a word counted by how few sentences have it, without the title's.
     """
-    at, vectors = reading.passage, reading.vectors
-    goal = reading.table.rows(reading.asked)
-    if rarely:
-        vectors = _unit(vectors) * reading.rarity[:, None]
-        known = [reading.vocabulary.get(word) for word in reading.asked]
-        goal = (
-            _unit(goal)
-            * np.array([_RARE if place is None else reading.rarity[place] for place in known], np.float32)[:, None]
-        )
-    goal = _unit(goal.sum(axis=0, keepdims=True))[0]
-    own, title = reading.sentences.sums(vectors), reading.titles.sums(vectors)
-    whole = reading.sums(own) + title
-    close = [_unit(own) @ goal, _unit(own + title[at]) @ goal, (_unit(title) @ goal)[at], (_unit(whole) @ goal)[at]]
-    return [*close[:2], close[3]] if rarely else close
+    at, vectors, rare = reading.passage, reading.vectors, reading.rarity / reading.norms
+    asked = reading.table.rows(reading.asked)
+    known = [reading.vocabulary.get(word) for word in reading.asked]
+    weight = np.array([_RARE if place is None else reading.rarity[place] for place in known], np.float32)
+    goals = np.stack([asked.sum(axis=0), weight @ _unit(asked)])
+    weights = np.stack([np.ones_like(rare), rare])
+    owns, titles = reading.sentences.sums(vectors, weights), reading.titles.sums(vectors, weights)
+    plain, rarely = (
+        [
+            _toward(own, goal),
+            _toward(own + title[at], goal),
+            _toward(title, goal)[at],
+            _toward(reading.sums(own) + title, goal)[at],
+        ]
+        for own, title, goal in zip(owns, titles, _unit(goals), strict=True)
+    )
+    return plain, [*rarely[:2], rarely[3]]
+
+
+def _toward(rows: Floats, goal: Floats) -> Floats:
+    """(n,) cosine of each row with a goal of length 1; 0 for a row of zeros."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+    return np.asarray(rows @ goal / np.where(lengths == 0, 1, lengths), np.float32)
 
 
 _RARE: Final = 3.0
@@ -253,7 +274,8 @@ def _bridge(reading: Reading, score: Floats) -> list[Floats]:
     own = bm25(heard, lengths, weight)
     with_title = bm25(heard + titled[at], lengths + title_lengths[at], weight)
     inside = np.isin(at, at[top])  # what is in the same passage needs no bridge
-    return [_scaled(np.where(inside, 0, own)), _scaled(np.where(inside, 0, with_title)), *_links(reading, top)]
+    bridges = _scaled(np.where(inside[:, None], 0, np.stack([own, with_title], axis=1)))
+    return [bridges[:, 0], bridges[:, 1], *_links(reading, top)]
 
 
 _MOST_TERMS: Final = 24

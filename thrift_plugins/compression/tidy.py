@@ -10,7 +10,7 @@ from thrift_plugins.text.sentences import FENCE
 
 _TRAILING: Final = re.compile(r"(?<=\S)[ \t]+(?=\n)")
 _BLANK: Final = re.compile(r"\n(?:[ \t]*\n){2,}")
-_INNER: Final = re.compile(r"(?<=[\w,.;:!?)]) {2,}(?=[\w(])")
+_INNER: Final = re.compile(r" (?<=[\w,.;:!?)] ) +(?=[\w(])")
 _EXACT: Final = re.compile(r"[|\t`\"'\u201c\u201d\u2018\u2019{}<>=\\]|^\s")
 """A line with one of these may be a table, code, a quotation or a template: its inner white space stays."""
 
@@ -28,7 +28,10 @@ def tidied(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    text = _BLANK.sub("\n\n", _TRAILING.sub("", text))
+    if " \n" in text or "\t\n" in text:
+        text = _TRAILING.sub("", text)
+    if "\n" in text:
+        text = _BLANK.sub("\n\n", text)
     if "  " not in text:
         return text
     return "\n".join(line if _EXACT.search(line) else _INNER.sub(" ", line) for line in text.split("\n"))

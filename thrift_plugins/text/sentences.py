@@ -19,10 +19,13 @@ class Span(NamedTuple):
 
 # A full stop ends a sentence only before what can begin one; marks of scripts without spaces always do.
 _END: Final = re.compile(
-    r"(?<=[.!?])[\"'\u201d\u2019)\]]*\s+(?=[\"'\u201c\u2018(\[*\-]*[A-Z0-9\u00c0-\u00de\u0400-\u042f\u3040-\u9fff])"
-    r"|(?<=[。！？；｡।؟۔])[\"'\u201d\u2019」』）)\]]*\s*"  # noqa: RUF001
+    r"[.!?][\"'\u201d\u2019)\]]*\s+(?=[\"'\u201c\u2018(\[*\-]*[A-Z0-9\u00c0-\u00de\u0400-\u042f\u3040-\u9fff])"
+    r"|[。！？；｡।؟۔][\"'\u201d\u2019」』）)\]]*\s*"  # noqa: RUF001
     r"|\n+\s*|\u3000+\s*"
 )
+_MAY_END: Final = re.compile(r"[.!?。！？；｡।؟۔\n\u3000]")  # noqa: RUF001
+"""What `_END` can begin with. To look for it first passes over the characters between quickly."""
+
 _ABBREVIATION: Final = re.compile(
     r"(?:\b(?:Mr|Mrs|Ms|Dr|Prof|Sr|Jr|St|Mt|Ft|vs|etc|Inc|Ltd|Co|Corp|Gen|Col|Lt|Sgt|Capt|Rev|Hon|Gov|Sen|Rep|Pres|No|Nos"
     r"|Vol|pp|Fig|Eq|al|cf|ca|approx|dept|est|e\.g|i\.e|U\.S|U\.K|a\.m|p\.m|Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)"
@@ -52,8 +55,12 @@ def sentences(text: str) -> list[Span]:
 
 def _plain(text: str, start: int, end: int) -> list[Span]:
     found: list[Span] = []
-    for mark in _END.finditer(text, start, end):
-        at = mark.start()
+    seen = start
+    for place in _MAY_END.finditer(text, start, end):
+        if place.start() < seen or (mark := _END.match(text, place.start(), end)) is None:
+            continue
+        seen = mark.end()
+        at = mark.start() + (text[mark.start()] not in "\n\u3000")  # behind what ends it
         if (
             text[at - 1] == "."
             and "\n" not in mark.group()
@@ -86,8 +93,11 @@ def lines(text: str) -> list[Span]:
 
 def is_dialogue(text: str) -> bool:
     """Whether most of its lines are turns of speakers, "Name: words"."""
+    lines = text.count("\n") + 1
+    if lines < _TURNS:
+        return False
     turns = len(_TURN.findall(text))
-    return turns >= _TURNS and turns >= _SHARE_OF_TURNS * (text.count("\n") + 1)
+    return turns >= _TURNS and turns >= _SHARE_OF_TURNS * lines
 
 
 def pieces(text: str) -> list[Span]:

@@ -16,6 +16,9 @@ _WORD = re.compile(
     rf"|[^\W\d_{_UNSPACED}]+(?:['\u2019][^\W\d_]+)*"  # letters, with an apostrophe inside: don't
 )
 
+_ASCII_WORD = re.compile(r"\d+(?:[.,:/]\d+)*|[A-Za-z]+(?:'[A-Za-z]+)*")
+"""The same where there are no other characters, and several times as fast."""
+
 FUNCTION_WORDS = frozenset(
     """
     a an the this that these those there here it its it's i i'm i'd i've me my mine we us our you your he him his she her they
@@ -47,7 +50,7 @@ def plain(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """The words of a plain text in their order; a character of a script without spaces is a word."""
-    return _WORD.findall(text)
+    return (_ASCII_WORD if text.isascii() else _WORD).findall(text)
 
 
 def unspaced(word: str) -> bool:
