@@ -82,8 +82,11 @@ def of_json(told: Mapping[str, Any], digits: int, most: int) -> Iterator[list[st
         for name in (sorted(lines, reverse=True) if key == "by_day" else dearest)[:most]:
             line = lines[name]
             cells = [f"{line['calls']:,}", f"{line['outcomes'].get('hit', 0):,}"]
-            cells += [money(line[f"{which}_nano"], digits) for which in ("baseline", "actual")]
-            cells.append(percent(line["saved_fraction"]))
+            if sum(line["unpriced"].values()) >= line["calls"] > 0 and not line["baseline_nano"]:
+                cells += ["-"] * 3
+            else:
+                cells += [money(line[f"{which}_nano"], digits) for which in ("baseline", "actual")]
+                cells.append(percent(line["saved_fraction"]))
             if key == "by_feature":
                 cells.append(percent(told["quality_by_feature"][name]["sound"], 2))
             yield cells

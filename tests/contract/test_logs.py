@@ -323,7 +323,7 @@ def test_an_array_that_goes_too_deep_ends_there(tmp_path: Path):
 def test_a_log_that_begins_with_a_broken_line_is_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     stranger(monkeypatch, tmp_path)
     (tmp_path / "log.jsonl").write_bytes(b"{broken\n" + lines([as_openai(call) for call in RECORDS]))
-    assert "1 records could not be read, the first is number 1" in " ".join(command("replay", "log.jsonl").output.split())
+    assert "1 record could not be read, the first is number 1" in " ".join(command("replay", "log.jsonl").output.split())
 
 
 def test_names_that_look_like_markup_are_shown_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

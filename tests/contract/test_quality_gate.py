@@ -308,7 +308,9 @@ def test_the_command_shows_verdicts_and_puts_a_tactic_on_again(
 ):
     stranger(monkeypatch, tmp_path)
     (tmp_path / "thrift.toml").write_text('store = "answers.db"\n[quality]\nenabled = true\nshare = 1.0\n')
+    (tmp_path / "off.toml").write_text('store = "answers.db"\n')
     assert "Nothing was compared yet." in command("gate").output
+    assert "enabled = true under [quality]" in " ".join(command("gate", "--config", "off.toml").output.split())
     runtime = Runtime("thrift.toml")
     assert runtime.gate is not None
     for number in range(40):

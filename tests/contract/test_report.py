@@ -113,7 +113,7 @@ def test_what_to_look_into(left_alone: Path):
     with closing(SQLiteEventLog(left_alone)) as log:
         assert roll_up(log.bodies()).leaks == found
     shown = command("report", "--ledger", str(left_alone)).stdout
-    assert "1 calls died with their process" in " ".join(shown.split())
+    assert "1 call died with a process" in " ".join(shown.split())
     assert "cut at a limit" in shown
 
 

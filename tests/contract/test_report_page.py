@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from contextlib import closing
 from pathlib import Path
@@ -110,13 +111,40 @@ def test_a_page_is_whole_and_asks_nobody(story: Story):
 
 
 def test_the_command_writes_it_for_its_owner_alone(ledger: Path):
-    done = command("report", "--ledger", str(ledger), "--html", "page.html", "--markdown", "page.md")
+    done = command("report", "--ledger", str(ledger), "--html", "page.html", "--markdown", "page.md", "--json", "told.json")
     assert done.exit_code == 0
-    for name in ("page.html", "page.md"):
+    for name, text in (("page.html", "What thrift-plugins saved"), ("page.md", "What thrift-plugins saved"), ("told.json", "total")):
         assert Path(name).stat().st_mode & 0o777 == 0o600
-        assert "What thrift-plugins saved" in Path(name).read_text(encoding="utf-8")
+        assert text in Path(name).read_text(encoding="utf-8")
     Path("taken").mkdir()
     assert "is a folder" in str(command("report", "--ledger", str(ledger), "--html", "taken").exception)
+
+
+def test_a_link_and_a_pipe_are_written_and_not_replaced(ledger: Path):
+    Path("page.md").symlink_to("elsewhere.md")
+    os.mkfifo("pipe")
+    reader = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)  # which lets the writer open it, and holds what it writes
+    try:
+        assert command("diff", str(ledger), str(ledger), "--markdown", "page.md", "--json", "pipe").exit_code == 0
+        assert os.read(reader, 1 << 20).startswith(b"{")
+    finally:
+        os.close(reader)
+    assert Path("page.md").is_symlink()
+    assert "What has changed" in Path("elsewhere.md").read_text(encoding="utf-8")
+    assert Path("pipe").is_fifo()
+
+
+def test_calls_without_a_price_are_not_shown_as_free():
+    log = MemoryEventLog()
+    book, usage = Ledger(log, Prices()), Usage(1_000, 100)
+    for model in ("gpt-4o", "house-7b"):
+        book.append(Event(model, 1e9, "test", Scope(feature=model), "answered", Cost(model, usage), model, usage, "stop"))
+    assert book.flush()
+    story = tell(roll_up(log.bodies()))
+    for rows in (in_html(story, MOST).rows, in_markdown(story, MOST), in_terminal(story, MOST)[1]):
+        for model, cells in (("house-7b", ["-", "-", "-"]), ("gpt-4o", ["$0.003500", "$0.003500", "0.0%"])):
+            assert [row[1:6] for row in rows if row[0] == model].count(["1", "0", *cells]) == 2, "as a feature and as a model"
+    assert "1 call in no sum" in in_terminal(story, MOST)[0]
 
 
 def test_verdicts_of_a_gate_are_shown_where_there_are_any(story: Story):
@@ -168,8 +196,8 @@ def test_a_ledger_of_lost_events_alone():
     book.append(report_kit.gap("gap/1", 1e9, 7, "down"))
     assert book.flush()
     story = tell(roll_up(log.bodies()))
-    assert "7 events are in no sum" in page(story, most=5, now=report_kit.NOW)
-    assert "7 events are in no sum" in markdown(story, most=5)
+    assert "7 events in no sum" in page(story, most=5, now=report_kit.NOW)
+    assert "7 events in no sum" in markdown(story, most=5)
 
 
 def test_a_page_of_very_many_names_stays_small():

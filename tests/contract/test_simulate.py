@@ -148,6 +148,20 @@ def test_the_command_says_what_a_change_is_worth_a_month(folder: Path):
     assert "how good such answers are is in no ledger" in shown
 
 
+def test_where_nobody_knows_nothing_is_claimed(folder: Path):
+    words = ("--model", "faq=no-such-model", "--batch", "no such feature", "--off", "cache")
+    result = command("simulate", "--ledger", "ledger.db", *words, "--json", "told.json")
+    told = json.loads((folder / "told.json").read_text())["what_if"]
+    assert [one["saved_a_month_usd"] for one in told[:2]] == [None, None]
+    assert told[1]["unpriced"] > 0
+    shown = " ".join(result.output.split())
+    assert "nobody knows what that saves" in shown
+    assert shown.count("no call would be otherwise") == 1
+    assert "$0.00 (" not in shown
+    assert "(-$" in shown
+    assert "$-" not in shown
+
+
 def test_without_a_change_it_shows_batch_for_each_feature(folder: Path):
     shown = " ".join(command("simulate", "--ledger", "ledger.db").output.split())
     assert "batch on for" in shown

@@ -34,10 +34,13 @@ MarkdownFile: TypeAlias = Annotated[
 
 
 def write_figures(file: Path, figures: Mapping[str, Any]) -> None:
-    """Write figures as JSON, over what is there."""
+    """Write figures as JSON, over what is there, whole or not at all, for its owner alone."""
     import orjson
 
-    file.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    from thrift_plugins.report.files import whole
+
+    with whole(file) as opened:
+        opened.write(orjson.dumps(figures, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
 def write_text(file: Path, text: str) -> None:

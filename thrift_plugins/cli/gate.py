@@ -84,7 +84,7 @@ def _print(config: Config, standings: list[Standing]) -> None:
 
     console, quality = Console(highlight=False), config.quality
     if not quality.enabled:
-        console.print("The quality gate is off in these settings: set enabled = true under [quality] in thrift.toml.")
+        console.print(Text("The quality gate is off in these settings: set enabled = true under [quality] in thrift.toml."))
     if not standings:
         console.print("Nothing was compared yet.")
         return

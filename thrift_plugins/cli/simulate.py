@@ -79,7 +79,7 @@ def figures(found: Simulation) -> dict[str, Any]:
                 "unpriced": result.unpriced,
                 "days": len(found.days(result)),
                 "saved_a_month_usd": None
-                if (month := _month(found, result)) is None
+                if not result.calls or (month := _month(found, result)) is None
                 else [month.low, month.value, month.high],
             }
             for result in found.results
@@ -156,6 +156,7 @@ def _print(found: Simulation) -> None:
     for result in found.results:
         month = _month(found, result)
         saved = interval(month) if month is not None else f"{money(result.saved, 2)} in all; too few days"
+        saved = saved if result.calls else "-"
         style = "green" if result.saved > 0 else "red" if result.saved < 0 else ""
         table.add_row(
             Text(shown(result.what.title)), f"{result.calls:,}", money(result.paid), money(result.would), saved, style=style
@@ -167,17 +168,17 @@ def _print(found: Simulation) -> None:
 
 
 def _notes(found: Simulation) -> Iterator[str]:
-    from thrift_plugins.report.wording import money
+    from thrift_plugins.report.wording import counted, money
 
-    yield f"{found.calls:,} calls, which cost {money(found.booked)} as booked."
+    yield f"{counted(found.calls, 'call')} for {money(found.booked)}, as booked."
     if found.booked and abs(found.repriced - found.booked) > 0.001 * found.booked:
-        yield f"By today's prices they cost {money(found.repriced)}: prices or overrides have changed since."
+        yield f"By today's prices that is {money(found.repriced)}: prices or overrides have changed since."
     if found.unpriced:
-        yield f"{found.unpriced:,} events have no price, and are in no sum."
+        yield f"{counted(found.unpriced, 'event')} without a price: in no sum."
     for result in found.results:
         if result.unpriced:
-            yield f"{result.what.title}: {result.unpriced:,} calls would have no price, and are left out."
-        if not result.calls:
+            yield f"{result.what.title}: {counted(result.unpriced, 'call')} would have no price, and nobody knows what that saves."
+        elif not result.calls:
             yield f"{result.what.title}: no call would be otherwise."
         elif result.what.kind == "batch" and not result.saved:
             yield f"{result.what.title}: there is no batch price for its models, so nothing is claimed."

@@ -11,6 +11,7 @@ from thrift_plugins.ledger.leaks import Leaks
 from thrift_plugins.ledger.rollup import Rollup
 from thrift_plugins.ledger.summary import Line
 from thrift_plugins.report.waterfall import Checked
+from thrift_plugins.report.wording import counted
 from thrift_plugins.types import Nano
 
 Basis: TypeAlias = Literal["booked", "modelled", "unknown"]
@@ -63,7 +64,7 @@ def _flawed(rollup: Rollup) -> Iterator[Action]:
     for feature, arm in every.items():
         for kind, amount in arm.paid.items():
             what, why = todo[kind]
-            yield Action(amount, "booked", what.format(_named(feature)), f"{_counted(arm.flaws[kind], 'answer')} {why}")
+            yield Action(amount, "booked", what.format(_named(feature)), f"{counted(arm.flaws[kind], 'answer')} {why}")
 
 
 def _losing(rollup: Rollup) -> Iterator[Action]:
@@ -76,7 +77,7 @@ def _losing(rollup: Rollup) -> Iterator[Action]:
                     -net,
                     "booked",
                     f"Leave {_named(feature)} out of {tactic}",
-                    f"over {line.requests:,} calls it cost more than it saved",
+                    f"over {counted(line.requests, 'call')} it cost more than it saved",
                 )
 
 
@@ -117,11 +118,11 @@ def _unknown(rollup: Rollup, check: Checked) -> Iterator[Action]:
         yield Action(None, "unknown", "See why the holdout disagrees", why)
     if leaks.unpriced:
         models, calls = len(leaks.unpriced), leaks.unpriced.total()
-        yield Action(None, "unknown", f"Give prices for {_counted(models, 'model')}", f"{calls:,} calls are in no sum")
+        yield Action(None, "unknown", f"Give prices for {counted(models, 'model')}", f"{counted(calls, 'call')} in no sum")
     if leaks.lost:
-        yield Action(None, "unknown", "See why the ledger was down", f"{leaks.lost:,} events are in no sum")
+        yield Action(None, "unknown", "See why the ledger was down", f"{counted(leaks.lost, 'event')} in no sum")
     if leaks.orphans:
-        why = f"{_counted(leaks.orphans, 'call')} that died with a process, and were charged to their budgets"
+        why = f"{counted(leaks.orphans, 'call')} that died with a process, and were charged to their budgets"
         yield Action(None, "unknown", "See why processes die", why)
     if check.measured is None and _tactics(rollup.total):
         yield Action(None, "unknown", "Let the holdout grow", "so far nothing but the ledger says what was saved ('ledger.holdout')")
@@ -137,7 +138,3 @@ def _net(line: Line, tactic: str) -> Nano:
 
 def _named(feature: str) -> str:
     return f"\N{LEFT DOUBLE QUOTATION MARK}{feature}\N{RIGHT DOUBLE QUOTATION MARK}" if feature else "calls without a feature"
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -26,7 +26,7 @@ MEASURES: Final[Mapping[str, Kind]] = {
 """What can be compared. `quality` is the share of sound answers, or of a replay, the mean score of the answers."""
 
 _CONDITION: Final = re.compile(
-    r"(?P<measure>[a-z ]+?)(?: in (?P<feature>\"[^\"]*\"|'[^']*'|.+?))?(?: (?P<way>drop|rise))? *(?P<sign><=|>=|<|>) *(?P<limit>-?\d+(?:\.\d+)?)(?P<percent> ?%)?"
+    r"(?P<measure>[a-z ]+?)(?: in (?P<feature>\"[^\"]*\"|'[^']*'|.+?))?(?: (?P<way>drop|rise))? *(?P<sign><=|>=|<|>) *(?P<limit>-?(?:\d+(?:\.\d+)?|\.\d+))(?P<percent> ?%)?"
 )
 _NANO: Final = 10**9
 

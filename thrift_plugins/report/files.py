@@ -38,9 +38,15 @@ class Column(NamedTuple):
 def whole(path: Path) -> Iterator[IO[bytes]]:
     """A file to write, readable by its owner alone, which takes its place only when all of it is written.
 
+    A pipe, a terminal or another device, and what a link leads to, is written as it is: none of them is to be replaced.
+
     Raises:
         OSError: it cannot be written.
     """
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        with path.open("wb") as there:
+            yield there
+        return
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:

@@ -20,7 +20,7 @@ from thrift_plugins.report.tables import bill
 from thrift_plugins.report.terminal import drawn
 from thrift_plugins.report.truth import to_look_into
 from thrift_plugins.report.waterfall import waterfall
-from thrift_plugins.report.wording import digits_of, money, percent, shown
+from thrift_plugins.report.wording import counted, digits_of, money, percent, shown
 from thrift_plugins.types import Nano
 
 _TICKS: Final = 60
@@ -95,7 +95,7 @@ class Watched:
     def sentence(self) -> str:
         """All of it in one line, for a log."""
         total, digits = self.total, digits_of(self.total.baseline)
-        return (f"{total.requests:,} calls, {money(total.actual, digits)} paid instead of {money(total.baseline, digits)}, "
+        return (f"{counted(total.requests, 'call')}, {money(total.actual, digits)} paid instead of {money(total.baseline, digits)}, "
                 f"{percent(total.saved_fraction)} saved")  # fmt: skip
 
     def drawn(self, height: int) -> RenderableType:

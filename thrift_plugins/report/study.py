@@ -14,7 +14,7 @@ from thrift_plugins.report.tables import bill
 from thrift_plugins.report.terminal import by_feature, drawn
 from thrift_plugins.report.truth import notes
 from thrift_plugins.report.waterfall import waterfall
-from thrift_plugins.report.wording import money, shown
+from thrift_plugins.report.wording import counted, money, shown
 from thrift_plugins.types import usd
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def print_study(found: Study, log: Log, unknown: Sequence[str], console: Console
     """Print what was found, and what cannot be known from it."""
     total = found.total
     between = f", {_day(found.start)} to {_day(found.end)}" if found.calls else ""
-    console.print(Text(f"{shown(found.name)}: {found.format}, {found.calls:,} calls{between}\n"))
+    console.print(Text(f"{shown(found.name)}: {found.format}, {counted(found.calls, 'call')}{between}\n"))
     console.print(drawn(bill(waterfall(total))))
     console.print(by_feature(found.bill.by_feature))
     for line in (*notes(total), *_remarks(found, log)):
@@ -41,11 +41,11 @@ def print_study(found: Study, log: Log, unknown: Sequence[str], console: Console
 def _remarks(found: Study, log: Log) -> Iterator[str]:
     if log.unread:
         (problem, _), *_ = log.unread.most_common(1)
-        yield f"{log.unread.total():,} records could not be read, the first is number {log.first_unread:,}: {problem}."
+        yield f"{counted(log.unread.total(), 'record')} could not be read, the first is number {log.first_unread:,}: {problem}."
     if found.failed:
-        yield f"{found.failed.total():,} calls failed ({', '.join(f'{shown(why)}: {n:,}' for why, n in found.failed.most_common(3))})."
+        yield f"{counted(found.failed.total(), 'call')} failed ({', '.join(f'{shown(why)}: {n:,}' for why, n in found.failed.most_common(3))})."
     if found.cached:
-        yield f"{found.cached:,} calls were answered by a cache that is there already; they are in no sum."
+        yield f"{counted(found.cached, 'call')} answered by a cache that is there already: in no sum."
     if found.paid:
         apart = usd(found.priced) / found.paid - 1
         yield f"By the log itself ${found.paid:,.4f} was paid; by our prices {money(found.priced)}, {apart:+.1%}."
@@ -59,14 +59,14 @@ def _remarks(found: Study, log: Log) -> Iterator[str]:
     if found.could.calls:
         could = found.could
         yield (
-            f"The rules would send {could.calls:,} calls, which cost {money(could.bill)}, to {found.cheaper}: "
+            f"The rules would send {counted(could.calls, 'call')}, at {money(could.bill)}, to {found.cheaper}: "
             f"{money(could.cheaper)} at as many tokens, if its answers are as good."
         )
 
 
 def print_asked(done: Asked, console: Console) -> None:
     """Print what a live model answered to a sample."""
-    told = Text(f"\nAsked {shown(done.model)}", "bold").append(f": {done.asked:,} calls for {money(done.spent)}", "not bold")
+    told = Text(f"\nAsked {shown(done.model)}", "bold").append(f": {counted(done.asked, 'call')} for {money(done.spent)}", "not bold")
     console.print(told)
     if done.stopped:
         console.print("The budget had no room for more.")
@@ -99,7 +99,8 @@ def whole_days(found: Study) -> list[float]:
 
 def interval(estimate: Estimate) -> str:
     """An amount in US dollars, with where it lies."""
-    return f"${estimate.value:,.2f} (${estimate.low:,.2f} to ${estimate.high:,.2f})"
+    value, low, high = (money(round(dollars * 1e9), 2) for dollars in (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})"
 
 
 def _day(at: float) -> str:

@@ -179,8 +179,10 @@ def _counts(line: Line) -> bool:
 
 
 def _cells(line: Line, digits: int) -> tuple[str, ...]:
-    before, after = money(line.baseline, digits), money(line.actual, digits)
-    return f"{line.requests:,}", f"{line.outcomes['hit']:,}", before, after, percent(line.saved_fraction)
+    counts = f"{line.requests:,}", f"{line.outcomes['hit']:,}"
+    if line.unpriced.total() >= line.requests > 0 and not line.baseline and not line.actual:
+        return (*counts, "-", "-", "-")  # which is not the same as nothing
+    return (*counts, money(line.baseline, digits), money(line.actual, digits), percent(line.saved_fraction))
 
 
 def _answers(one: Soundness, name: str) -> Row:

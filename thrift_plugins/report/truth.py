@@ -10,7 +10,7 @@ from typing import Any
 from thrift_plugins.ledger.holdout import Comparison
 from thrift_plugins.ledger.leaks import Leaks
 from thrift_plugins.ledger.summary import Line
-from thrift_plugins.report.wording import money, shown
+from thrift_plugins.report.wording import counted, money, shown
 
 _NAMED = 5
 """Features, models or errors that a line names."""
@@ -21,9 +21,9 @@ NO_HOLDOUT = "No call was in the holdout, so nothing but the ledger says what wa
 def notes(line: Line) -> Iterator[str]:
     """What a reader of a bill should know about it."""
     hits = line.outcomes["hit"]
-    yield f"{line.requests:,} calls, {hits:,} of them answered from the cache, {line.estimated:,} counted by our tokenizer."
+    yield f"{counted(line.requests, 'call')}, {hits:,} of them answered from the cache, {line.estimated:,} counted by our tokenizer."
     if line.lost:
-        yield f"{line.lost:,} events were lost on their way into the ledger, and are in no sum."
+        yield f"{counted(line.lost, 'event')} got lost on the way into the ledger: in no sum."
     if line.unpriced:
         yield f"Not priced, and not in the sums: {', '.join(f'{model} ({count:,})' for model, count in line.unpriced.items())}."
     if line.apart:
@@ -37,21 +37,21 @@ def notes(line: Line) -> Iterator[str]:
 
 def to_look_into(leaks: Leaks) -> Iterator[str]:
     """A sentence for each leak that there is."""
-    yield from _told(leaks.truncated, "answers were cut at a limit on their length, and paid")
-    yield from _told(leaks.refused, "answers were refused or filtered, and paid")
-    yield from _told(leaks.over_budget, "calls were refused by a budget")
-    yield from _told(leaks.failed, "calls ended without a whole answer")
+    yield from _told(leaks.truncated, "answer", "cut at a limit on the length, and paid")
+    yield from _told(leaks.refused, "answer", "refused or filtered, and paid")
+    yield from _told(leaks.over_budget, "call", "refused by a budget")
+    yield from _told(leaks.failed, "call", "that ended without a whole answer")
     if leaks.repeated:
-        yield f"{leaks.repeated:,} requests were repeated by SDKs; before {leaks.unanswered:,} of them an answer was lost, and may have been paid."  # fmt: skip
+        yield f"SDKs repeated {counted(leaks.repeated, 'request')}; before {leaks.unanswered:,} of them an answer was lost, and may have been paid."  # fmt: skip
     if leaks.orphans:
-        yield f"{leaks.orphans:,} calls died with their process, and were charged as their budgets say."
+        yield f"{counted(leaks.orphans, 'call')} died with a process, and the budgets were charged as they say."
 
 
-def _told(counts: Counter[str], what: str) -> Iterable[str]:
+def _told(counts: Counter[str], what: str, how: str) -> Iterable[str]:
     if counts:
         named = ", ".join(f"{shown(name)} {count:,}" for name, count in islice(counts.most_common(), _NAMED))
         more = f", {len(counts) - _NAMED:,} more" if len(counts) > _NAMED else ""
-        yield f"{counts.total():,} {what} ({named}{more})."
+        yield f"{counted(counts.total(), what)} {how} ({named}{more})."
 
 
 def comparison_figures(row: Comparison) -> dict[str, Any]:

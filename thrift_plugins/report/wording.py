@@ -32,6 +32,11 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "-" if share is None else f"{share:.{digits}%}"
 
 
+def counted(count: int, what: str) -> str:
+    """So many of something, whose name takes an s."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def less(share: float) -> str:
     """How much less was paid."""
     return f"{percent(abs(share))} {'less' if share >= 0 else 'more'}"
