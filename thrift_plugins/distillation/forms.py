@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from thrift_plugins.distillation.prompts import holds_redacted
@@ -156,7 +156,9 @@ class Form:
             else:
                 record[name] = [tag for tag in known if values[_tag(name, tag)]]
         if self.kind == "json":
-            return _reply(_compact(record) if self.compact else json.dumps(record, ensure_ascii=False))
+            made = _reply(_compact(record) if self.compact else json.dumps(record, ensure_ascii=False))
+            # a client that has parsed an answer to a schema hands the object over beside the text, and parsers ask for it
+            return made if request.schema is None else replace(made, extra={**made.extra, "parsed": record})
         call = ToolCall(f"call_{request.id[-24:]}", self.tool, record)
         return Reply("", NO_USAGE, (call,), "tool_calls", extra=_told("tool_calls"))
 
