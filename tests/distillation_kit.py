@@ -115,6 +115,6 @@ def student(config: Config, prompt: str, *, answer: Any = Answer, count: int = 2
 
 def let_serve(store: Store, config: Config, version: str, *, threshold: float = 0.5, state: Any = "active") -> Life:
     """Put a student where weeks in the shadow would have."""
-    life = Life(version, terms_of(config.distillation), state, "for a test", threshold=threshold)
-    change_life(store, TASK, version, life)
-    return life
+    terms = terms_of(config.distillation)
+    life = Life(version, terms, state, "for a test", threshold=threshold)
+    return change_life(store, TASK, version, terms, lambda _: life)

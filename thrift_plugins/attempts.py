@@ -96,7 +96,7 @@ class Attempts:
         if self.audit:
             self.audit.look(reply)
         if self.distilled:
-            self.distilled.taught(reply, tier.name)
+            self.distilled.taught(reply, tier.name, (self.decision or decision).policy)
         recorded(self.lessons, self.request, tier, reply, self.booking, served=True)
         if self.talk is not None and len(self.tiers) > 1:
             self.talk.learn(self.request, tier, baseline, reply.usage)
@@ -125,14 +125,19 @@ class Attempts:
                 raise error
         return attempt.reply
 
-    def unshown(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply | None, Usage]]:
-        """Ask one tier for an answer that the app does not see, or not yet. Gives None where there is none, and what it used."""
+    def unshown(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply | None, Usage, Tier]]:
+        """Ask one tier for an answer that the app does not see, or not yet.
+
+        Returns:
+            The answer, None where there is none; what it used; and the tier, in the mode in which it has worked.
+        """
         call, tier = Call(decision.tier, self.request, decision), self.tiers[decision.tier]
         yield from self._reserve(call, tier)
         attempt = yield from self._performed(call, tier, aside=True)
         if attempt.error is not None and not isinstance(attempt.error, Exception):
+            self.booking.unconfirmed(attempt.tier, attempt.usage)  # the provider may have made it
             raise attempt.error
-        return attempt.reply, attempt.usage
+        return attempt.reply, attempt.usage, attempt.tier
 
     def _answer(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply, Tier]]:
         """Ask the tier chosen, and those above it while one fails or its answer cannot stand."""

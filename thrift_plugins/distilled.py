@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 from thrift_plugins.effects import Append, Effect, Flow, Replay
 from thrift_plugins.errors import BudgetExceeded, StoreError, UnknownModelPrice
 from thrift_plugins.ledger.booking import Booking
 from thrift_plugins.ledger.event import Event
+from thrift_plugins.shape import misfit
 from thrift_plugins.types import Decision, Json, Reply, Request, Tier, Usage
 
 
@@ -39,16 +40,20 @@ class Pupils(Protocol):
     def compare(self, verdict: Any, reply: Reply, now: float) -> bool | None: ...
 
 
+How: TypeAlias = Literal["random", "routed", "deferred"]
+"""Why the teacher was asked; see `distillation.dataset.How`."""
+
+
 class Recording(Protocol):
     """Writes down what a teacher has answered; see `distillation.recorder.Recorder`."""
 
-    def record(self, request: Request, reply: Reply, *, deferred: bool = False) -> None: ...
+    def record(self, request: Request, reply: Reply, *, how: How = "random") -> None: ...
 
 
 class Asking(Protocol):
     """Asks a tier for an answer that the app does not see, or not yet."""
 
-    def unshown(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply | None, Usage]]: ...
+    def unshown(self, decision: Decision) -> Generator[Effect, Any, tuple[Reply | None, Usage, Tier]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,11 @@ class Distilled:
         if said is None:
             return None
         if said.act == "answer" and said.reply is not None:
-            return self._given(said, said.reply)
+            odd = misfit(self.request, said.reply)  # the teacher itself has said so once, against the schema
+            if odd is None:
+                return self._given(said, said.reply)
+            self.booking.note(f"student: {odd}")
+            return None
         if said.act == "confirm":
             index = cheaper()
             if index is not None:
@@ -117,10 +126,14 @@ class Distilled:
             return None
         return Decision(self.baseline, self.tiers[self.baseline].name, "student", (said.why,))
 
-    def taught(self, reply: Reply, tier: str) -> None:
-        """A model has answered: compare, and write it down, if it was the teacher."""
+    def taught(self, reply: Reply, tier: str, policy: str) -> None:
+        """A model has answered: compare, and write it down, if it was the teacher.
+
+        Args:
+            policy: who had chosen that model.
+        """
         said, request = self._said, self.request
-        if tier != self.tiers[self.baseline].name:
+        if tier != self.tiers[self.baseline].name or _remembered(reply):
             return
         try:
             if said is not None and self.pupils is not None:
@@ -129,10 +142,15 @@ class Distilled:
                     told: dict[str, Json] = {"task": said.task, "state": said.state, "audit": True, "agreed": agreed}
                     self.booking.distilled(told)
             if self.recorder is not None:
-                deferred = said is not None and said.act in ("confirm", "ask") and said.state in _SERVING
-                self.recorder.record(request, reply, deferred=deferred)
+                self.recorder.record(request, reply, how=self._how(policy))
         except Exception as error:  # noqa: BLE001  the answer is paid for; what is learnt from it is only an optimisation
             self.booking.fallback(f"student: answer not learnt from ({type(error).__name__})")
+
+    def _how(self, policy: str) -> How:
+        said = self._said
+        if said is not None and said.act != "compare" and said.state in _SERVING:
+            return "deferred"
+        return "random" if policy in _LIKE_ALL else "routed"
 
     def _considered(self) -> Said | None:
         if self.pupils is None:
@@ -157,11 +175,11 @@ class Distilled:
         tier = self.tiers[index]
         decision = Decision(index, tier.name, "student", (f"confirms the student, {said.why}",))
         try:
-            reply, usage = yield from asking.unshown(decision)
+            reply, usage, tier = yield from asking.unshown(decision)
         except (BudgetExceeded, UnknownModelPrice, StoreError) as error:
             self.booking.fallback(f"student: {tier.name} not asked to confirm ({type(error).__name__})")
             return None
-        if reply is None or self.pupils is None or not self.pupils.confirms(said, reply):
+        if reply is None or misfit(self.request, reply) or self.pupils is None or not self.pupils.confirms(said, reply):
             self.booking.unconfirmed(tier, usage)
             self.booking.note(f"student: {tier.name} does not confirm")
             self.refused = True
@@ -172,3 +190,11 @@ class Distilled:
 
 
 _SERVING = ("canary", "active")
+
+_LIKE_ALL = ("baseline", "holdout", "forced", "student", "unpriced")
+"""Who chooses a model whatever is asked: no router that looks at the request, and none that had another model tried first."""
+
+
+def _remembered(reply: Reply) -> bool:
+    """Whether a model's own cache has answered, which says that nothing was used: that is no new word of the teacher."""
+    return reply.usage == Usage(source="provider")

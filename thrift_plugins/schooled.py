@@ -41,8 +41,10 @@ def taught_runtime(
     terms, manner = terms_of(told.distillation), manner_of(told.distillation)
     runtime.school = School(Students({own.task: own}, terms, manner, every=own.task), runtime.store, runtime.clock)
     runtime.school.exchange()
-    if trusted and runtime.school.students.trust(own.task, runtime.clock()):
+    students = runtime.school.students
+    if trusted and students.trust(own.task, runtime.clock()):
+        life = students.lives()[own.task]
         with suppress(StoreError):  # without a store, this process knows it all the same
-            change_life(runtime.store, own.task, own.version, runtime.school.students.lives()[own.task])
+            change_life(runtime.store, own.task, own.version, life.terms, lambda _: life)
     runtime.engine = replace(runtime.engine, pupils=runtime.school.students)
     return runtime

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +22,13 @@ from thrift_plugins.distillation.dataset import Dataset, write_private
 from thrift_plugins.distillation.life import Life, Terms
 from thrift_plugins.distillation.recorder import Recorder
 from thrift_plugins.distillation.serving import Manner, Students
-from thrift_plugins.distillation.student import Student
+from thrift_plugins.distillation.student import Student, version_of
 from thrift_plugins.distillation.training import Material, held_back, train
 from thrift_plugins.errors import ConfigError, NotDistillable, StoreError
-from thrift_plugins.stores.base import Clock, Store
+from thrift_plugins.stores.base import Claim, Clock, Store
 from thrift_plugins.stores.open import students_beside
 from thrift_plugins.text.embed import word_embedder
+from thrift_plugins.types import Json
 
 if TYPE_CHECKING:
     from thrift_plugins.text.embed import Embedder
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("thrift_plugins")
 
 _EVERY: Final = 5.0
+_PATIENCE: Final = 1.0
+"""Seconds to wait for another process that writes: it takes a millisecond or two."""
+
 _CURRENT: Final = "current"
 
 
@@ -118,10 +123,14 @@ def trained(
     *,
     teacher: str = "",
     agreement: float | None = None,
+    schema: Mapping[str, Json] | None = None,
     embedder: Embedder | None = None,
     clock: Clock = time.time,
 ) -> Student:
     """Train a student on what was recorded, save it as a version of its own, and let it serve: it begins in the shadow.
+
+    Args:
+        schema: JSON schema of the answers; those that it does not allow are not learnt.
 
     Raises:
         NotDistillable: nothing can be promised; says why.
@@ -130,7 +139,7 @@ def trained(
     folder = folder_of(settings)
     dataset = Dataset(folder, task)
     examples = list(dataset.examples())
-    material = Material.of(examples, teacher=teacher)
+    material = Material.of(examples, teacher=teacher, schema=schema)
     found = embedder if embedder is not None else word_embedder()
     promised = settings.distillation.agreement if agreement is None else agreement
     student = train(task, material, found, agreement=promised)
@@ -143,13 +152,14 @@ def trained(
         **student.about,
         "trained": clock(),
         "dataset": manifest["sha256"],
-        "held_back": held_back(material, found),
+        "held_back": held_back(material, found, promised),
     }
-    draft = dataset.folder / "draft"
-    version = replace(student, about=about).save(draft)
-    draft.replace(student_path(folder, task, version))
+    student = replace(student, about=about)
+    data = student.packed()
+    version = version_of(data)
+    write_private(student_path(folder, task, version), data)
     make_current(folder, task, version)
-    return replace(student, about=about, version=version)
+    return replace(student, version=version)
 
 
 class School:
@@ -186,7 +196,7 @@ class School:
 
     def _exchange(self, task: str, own: Life) -> None:
         key, now = life_key(task, own.version), self._clock()
-        claim = self._store.claim(key)
+        claim = _claimed(self._store, key, _PATIENCE if self.students.waiting(task) else 0.0)
         if claim is None:  # another worker is at it: take what there is, and tell next time
             return
         news = self.students.drain(task)
@@ -223,11 +233,35 @@ def read_life(store: Store, task: str, version: str, terms: Terms) -> Life:
     return Life(version, terms)
 
 
-def change_life(store: Store, task: str, version: str, life: Life) -> None:
-    """Put a life in the place of the one in the store, as a person wants it.
+def change_life(store: Store, task: str, version: str, terms: Terms, change: Callable[[Life], Life]) -> Life:
+    """Change a life as a person wants it, while no worker writes it.
+
+    Args:
+        change: gives the life that is to be kept, of the one that all workers know.
+
+    Returns:
+        The life that is kept.
 
     Raises:
-        StoreError: the store is down, or somebody is writing.
+        StoreError: the store is down, or somebody is writing all the time.
     """
-    if not store.put(life_key(task, version), orjson.dumps(life.told())):
-        raise StoreError("the store did not keep it; try again")
+    key = life_key(task, version)
+    claim = _claimed(store, key, _PATIENCE)
+    if claim is None:
+        raise StoreError("another process is writing what is known of this student; try again")
+    try:
+        life = change(read_life(store, task, version, terms))
+        if not store.put(key, orjson.dumps(life.told()), claim=claim):
+            raise StoreError("the store did not keep it; try again")
+    finally:
+        with suppress(StoreError):
+            store.release(claim)
+    return life
+
+
+def _claimed(store: Store, key: str, patience: float) -> Claim | None:
+    """The right to write a key; None where others have had it for so many seconds."""
+    until = time.monotonic() + patience
+    while (claim := store.claim(key)) is None and time.monotonic() < until:
+        time.sleep(0.02)
+    return claim

@@ -115,4 +115,54 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         assert "Model ft:gpt-4.1-mini:x" in done.output, done.output
         again = command(*asked, "--max-usd", "9", "--i-have-read-terms")
         assert again.exit_code == 0
+        assert "This run has ended" in again.output
         assert len(provider.jobs) == 1
+
+
+def test_a_run_goes_on_whatever_was_recorded_and_decided_since(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stranger(monkeypatch, tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "k-0")
+    dataset, journal = Dataset(tmp_path, kit.TASK), tmp_path / kit.TASK / "tuning.json"
+    dataset.append(kit.examples(60, "p"))
+    (tmp_path / "thrift.toml").write_text(f'[distillation]\nfolder = "{tmp_path}"\n')
+    with shop() as provider:
+        tune = ["distill", "tune", kit.TASK, "--model", "gpt-4.1-mini", "--training-usd", "5", "--base-url", provider.url]
+        first = command(*tune, "--requests", "1000", "--saved-usd", "2", "--max-usd", "9", "--i-have-read-terms")
+        assert first.exit_code == 0, first.output
+        told = json.loads(journal.read_text())
+        # as if it had been killed before it heard of its job, and the app had gone on
+        early = {name: told[name] for name in ("run", "model", "training_file", "validation_file")}
+        journal.write_text(json.dumps({**early, "asking": True}))
+        dataset.append(kit.examples(80, "p", seed=4))
+        again = command(*tune)
+        assert again.exit_code == 0, again.exception
+        assert json.loads(journal.read_text())["job"] == told["job"]
+        assert len(provider.jobs) == 1
+        journal.with_suffix(".train.jsonl").unlink()
+        assert "look at your provider's list of jobs" in str(command(*tune).exception)
+
+
+def test_two_processes_do_not_ask_for_a_job_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stranger(monkeypatch, tmp_path)
+    monkeypatch.setenv("OPENAI_API_KEY", "k-0")
+    Dataset(tmp_path, kit.TASK).append(kit.examples(60, "p"))
+    (tmp_path / "thrift.toml").write_text(f'[distillation]\nfolder = "{tmp_path}"\n')
+    lock = tmp_path / kit.TASK / "tuning.lock"
+    holding = (
+        "import sys; from pathlib import Path; from thrift_plugins.stores.locks import FileLocks;"
+        f"assert FileLocks(Path({str(lock)!r})).take(0); print('held', flush=True); sys.stdin.read()"
+    )
+    with shop() as provider:
+        other = subprocess.Popen(
+            [sys.executable, "-c", holding], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        with other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "held\n"
+            done = command(
+                "distill", "tune", kit.TASK, "--model", "gpt-4.1-mini", "--training-usd", "5", "--base-url", provider.url,
+                "--requests", "1000", "--saved-usd", "2", "--max-usd", "9", "--i-have-read-terms",
+            )  # fmt: skip
+            assert "another process is at the run" in str(done.exception)
+            assert not provider.jobs
+            other.communicate("")

@@ -56,7 +56,7 @@ def certify(judged: Judged, agreement: float, *, confidence: float = 0.95) -> Ce
         judged: answers to requests that chance has chosen.
         agreement: to promise, above 0 and below 1.
     """
-    chance, right = judged
+    chance, right = judged.chance, judged.right
     count = len(chance)
     agrees = float(right.mean()) if count else 0.0
     if count < LEAST:

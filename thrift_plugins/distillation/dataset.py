@@ -11,7 +11,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -20,8 +20,11 @@ from thrift_plugins.distillation.prompts import REDACTOR
 from thrift_plugins.errors import ConfigError, NotDistillable
 from thrift_plugins.text.words import plain, words
 
-How: TypeAlias = Literal["random", "deferred"]
-"""Why a teacher was asked: chance, or the policy of the app, had it so; or a student did not dare. Only the first are like all."""
+How: TypeAlias = Literal["random", "routed", "deferred"]
+"""Why a teacher was asked: chance, or the policy of the app, had it so; a router thought that no cheaper model could do it; or
+a student did not dare. Only the first are like all requests."""
+
+_RANKS: Final[Mapping[How, int]] = {"deferred": 0, "routed": 1, "random": 2}
 
 Split: TypeAlias = Literal["train", "test"]
 
@@ -80,13 +83,18 @@ class Example:
             raise ValueError(f"version {told['v']!r} of a line is not known")
         said = told["answer"]
         answer = Answer(str(said.get("text", "")), str(said.get("tool", "")), said.get("arguments"))
-        if not isinstance(told["text"], str) or told["how"] not in ("random", "deferred"):
+        if not isinstance(told["text"], str) or told["how"] not in _RANKS:
             raise ValueError("no text, or an unknown `how`")
         tokens = tuple(map(int, told.get("tokens", (0, 0))))
         return cls(
             told["text"], answer, str(told["teacher"]), str(told["prompt"]), told["how"], float(told["at"]),
             (tokens[0], tokens[1]),
         )  # fmt: skip
+
+
+def tells_more(how: How, than: How) -> bool:
+    """Whether it says more of all requests that a teacher was asked for this reason than for that."""
+    return _RANKS[how] > _RANKS[than]
 
 
 def key_of(text: str) -> str:
@@ -123,30 +131,39 @@ class Dataset:
     def examples(self) -> Iterator[Example]:
         """Each text once, the earliest answer to it, in the order of the file. A line that was cut short is passed over.
 
+        A text that was deferred, and that chance has chosen at another time, counts as chosen by chance: else the texts that
+        students find hard would be missing among those.
+
         Raises:
-            ConfigError: there is no file, or a line in its middle is none of ours.
+            ConfigError: there is no file, or a line is none of ours.
         """
-        seen: set[str] = set()
+        known: dict[str, Example] = {}
         try:
-            with self.path.open(encoding="utf-8", errors="surrogatepass") as file:
+            with self.path.open("rb") as file:
                 for number, line in enumerate(file, 1):
-                    if not line.endswith("\n"):
-                        return  # being written, or its process was killed
                     example = self._read(line, number)
-                    if example.key not in seen:
-                        seen.add(example.key)
-                        yield example
+                    if example is None:
+                        continue
+                    first = known.setdefault(example.key, example)
+                    if tells_more(example.how, first.how):
+                        known[example.key] = replace(first, how=example.how)
         except FileNotFoundError:
             raise ConfigError(
                 f"nothing is recorded for {self.task!r} in {self.folder.parent}: name the task in distillation.record,"
                 " or give your calls a TrafficRecorder"
             ) from None
+        yield from known.values()
 
-    def _read(self, line: str, number: int) -> Example:
+    def _read(self, line: bytes, number: int) -> Example | None:
+        """The example in a line, None where it was cut short, or is still being written."""
         if len(line) > _LONGEST_LINE:
             raise ConfigError(f"{self.path}, line {number}: too long")
         try:
-            return Example.read(json.loads(line))
+            told = json.loads(line.decode("utf-8", "surrogatepass"))
+        except ValueError:
+            return None
+        try:
+            return Example.read(told)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{self.path}, line {number}: no recorded example ({error})") from error
 
@@ -161,7 +178,7 @@ class Dataset:
             "task": self.task,
             "sha256": digest.hexdigest(),
             "examples": len(examples),
-            "random": sum(example.how == "random" for example in examples),
+            "asked_by": dict(Counter(example.how for example in examples)),
             "splits": dict(Counter(example.split for example in examples)),
             "teachers": dict(Counter(example.teacher for example in examples)),
             "prompts": dict(Counter(example.prompt for example in examples)),
@@ -200,12 +217,17 @@ def one_teacher(examples: Sequence[Example], *, teacher: str = "", prompt: str =
     return [example for example in found if example.prompt == latest]
 
 
-def append_private(path: Path, data: bytes) -> None:
-    """Add to a file that only its owner can read, in one piece."""
+def append_private(path: Path, lines: bytes) -> None:
+    """Add lines to a file that only its owner can read, in one piece. Several processes may do so at once."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(descriptor, data)
+        if os.fstat(descriptor).st_size:
+            os.lseek(descriptor, -1, os.SEEK_END)
+            if os.read(descriptor, 1) != b"\n":  # the disk was full, or power was lost: only that line is
+                lines = b"\n" + lines
+        while lines:
+            lines = lines[os.write(descriptor, lines) :]
     finally:
         os.close(descriptor)
 

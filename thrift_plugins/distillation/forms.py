@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
+from thrift_plugins.distillation.prompts import holds_redacted
 from thrift_plugins.errors import NotDistillable
 from thrift_plugins.types import NO_USAGE, Json, Reply, Request, ToolCall
 
@@ -23,6 +24,10 @@ Kind: TypeAlias = Literal["text", "json", "tool"]
 _MOST_CLASSES: Final = 500
 _LONGEST: Final = 120
 """Characters of a label; what is longer is a sentence."""
+
+_STRAYS: Final = 0.05
+"""Share of answers that may have another form than the rest: a refusal, an excuse. A student gives none of these, and they count
+as answers on which it is wrong."""
 
 _FEWEST_PER_CLASS: Final = 2.0
 """Examples of a class on average, below which answers are not labels but texts of their own."""
@@ -85,23 +90,23 @@ class Form:
         Raises:
             NotDistillable: they have none that a student can give; says why.
         """
-        tools = {answer.tool for answer in answers}
-        if len(tools) != 1:
+        tools = Counter(answer.tool for answer in answers)
+        tool, often = tools.most_common(1)[0]
+        if _too_few(often, answers):
             raise NotDistillable(f"the teacher calls different tools: {_listed(tools)}; a student learns one")
-        (tool,) = tools
-        records = [_record(answer) for answer in answers]
-        if not tool and any(record is None for record in records):
-            return cls._label(answers, schema)
-        told = [record for record in records if record is not None]
-        names = Counter(tuple(record) for record in told).most_common(1)[0][0]
-        if any(set(record) != set(names) for record in told):
+        own = [answer for answer in answers if answer.tool == tool]
+        found = [(answer, record) for answer in own if (record := _record(answer)) is not None]
+        if not tool and _too_few(len(found), own):
+            return cls._label(own, schema)
+        names = Counter(tuple(record) for _, record in found).most_common(1)[0][0]
+        alike = [(answer, record) for answer, record in found if set(record) == set(names)]
+        if _too_few(len(alike), found):
             raise NotDistillable(
                 "records have different fields; give every field each time, null where it says nothing"
             )
+        told = [record for _, record in alike]
         tags = {name: _tags(name, [record[name] for record in told]) for name in names if _is_list(told, name)}
-        compact = (
-            sum(answer.text == _compact(record) for answer, record in zip(answers, told, strict=True)) > len(told) / 2
-        )
+        compact = sum(answer.text == _compact(record) for answer, record in alike) > len(told) / 2
         form = cls("tool" if tool else "json", tool, names, tags or None, compact and not tool)
         for name in names:
             if name not in tags:
@@ -111,12 +116,9 @@ class Form:
     @classmethod
     def _label(cls, answers: Sequence[Answer], schema: Mapping[str, Json] | None) -> Form:
         labels = Counter(answer.text for answer in answers)
-        allowed = (schema or {}).get("enum")
-        outside = [label for label in labels if isinstance(allowed, Sequence) and label not in allowed]
-        if outside:
-            raise NotDistillable(
-                f"labels outside the schema: {_listed(outside)}; leave those examples out, or allow them"
-            )
+        strange = Counter({label: labels[label] for label in labels if not _allowed(label, schema)})
+        if strange.total() > _STRAYS * labels.total():
+            raise NotDistillable(f"labels outside the schema: {_listed(strange)}; ask the teacher better, or allow them")
         _check_labels("the answer", labels)
         return cls("text")
 
@@ -125,7 +127,7 @@ class Form:
         if answer is None or answer.tool != self.tool:
             return None
         if self.kind == "text":
-            return {"": answer.text}
+            return None if _is_no_class(answer.text) else {"": answer.text}
         record = _record(answer)
         if record is None or set(record) != set(self.fields):
             return None
@@ -133,7 +135,7 @@ class Form:
         for name in self.fields:
             value, known = record[name], (self.tags or {}).get(name)
             if known is None:
-                if not isinstance(value, str | int | None):
+                if not isinstance(value, str | int | None) or _is_no_class(value):
                     return None
                 found[name] = value
             elif not isinstance(value, Sequence) or isinstance(value, str) or not set(map(str, value)) <= set(known):
@@ -154,7 +156,9 @@ class Form:
             else:
                 record[name] = [tag for tag in known if values[_tag(name, tag)]]
         if self.kind == "json":
-            return _reply(_compact(record) if self.compact else json.dumps(record, ensure_ascii=False))
+            made = _reply(_compact(record) if self.compact else json.dumps(record, ensure_ascii=False))
+            # a client that has parsed an answer to a schema hands the object over beside the text, and parsers ask for it
+            return made if request.schema is None else replace(made, extra={**made.extra, "parsed": record})
         call = ToolCall(f"call_{request.id[-24:]}", self.tool, record)
         return Reply("", NO_USAGE, (call,), "tool_calls", extra=_told("tool_calls"))
 
@@ -177,6 +181,26 @@ class Form:
         if kind not in ("text", "json", "tool"):
             raise ValueError(f"no form of answer: {kind!r}")
         return cls(kind, str(told["tool"]), tuple(map(str, told["fields"])), tags or None, bool(told["compact"]))
+
+
+def outside(parts: Mapping[str, Class], schema: Mapping[str, Json] | None) -> bool:
+    """Whether an answer has a class that its JSON schema does not allow."""
+    return not all(_allowed(value, _property(schema, name) if name else schema) for name, value in parts.items())
+
+
+def _allowed(value: Class, schema: Mapping[str, Json] | None) -> bool:
+    named = (schema or {}).get("enum")
+    return not isinstance(named, Sequence) or value in named
+
+
+def _too_few(count: int, of: Sequence[object]) -> bool:
+    """Whether more of these are strays than may be."""
+    return count < (1 - _STRAYS) * len(of)
+
+
+def _is_no_class(value: Class) -> bool:
+    """Whether it is a sentence, or holds what was taken out before it was written down, which nobody can put back."""
+    return isinstance(value, str) and (len(value) > _LONGEST or holds_redacted(value))
 
 
 def _reply(text: str) -> Reply:
@@ -236,18 +260,22 @@ def _check_field(name: str, values: Sequence[Json], schema: Mapping[str, Json]) 
         raise NotDistillable(
             f"field {name!r} has values of type {_listed(odd)}; a student gives strings, booleans and whole numbers"
         )
-    allowed = schema.get("enum")
-    outside = {str(value) for value in values if isinstance(allowed, list) and value not in allowed}
-    if outside:
-        raise NotDistillable(f"field {name!r} has values outside the schema: {_listed(outside)}")
+    strange = [str(value) for value in values if isinstance(value, str | int | None) and not _allowed(value, schema)]
+    if len(strange) > _STRAYS * len(values):
+        raise NotDistillable(f"field {name!r} has values outside the schema: {_listed(set(strange))}")
     _check_labels(f"field {name!r}", Counter(map(str, values)))
 
 
 def _check_labels(where: str, labels: Counter[str]) -> None:
-    if any(len(label) > _LONGEST for label in labels):
+    most = _STRAYS * labels.total()
+    if sum(labels[label] for label in labels if len(label) > _LONGEST) > most:
         raise NotDistillable(
             f"{where} is free text, for which there is no student; show the teacher's answers to a cheaper model instead"
             " (examples/10_examples_for_a_cheaper_model.py)"
+        )
+    if sum(labels[label] for label in labels if holds_redacted(label)) > most:
+        raise NotDistillable(
+            f"{where} holds addresses, keys or numbers, which are not kept: let the teacher answer with names for them"
         )
     if len(labels) > _MOST_CLASSES or labels.total() < _FEWEST_PER_CLASS * len(labels):
         raise NotDistillable(

@@ -140,10 +140,22 @@ class Judged(NamedTuple):
     Attributes:
         chance: (n,), that the teacher agrees on the whole answer, as the student sees it.
         right: (n,), whether he does.
+        familiar: (n,), how much each is like the others, as in an `Opinion`; None where nobody looked.
     """
 
     chance: Floats
     right: Bools
+    familiar: Floats | None = None
+
+    def of(self, chosen: Bools) -> Judged:
+        """Some of them."""
+        return Judged(self.chance[chosen], self.right[chosen], None if self.familiar is None else self.familiar[chosen])
+
+    def and_wrong(self, chance: Floats, familiar: Floats) -> Judged:
+        """With others, on which the teacher does not agree."""
+        known = None if self.familiar is None else np.concatenate((self.familiar, familiar))
+        wrong = np.zeros(len(chance), np.bool_)
+        return Judged(np.concatenate((self.chance, chance)), np.concatenate((self.right, wrong)), known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +218,7 @@ def learn(
     weights, left_out = fit(mix.joined(spelt, meant), both[balanced], ridge)
     by_chance = np.ones(len(texts), np.bool_) if drawn is None else drawn
     heads: list[Head] = []
-    chance, all_right = np.ones(len(texts)), np.ones(len(texts), np.bool_)
+    chance, all_right, familiar = np.ones(len(texts)), np.ones(len(texts), np.bool_), np.full(len(texts), inf)
     for at, (name, (classes, of)) in enumerate(coding.items()):
         where = slice(bounds[at], bounds[at + 1])
         best, top, margin = margins(left_out[: len(texts), where])
@@ -214,9 +226,9 @@ def learn(
         trust, own = Trust.of(best[by_chance], top[by_chance], margin[by_chance], right[by_chance], len(classes))
         each = trust.chance(best, top, margin)
         each[by_chance] = own
-        chance, all_right = chance * each, all_right & right
+        chance, all_right, familiar = chance * each, all_right & right, np.minimum(familiar, top)
         heads.append(Head(name, classes, weights[:, where].astype(np.float32), trust))
-    return Mind(reader, mix, ridge, balanced, tuple(heads)), Judged(chance, all_right)
+    return Mind(reader, mix, ridge, balanced, tuple(heads)), Judged(chance, all_right, familiar)
 
 
 def _named(classes: tuple[Class, ...]) -> list[tuple[int, str]]:

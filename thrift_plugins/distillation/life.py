@@ -12,7 +12,7 @@ the prompt or the teacher is another one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
@@ -26,6 +26,13 @@ State: TypeAlias = Literal["shadow", "canary", "active", "demoted"]
 FORMAT: Final = 1
 _KEPT: Final = 4_000
 """Comparisons that are remembered; the latest."""
+
+DIGITS: Final = 4
+"""To which chances and familiarity are told, so that equal requests are equal in every comparison."""
+
+_LATER: Final = 1 / 3
+"""Of the doubt that is left, what a second look at the comparisons takes, and a third of what is then left: who looks as often
+as he likes finds what he wants by chance at last."""
 
 _FALSE_ALARM: Final = 0.01
 _STRANGE: Final = 0.05
@@ -68,14 +75,33 @@ class Broken(NamedTuple):
 News: TypeAlias = Compared | Seen | Broken
 
 
+class Usual(NamedTuple):
+    """What requests are like as long as nothing changes.
+
+    Attributes:
+        strange: familiarity below which a request is strange.
+        allowed: share of requests that are strange at most, but for a chance of 1 %.
+    """
+
+    strange: float
+    allowed: float
+
+
+def usual_of(familiar: Sequence[float]) -> Usual:
+    """What is usual where requests came that were so familiar: one or more."""
+    ranked = sorted(familiar)
+    few = int(_STRANGE * len(ranked))
+    return Usual(ranked[few], upper_bound(few, len(ranked), _SURE))
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """By what a student goes up and down.
 
     Attributes:
         agreement: promised share of all requests whose answer is not one that the teacher would not give.
-        confidence: with which.
-        shadow: comparisons before it may answer.
+        confidence: with which, however often the comparisons are looked at.
+        shadow: comparisons before it may answer; they are looked at again when there are twice as many, and so on.
         canary: comparisons before it may answer all that it is sure of.
         worth: share of requests that it must be able to answer.
         promotes: whether it goes up by itself.
@@ -100,6 +126,7 @@ class Life:
         compared: chance, agreement and familiarity of the latest comparisons, since it was last put into shadow.
         audits: comparisons since it may answer, and on how many of them it would have been wrong.
         requests: that were seen since then, and how many were strange.
+        looks: how often the comparisons were not enough.
         since: when it came into this state, in seconds since the epoch.
     """
 
@@ -114,6 +141,7 @@ class Life:
     compared: list[tuple[float, bool, float]] = field(default_factory=list)
     audits: list[int] = field(default_factory=lambda: [0, 0])
     requests: list[int] = field(default_factory=lambda: [0, 0])
+    looks: int = 0
     alarm: Alarm = field(init=False)
     news: Change = field(init=False)
 
@@ -145,7 +173,7 @@ class Life:
     def restart(self, why: str, now: float) -> None:
         """Into the shadow again, with nothing known."""
         self.state, self.why, self.since, self.threshold = "shadow", why, now, inf
-        self.compared, self.audits, self.requests = [], [0, 0], [0, 0]
+        self.compared, self.audits, self.requests, self.looks = [], [0, 0], [0, 0], 0
         self.__post_init__()
 
     def promote(self, now: float, *, why: str = "by hand") -> str:
@@ -168,28 +196,51 @@ class Life:
                 f" {self.terms.worth:.0%} are worth it"
             )
         self.threshold = own.threshold
-        self._get_used()
+        self.get_used(usual_of([familiar for _, _, familiar in self.compared]))
         self.state, self.why, self.since = "canary", why, now
         return ""
+
+    def trust(self, own: Certificate, usual: Usual | None, now: float) -> bool:
+        """Answer at once, by what training has promised.
+
+        Args:
+            usual: what requests are like, as far as training can tell.
+
+        Returns:
+            Whether it may: not where nothing is promised.
+        """
+        if not own.holds:
+            return False
+        self.state, self.why, self.since, self.threshold = "active", "trusted", now, own.threshold
+        if usual is not None:
+            self.get_used(usual)
+        return True
 
     def certificate(self) -> Certificate:
         """What may be promised after what was seen in production."""
         pairs = [(chance, right) for chance, right, _ in self.compared]
-        return certified(pairs, self.terms.agreement, confidence=self.terms.confidence)
+        doubt = (1 - self.terms.confidence) * (1 - _LATER) * _LATER**self.looks
+        return certified(pairs, self.terms.agreement, confidence=1 - doubt)
 
-    def _get_used(self) -> None:
-        """What is usual is what came until now."""
-        ranked = sorted(familiar for _, _, familiar in self.compared)
-        few = int(_STRANGE * len(ranked))
-        self.strange, self.allowed = ranked[few], upper_bound(few, len(ranked), _SURE)
+    def get_used(self, usual: Usual) -> None:
+        """Watch for requests that are not like these."""
+        self.strange, self.allowed = usual
         self.news = Change(self.allowed, patience=_PATIENCE)
+
+    def _look(self, now: float) -> None:
+        """Go up, if there are comparisons enough for another look, and they allow it."""
+        if not self.terms.promotes or len(self.compared) < self.terms.shadow * 2**self.looks:
+            return
+        why = self.promote(now, why="certified in the shadow")
+        if why:
+            self.looks, self.why = self.looks + 1, why
 
     def _compared(self, news: Compared, now: float) -> None:
         chance, right, familiar = news
-        self.compared = [*self.compared, (round(chance, 4), right, round(familiar, 4))][-_KEPT:]
+        self.compared.append((round(chance, DIGITS), right, round(familiar, DIGITS)))
+        del self.compared[: -max(_KEPT, self.terms.shadow)]
         if not self.answers:
-            if self.terms.promotes and len(self.compared) >= self.terms.shadow and not len(self.compared) % 50:
-                self.promote(now, why="certified in the shadow")
+            self._look(now)
             return
         wrong = chance >= self.threshold and not right
         self.audits = [self.audits[0] + 1, self.audits[1] + wrong]
@@ -215,7 +266,7 @@ class Life:
             "threshold": self.threshold if isfinite(self.threshold) else None,
             "strange": self.strange if isfinite(self.strange) else None, "allowed": self.allowed,
             "compared": [[chance, int(right), familiar] for chance, right, familiar in self.compared], "audits": self.audits,
-            "requests": self.requests, "alarm": self.alarm.state(), "news": self.news.state(),
+            "requests": self.requests, "looks": self.looks, "alarm": self.alarm.state(), "news": self.news.state(),
         }  # fmt: skip
 
     @classmethod
@@ -229,6 +280,7 @@ class Life:
         made.allowed = float(told["allowed"])
         made.compared = [(float(chance), bool(right), float(known)) for chance, right, known in told["compared"]]
         made.audits, made.requests = [int(each) for each in told["audits"]], [int(each) for each in told["requests"]]
+        made.looks = int(told.get("looks", 0))
         made.alarm = Alarm.resumed(1 - terms.agreement, told["alarm"], false_alarms=_FALSE_ALARM)
         made.news = Change.resumed(made.allowed, told["news"], patience=_PATIENCE)
         return made

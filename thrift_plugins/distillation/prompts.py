@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from thrift_plugins.shape import function
 from thrift_plugins.types import Message, Request
 
 _SHORTEST_FRAME: Final = 12
@@ -17,8 +18,11 @@ _SHORTEST_FRAME: Final = 12
 REDACTOR: Final = "1"
 """Version of what is redacted: a student reads texts as they were when it learnt."""
 
+LARGEST: Final = 20_000
+"""Characters of a text that is worth reading; longer ones are documents."""
+
 _SECRETS: Final = (
-    ("<email>", re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*\w")),
+    ("<email>", re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]*\w")),  # looks at a long word once, not from each letter
     ("<key>", re.compile(r"\b(?:sk|pk|rk|ghp|gho|xox[abp]|AKIA|AIza|eyJ)[-_A-Za-z0-9.]{16,}")),
     ("<iban>", re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,4})?\b")),
     ("<card>", re.compile(r"\b\d(?:[ -]?\d){12,18}\b")),
@@ -32,6 +36,11 @@ def redacted(text: str) -> str:
     for name, pattern in _SECRETS:
         text = pattern.sub(name, text)
     return text
+
+
+def holds_redacted(text: str) -> bool:
+    """Whether something was taken out of it."""
+    return "<" in text and any(name in text for name, _ in _SECRETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,9 @@ class Asked:
     shots: tuple[str, ...] = ()
 
 
+_OF_A_TOOL: Final = ("name", "description", "parameters")
+
+
 def asked(request: Request) -> Asked | str:
     """What is asked; in words, why no student can answer it."""
     turns = [message for message in request.messages if message.role != "system"]
@@ -60,9 +72,11 @@ def asked(request: Request) -> Asked | str:
         parts = turns[-1].content
         if not all(isinstance(part, str) or (isinstance(part, dict) and part.get("type") == "text") for part in parts):
             return "there is more than text in it"
+    if len(turns[-1].text) > LARGEST:
+        return "a document, and no single question"
     told: dict[str, Any] = {
         "system": [message.text for message in request.messages if message.role == "system"],
-        "tools": [[tool.get("name"), tool.get("parameters")] for tool in request.tools],
+        "tools": [[function(tool).get(part) for part in _OF_A_TOOL] for tool in request.tools],
         "schema": request.schema,
     }
     try:

@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from thrift_plugins.distillation.forms import Answer
 from thrift_plugins.distillation.heads import Opinion
-from thrift_plugins.distillation.life import Broken, Compared, Life, News, Seen, State, Terms
+from thrift_plugins.distillation.life import DIGITS, Broken, Compared, Life, News, Seen, State, Terms
 from thrift_plugins.distillation.student import CHANGED, Student, Unreadable
 from thrift_plugins.types import Reply, Request, Tier
 
@@ -35,7 +35,7 @@ class Manner:
 
     Attributes:
         audit: share of requests of an active student that the teacher answers too.
-        canary: share of requests that a canary may answer.
+        canary: share of requests that a canary may answer; at most all but the audits.
         confirms: whether a cheaper model is asked where the student is not sure.
     """
 
@@ -51,6 +51,7 @@ class Verdict(NamedTuple):
         why: in a few words.
         reply: the student's answer, where it has one.
         state: of the student.
+        teacher: the model that the app would ask.
     """
 
     task: str
@@ -59,6 +60,7 @@ class Verdict(NamedTuple):
     state: State
     opinion: Opinion | None = None
     reply: Reply | None = None
+    teacher: str = ""
 
 
 @dataclass(slots=True)
@@ -68,6 +70,11 @@ class _Serving:
     news: list[News] = field(default_factory=list)
     seen: list[int] = field(default_factory=lambda: [0, 0])
     unlike: int = 0
+    names: set[str] = field(default_factory=set)
+
+    def follows(self, model: str) -> bool:
+        """Whether a model is the student's teacher, by its name or by what it has answered under."""
+        return model in self.names or same_model(self.student.teacher, model)
 
 
 class Students:
@@ -84,7 +91,7 @@ class Students:
         self._manner, self._every = manner, every
         self._lock = RLock()
         self._tasks = {
-            task: _Serving(student, Life(student.version, _for(student, terms))) for task, student in students.items()
+            task: _Serving(student, Life(student.version, terms_for(student, terms))) for task, student in students.items()
         }
 
     @property
@@ -105,17 +112,17 @@ class Students:
         student, life = serving.student, serving.life
         if life.state == "demoted":
             return Verdict(task, "ask", f"demoted: {life.why}", life.state)
-        if not same_model(student.teacher, teacher.model):
-            self._tell(
-                serving, Broken(f"another teacher: {teacher.model}, and it follows {student.teacher}"), request.at
-            )
-            return Verdict(task, "ask", "another teacher", life.state)
         try:
             opinion = student.opinion(request)
         except Unreadable as error:
             self._unlike(serving, str(error), request.at)
-            return Verdict(task, "ask", str(error), life.state)
-        return self._verdict(task, serving, request, opinion)
+            return Verdict(task, "ask", str(error), life.state, teacher=teacher.model)
+        opinion = opinion._replace(chance=round(opinion.chance, DIGITS), familiar=round(opinion.familiar, DIGITS))
+        verdict = self._verdict(task, serving, request, opinion)._replace(teacher=teacher.model)
+        if serving.follows(teacher.model):
+            return verdict
+        why = f"{teacher.model} is asked whether it is {student.teacher}"  # a deployment's name says nothing
+        return verdict._replace(act="compare", why=why, reply=None)
 
     def _verdict(self, task: str, serving: _Serving, request: Request, opinion: Opinion) -> Verdict:
         life, manner = serving.life, self._manner
@@ -128,9 +135,10 @@ class Students:
         told = f"{opinion.chance:.2f} sure, and {life.threshold:.2f} is needed"
         if life.state == "shadow":
             return Verdict(task, "compare", "in the shadow", life.state, opinion)
-        drawn = _drawn(request.id)
-        if drawn < manner.audit or (life.state == "canary" and drawn >= manner.canary):
-            why = "audit" if drawn < manner.audit else "not this canary's"
+        unaudited = 1 - manner.audit
+        share = min(manner.canary, unaudited) if life.state == "canary" else unaudited
+        if _drawn(request.id) >= share:
+            why = "audit" if life.state == "active" else "not this canary's"
             return Verdict(task, "compare", why, life.state, opinion)
         reply = serving.student.form.reply(opinion.values, request)
         if opinion.chance >= life.threshold:
@@ -153,9 +161,12 @@ class Students:
         """Take note of what the teacher said where it was asked by chance. Gives whether the student agrees."""
         serving = self._tasks[verdict.task]
         student, opinion = serving.student, verdict.opinion
-        if reply.model and not same_model(student.teacher, reply.model):
-            self._tell(serving, Broken(f"another teacher: {reply.model}, and it follows {student.teacher}"), now)
+        told = reply.model or verdict.teacher
+        if not serving.follows(told):
+            self._tell(serving, Broken(f"another teacher: {told}, and it follows {student.teacher}"), now)
             return None
+        if reply.model:
+            serving.names.add(verdict.teacher)
         if opinion is None or verdict.act != "compare":
             return None
         parts = student.form.parts(Answer.of(reply))
@@ -177,16 +188,20 @@ class Students:
         """
         serving = self._tasks[task]
         with self._lock:
-            life, own = serving.life, serving.student.certificate
-            if life.state == "shadow" and not life.compared and own.holds:
-                life.state, life.why, life.since, life.threshold = "active", "trusted", now, own.threshold
-                return True
-        return False
+            life, student = serving.life, serving.student
+            fresh = life.state == "shadow" and not life.compared
+            like_all = not student.about.get("routed")  # what a router has chosen is harder, or easier, than the rest
+            return fresh and like_all and life.trust(student.certificate, student.usual, now)
 
     @property
     def urgent(self) -> bool:
         """Whether there is news that cannot wait: a student has gone down."""
         return any(serving.news and serving.life.state == "demoted" for serving in self._tasks.values())
+
+    def waiting(self, task: str) -> bool:
+        """Whether there is anything to tell the others."""
+        serving = self._tasks[task]
+        return bool(serving.news or serving.seen[0])
 
     def drain(self, task: str) -> list[News]:
         """What was seen here and is not told yet."""
@@ -238,7 +253,8 @@ class Students:
             self._tell(serving, Broken(CHANGED), now)
 
 
-def _for(student: Student, terms: Terms) -> Terms:
+def terms_for(student: Student, terms: Terms) -> Terms:
+    """The app's terms, with what this student has promised."""
     return replace(terms, agreement=student.certificate.agreement)
 
 

@@ -15,6 +15,7 @@ from thrift_plugins.distillation import artifact
 from thrift_plugins.distillation.certificate import Certificate
 from thrift_plugins.distillation.forms import Answer, Form
 from thrift_plugins.distillation.heads import Head, Mind, Opinion, Trust
+from thrift_plugins.distillation.life import Usual
 from thrift_plugins.distillation.prompts import CONVERSATION, Frame, asked, redacted
 from thrift_plugins.distillation.reading import Mix, Postings, Reader
 from thrift_plugins.errors import ConfigError
@@ -50,6 +51,12 @@ class Student:
     about: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
 
+    @property
+    def usual(self) -> Usual | None:
+        """What requests are like, as far as its training tells."""
+        told = self.about.get("usual")
+        return None if told is None else Usual(*map(float, told))
+
     def text_of(self, request: Request) -> str:
         """What it reads of a request.
 
@@ -59,14 +66,16 @@ class Student:
         found = asked(request)
         if isinstance(found, str):
             raise Unreadable(found)
+        if request.params.get("logprobs") or request.params.get("n") not in (None, 1):
+            raise Unreadable("more is asked for than one answer")
         if not all(map(self._knows, found.shots)):
             raise Unreadable(CONVERSATION)
         if self.prompt and found.prompt != self.prompt:
             raise Unreadable(CHANGED)
-        inside = self.frame.inside(found.text)
+        inside = self.frame.inside(redacted(found.text))  # the frame was found in texts that were redacted
         if inside is None:
             raise Unreadable(CHANGED)
-        return redacted(inside)
+        return inside
 
     def _knows(self, said: str) -> bool:
         """Whether an answer is one of the task's."""
@@ -83,9 +92,17 @@ class Student:
         Raises:
             ConfigError: it is too large.
         """
-        data = artifact.dump(_told(self), _arrays(self.mind))
+        data = self.packed()
         artifact.write(path, data)
         return version_of(data)
+
+    def packed(self) -> bytes:
+        """The bytes of its file.
+
+        Raises:
+            ConfigError: it is too large.
+        """
+        return artifact.dump(_told(self), _arrays(self.mind))
 
     @classmethod
     def load(cls, path: str | Path, embedder: Embedder | None = None) -> Student:
@@ -181,10 +198,13 @@ def _made(about: Mapping[str, Any], arrays: artifact.Arrays) -> Student:
     form = Form.read(about["form"])
     before, behind = map(str, about["frame"])
     expected, given = map(float, about["tokens"])
-    return Student(
+    made = Student(
         str(about["task"]), str(about["teacher"]), str(about["prompt"]), form, Frame(before, behind), _mind(about, arrays),
         Certificate(**told), (expected, given), None, dict(about["about"]),
     )  # fmt: skip
+    if made.usual is not None and not 0 < made.usual.allowed < 1:
+        raise ValueError("what is usual is no share")
+    return made
 
 
 def _mind(about: Mapping[str, Any], arrays: artifact.Arrays) -> Mind:
@@ -208,7 +228,7 @@ def _mind(about: Mapping[str, Any], arrays: artifact.Arrays) -> Mind:
 
 def _postings(name: str, arrays: artifact.Arrays) -> Postings:
     keys, starts, rows, lengths = (arrays[f"{name}.{part}"] for part in ("keys", "starts", "rows", "lengths"))
-    fits = len(keys) == len(starts) - 1 and (not len(rows) or rows.max() < len(lengths))
+    fits = len(keys) == len(starts) - 1 and (not len(rows) or 0 <= rows.min() <= rows.max() < len(lengths))
     if not fits or (len(starts) and (starts[0] != 0 or starts[-1] != len(rows) or (np.diff(starts) < 0).any())):
         raise ValueError(f"its {name} do not fit together")
     return Postings(keys, starts, rows.astype(np.int32), lengths)

@@ -11,8 +11,9 @@ import numpy as np
 
 from thrift_plugins.distillation.certificate import Certificate, certifiable, certify
 from thrift_plugins.distillation.dataset import Example, one_teacher
-from thrift_plugins.distillation.forms import Class, Form
+from thrift_plugins.distillation.forms import Class, Form, outside
 from thrift_plugins.distillation.heads import MOST, Bools, Judged, Mind, learn
+from thrift_plugins.distillation.life import usual_of
 from thrift_plugins.distillation.prompts import Frame
 from thrift_plugins.distillation.student import Student
 from thrift_plugins.errors import NotDistillable
@@ -36,8 +37,10 @@ class Material:
     Attributes:
         texts: what changes, without the prompt around it.
         parts: for each part of an answer, what it is for each text.
-        drawn: (n,), which of them chance has chosen.
+        drawn: (n,), those that say how sure to be: the ones that chance has chosen.
+        strays: texts of those that chance has chosen too, whose answer no student can give.
         left_out: examples that no student can give.
+        routed: how many of `drawn` a router has chosen, where chance has not chosen enough; else 0.
     """
 
     examples: tuple[Example, ...]
@@ -46,7 +49,9 @@ class Material:
     texts: tuple[str, ...]
     parts: Mapping[str, tuple[Class, ...]]
     drawn: Bools
+    strays: tuple[str, ...]
     left_out: int
+    routed: int = 0
 
     @classmethod
     def of(
@@ -57,6 +62,9 @@ class Material:
         schema: Mapping[str, Json] | None = None,
     ) -> Material:
         """Make material of what was recorded: at most `MOST` examples, those that chance has chosen first, then the latest.
+
+        Args:
+            schema: JSON schema of the answers; those that it does not allow are left out.
 
         Raises:
             NotDistillable: too few, too many teachers, one class only, or answers that are no classes; says which.
@@ -72,27 +80,44 @@ class Material:
         form = Form.of([example.answer for example in own], schema)
         frame = Frame.of([example.text for example in own])
         found = [(example, form.parts(example.answer), frame.inside(example.text)) for example in own]
-        kept = [(example, parts, text) for example, parts, text in found if parts is not None and text is not None]
+        kept = [
+            (example, parts, text)
+            for example, parts, text in found
+            if text is not None and parts is not None and not outside(parts, schema)
+        ]
+        if len(kept) < LEAST:
+            raise NotDistillable(f"{len(kept)} of {len(own)} answers have the form of the rest: {LEAST} are needed")
         names = kept[0][1].keys()
         columns = {name: tuple(parts[name] for _, parts, _ in kept) for name in names}
         if all(len(set(column)) < 2 for column in columns.values()):
             raise NotDistillable(
                 "the teacher gives the same answer every time: there is nothing to learn, or a mistake"
             )
+        drawn = np.array([example.how == "random" for example, _, _ in kept], np.bool_)
+        routed = 0
+        if drawn.sum() < LEAST:  # what a router has chosen says nothing of what it sends elsewhere
+            routed = sum(example.how == "routed" for example, _, _ in kept)
+            drawn = np.array([example.how != "deferred" for example, _, _ in kept], np.bool_)
+        known = {example.key for example, _, _ in kept}
+        fair = {"random", "routed"} if routed else {"random"}
+        strays = tuple(text for one, _, text in found if text is not None and one.key not in known and one.how in fair)
         return cls(
-            tuple(example for example, _, _ in kept), form, frame, tuple(text for _, _, text in kept), columns,
-            np.array([example.how == "random" for example, _, _ in kept], np.bool_), len(own) - len(kept),
+            tuple(example for example, _, _ in kept), form, frame, tuple(text for _, _, text in kept), columns, drawn, strays,
+            len(own) - len(kept), routed,
         )  # fmt: skip
 
     def learn(self, embedder: Embedder | None) -> tuple[Mind, Judged]:
-        """Learn, and judge: each of the examples that chance has chosen by all others."""
+        """Learn, and judge: each of the examples that chance has chosen by all others, and what nobody can learn as wrong."""
         if self.drawn.sum() < LEAST:
             raise NotDistillable(
                 f"chance has chosen {int(self.drawn.sum())} of the examples, and {LEAST} are needed to promise anything:"
                 " those that a student has deferred are the hard ones. Let it audit longer"
             )
         mind, judged = learn(self.texts, self.parts, embedder, drawn=self.drawn)
-        return mind, Judged(judged.chance[self.drawn], judged.right[self.drawn])
+        odd = [mind.answer(text, embedder) for text in self.strays]
+        return mind, judged.of(self.drawn).and_wrong(
+            np.array([one.chance for one in odd], np.float64), np.array([one.familiar for one in odd], np.float64)
+        )
 
     @property
     def tokens(self) -> tuple[float, float]:
@@ -134,10 +159,12 @@ def about_of(material: Material, judged: Judged) -> dict[str, Any]:
         "examples": len(material.texts),
         "drawn": int(material.drawn.sum()),
         "left_out": material.left_out,
+        "routed": material.routed,
         "classes": {name: len(set(column)) for name, column in material.parts.items()},
         "agrees": round(float(judged.right.mean()), 4),
         "from": min(example.at for example in material.examples),
         "until": max(example.at for example in material.examples),
+        "usual": None if judged.familiar is None else list(usual_of(judged.familiar.tolist())),
     }
 
 
@@ -221,7 +248,7 @@ def _refusal(judged: Judged, own: Certificate) -> str:
     return ""
 
 
-def held_back(material: Material, embedder: Embedder | None) -> dict[str, float]:
+def held_back(material: Material, embedder: Embedder | None, agreement: float = AGREEMENT) -> dict[str, float]:
     """How a student that has learnt from the training split only does on the test split: nothing of that chose anything.
 
     Returns:
@@ -236,7 +263,7 @@ def held_back(material: Material, embedder: Embedder | None) -> dict[str, float]
     parts = {name: [column[at] for at in np.flatnonzero(rest)] for name, column in material.parts.items()}
     drawn = material.drawn[rest]
     mind, judged = learn(texts, parts, embedder, drawn=drawn)
-    own = certify(Judged(judged.chance[drawn], judged.right[drawn]), AGREEMENT)
+    own = certify(judged.of(drawn), agreement)
     opinions = [mind.answer(material.texts[at], embedder) for at in np.flatnonzero(test)]
     answers = [{name: column[at] for name, column in material.parts.items()} for at in np.flatnonzero(test)]
     right = np.array([opinion.values == answer for opinion, answer in zip(opinions, answers, strict=True)])

@@ -28,7 +28,7 @@ GONE: Final = date(2027, 1, 14)
 
 FEWEST: Final = 10
 MARK: Final = "thrift_run"
-_ENDED: Final = ("succeeded", "failed", "cancelled")
+ENDED: Final = ("succeeded", "failed", "cancelled")
 _OPENAI: Final = "api.openai.com"
 
 
@@ -92,13 +92,60 @@ class Files:
             raise NotDistillable(
                 f"{len(train)} training examples are too few: providers want {FEWEST}, and 50 to 100 help"
             )
-        tokens = sum(_tokens(line, model) for line in train)
-        return cls(_file(train), _file([line for split, line in lines if split == "test"]), tokens)
+        return cls._counted(_file(train), _file([line for split, line in lines if split == "test"]), model)
+
+    @classmethod
+    def kept(cls, journal: Path, model: str) -> Files | None:
+        """The files of a run that was begun, None where there is none: what was recorded since is for another run.
+
+        Raises:
+            ConfigError: the run was begun, and its files are gone.
+        """
+        if not journal.is_file():
+            return None
+        try:
+            train, validation = (path.read_bytes() for path in _beside(journal))
+        except OSError as error:
+            raise ConfigError(
+                f"the files of the run in {journal} cannot be read ({error.strerror}): look at your provider's list of jobs"
+                " before you delete it"
+            ) from error
+        return cls._counted(train, validation, model)
+
+    def keep(self, journal: Path) -> None:
+        """Write them beside a journal."""
+        for path, data in zip(_beside(journal), (self.train, self.validation), strict=True):
+            write_private(path, data)
+
+    @classmethod
+    def _counted(cls, train: bytes, validation: bytes, model: str) -> Files:
+        return cls(train, validation, sum(_tokens(json.loads(line), model) for line in train.splitlines()))
 
     @property
     def digest(self) -> str:
         """Of both."""
         return hashlib.sha256(self.train + b"\0" + self.validation).hexdigest()
+
+
+def _beside(journal: Path) -> tuple[Path, Path]:
+    return journal.with_suffix(".train.jsonl"), journal.with_suffix(".validation.jsonl")
+
+
+def asked_already(journal: Path) -> bool:
+    """Whether the run of a journal may have asked for its job: what that costs was agreed to, and can only be found again.
+
+    Raises:
+        ConfigError: the journal is damaged.
+    """
+    return journal.is_file() and not _read(journal).keys().isdisjoint(("asking", "job"))
+
+
+def _read(journal: Path) -> dict[str, Any]:
+    try:
+        told: dict[str, Any] = json.loads(journal.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{journal} is damaged: look at your provider's list of jobs before you delete it") from error
+    return told
 
 
 def _line(example: Example, system: str) -> dict[str, Any]:
@@ -196,7 +243,7 @@ class Tuning:
             TuningError: the provider did not do what was asked; the run can be called again.
         """
         run = hashlib.sha256(json.dumps([files.digest, model, epochs, seed, suffix]).encode()).hexdigest()[:32]
-        told = self._begun(run, model)
+        told = self._begun(run, model, files)
         for name, data in (("training_file", files.train), ("validation_file", files.validation)):
             if name not in told and data:
                 told = self._note(told, **{name: self._jobs.upload(f"{name}.jsonl", data)})
@@ -204,15 +251,11 @@ class Tuning:
             told = self._asked(told, run, model=model, epochs=epochs, seed=seed, suffix=suffix)
         return self._awaited(told, self._clock() + patience)
 
-    def _begun(self, run: str, model: str) -> dict[str, Any]:
+    def _begun(self, run: str, model: str, files: Files) -> dict[str, Any]:
         if not self._journal.is_file():
+            files.keep(self._journal)
             return self._note({}, run=run, model=model, began=datetime.fromtimestamp(self._clock(), UTC).isoformat())
-        try:
-            told: dict[str, Any] = json.loads(self._journal.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ConfigError(
-                f"{self._journal} is damaged: look at your provider's list of jobs before you delete it"
-            ) from error
+        told = _read(self._journal)
         if told.get("run") != run:
             raise ConfigError(
                 f"{self._journal} is of another run (other examples, model or settings): give --journal another file"
@@ -241,10 +284,10 @@ class Tuning:
 
     def _awaited(self, told: dict[str, Any], until: float) -> dict[str, Any]:
         pause = 1.0
-        while told.get("status") not in _ENDED or "checkpoints" not in told:
+        while told.get("status") not in ENDED or "checkpoints" not in told:
             job = self._jobs.job(told["job"])
             status = job.get("status", "")
-            if status in _ENDED:
+            if status in ENDED:
                 points = self._jobs.checkpoints(told["job"]) if status == "succeeded" else []
                 return self._note(
                     told, status=status, tuned_model=job.get("fine_tuned_model"), checkpoints=points,

@@ -219,9 +219,12 @@ def _part(details: Mapping[str, Any], name: str) -> Any:
 def message_out(reply: Reply) -> AIMessage:
     """A stored answer as a message that costs nothing."""
     extra: Mapping[str, Any] = reply.extra
+    kept = dict(extra.get("additional_kwargs", {}))
+    if "parsed" in extra:  # OpenAI's parser of a structured answer reads this, and not the text
+        kept["parsed"] = extra["parsed"]
     return AIMessage(
         content=cast("str | list[str | dict[str, Any]]", reply.content),
-        additional_kwargs=dict(extra.get("additional_kwargs", {})),
+        additional_kwargs=kept,
         response_metadata=dict(extra.get("response_metadata", {})),
         tool_calls=[
             {"id": call.id, "name": call.name, "args": cast("dict[str, Any]", call.arguments), "type": "tool_call"}

@@ -169,8 +169,11 @@ class Booking:
         known, own = self._request.baseline_usage, self._baseline
         source: Provenance = "replayed" if known else "modelled"
         patches = [Patch("distillation", "model", own.model, tier.model, source)]
-        if tier.processing != own.processing:
-            patches.append(Patch("distillation", "processing", own.processing, tier.processing, source))
+        asked = self._asked_as or tier.processing
+        if asked != own.processing:
+            patches.append(Patch("distillation", "processing", own.processing, asked, source))
+        if tier.processing != asked:
+            patches.append(Patch("batch", "processing", asked, tier.processing))
         if known and replace(known, source=usage.source) != usage:
             patches.append(Patch("distillation", "usage", known, usage, source))
         cost = Cost(own.model, known or usage, processing=own.processing)

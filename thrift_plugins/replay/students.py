@@ -9,6 +9,8 @@ from thrift_plugins.config import Config, DistillationConfig
 from thrift_plugins.distillation.dataset import Dataset, Example
 from thrift_plugins.distillation.life import Life
 from thrift_plugins.distillation.recorder import example_of
+from thrift_plugins.distillation.serving import terms_for
+from thrift_plugins.distillation.student import Student
 from thrift_plugins.errors import NotDistillable
 from thrift_plugins.replay.past import Remembered
 from thrift_plugins.runtime import Runtime
@@ -41,7 +43,7 @@ def students(remembered: Mapping[str, Sequence[Remembered]], folder: Path) -> tu
             learnt.append(f"distillation: no student for {task}: {error}")
             continue
         own = student.certificate
-        begins[task] = _begin(task, student.version, own.threshold)
+        begins[task] = _begin(task, student)
         learnt.append(
             f"distillation: of {len(examples):,} answers, a student for {task}, which may answer {own.coverage:.0%} at"
             f" {own.agreement:.0%} agreement"
@@ -57,15 +59,18 @@ def _example(known: Remembered) -> Example | None:
     return example_of(known.request, Reply(words, Usage(), finish_reason="stop", model=known.request.model))
 
 
-def _begin(task: str, version: str, threshold: float) -> Begin:
+def _begin(task: str, student: Student) -> Begin:
     """In service, as it would be after its time in the shadow, in which it was compared with the same answers."""
 
     def begin(runtime: Runtime) -> None:
-        life = Life(
-            version, terms_of(runtime.config.distillation), "active", "tried on the month before", runtime.clock()
-        )
-        life.threshold = threshold
-        change_life(runtime.store, task, version, life)
+        terms = terms_for(student, terms_of(runtime.config.distillation))
+
+        def tried(life: Life) -> Life:
+            life.trust(student.certificate, student.usual, runtime.clock())
+            life.why = "tried on the month before"
+            return life
+
+        change_life(runtime.store, task, student.version, terms, tried)
         if runtime.school is not None:
             runtime.school.exchange()
 

@@ -15,8 +15,10 @@ from thrift_plugins.cli.figures import JsonFile, write_figures
 from thrift_plugins.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from thrift_plugins.config import Config
-    from thrift_plugins.distillation.life import Life
+    from thrift_plugins.distillation.life import Life, Terms
     from thrift_plugins.stores.base import Store
 
 
@@ -48,16 +50,17 @@ def promote(
     store: StoreUrl = None,
 ) -> None:
     """Let a student go one step up, if what came in production certifies it: shadow, canary, active."""
-    from thrift_plugins.teaching import change_life
-
     chosen = settings(config)
-    with store_of(chosen.store if store is None else store) as opened:
-        life = _life(opened, chosen, task)
+
+    def up(life: Life) -> Life:
         if again:
             life.restart("by hand", time.time())
         elif why := life.promote(time.time()):
             raise ConfigError(f"the student of {task!r} cannot go up: {why}")
-        change_life(opened, task, life.version, life)
+        return life
+
+    with store_of(chosen.store if store is None else store) as opened:
+        life = _changed(opened, chosen, task, up)
     typer.echo(f"The student of {task!r} is {life.state} now. Running apps follow within seconds.")
 
 
@@ -68,16 +71,19 @@ def rollback(
     store: StoreUrl = None,
 ) -> None:
     """Demote the student that serves at once, and let an earlier version serve after the apps' next start."""
-    from thrift_plugins.teaching import change_life, folder_of, make_current, versions
+    from thrift_plugins.teaching import folder_of, make_current, versions
 
     chosen = settings(config)
-    with store_of(chosen.store if store is None else store) as opened:
-        life = _life(opened, chosen, task)
-        life.demote("rolled back by hand", time.time())
-        change_life(opened, task, life.version, life)
     known = versions(folder_of(chosen), task)
     if to and to not in known:
         raise ConfigError(f"there is no version {to!r} of {task!r}; there are: {', '.join(known)}")
+
+    def down(life: Life) -> Life:
+        life.demote("rolled back by hand", time.time())
+        return life
+
+    with store_of(chosen.store if store is None else store) as opened:
+        life = _changed(opened, chosen, task, down)
     before = known[: known.index(life.version)] if life.version in known else []
     chosen_version = to or (before[-1] if before else "")
     typer.echo(f"The student of {task!r}, version {life.version}, is demoted.")
@@ -93,13 +99,24 @@ def _tasks(config: Config) -> list[str]:
 
 
 def _life(store: Store, config: Config, task: str) -> Life:
-    from dataclasses import replace
+    from thrift_plugins.teaching import read_life
 
-    from thrift_plugins.teaching import current, folder_of, read_life, terms_of
+    return read_life(store, task, *_version(config, task))
+
+
+def _changed(store: Store, config: Config, task: str, change: Callable[[Life], Life]) -> Life:
+    from thrift_plugins.teaching import change_life
+
+    return change_life(store, task, *_version(config, task), change)
+
+
+def _version(config: Config, task: str) -> tuple[str, Terms]:
+    """The version that serves, and by what it goes up and down."""
+    from thrift_plugins.distillation.serving import terms_for
+    from thrift_plugins.teaching import current, folder_of, terms_of
 
     student = current(folder_of(config), task)
-    terms = replace(terms_of(config.distillation), agreement=student.certificate.agreement)
-    return read_life(store, task, student.version, terms)
+    return student.version, terms_for(student, terms_of(config.distillation))
 
 
 def _told(task: str, life: Life) -> dict[str, Any]:

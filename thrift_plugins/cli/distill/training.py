@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from thrift_plugins.cli.cache.opened import ConfigFile, settings
 from thrift_plugins.cli.figures import JsonFile, write_figures
+from thrift_plugins.errors import ConfigError
 
 if TYPE_CHECKING:
     from thrift_plugins.config import Config
     from thrift_plugins.distillation.training import Plan
+    from thrift_plugins.types import Json
 
 Task = Annotated[str, typer.Argument(help="The task: a feature of the app.")]
 Teacher = Annotated[str, typer.Option(help="Whose answers to follow, where several models were recorded.")]
 Agreement = Annotated[
     float | None, typer.Option(help="Share of answers that the teacher would give too; by default that of thrift.toml.")
 ]
+
+Schema = Annotated[
+    Path | None,
+    typer.Option(help='A file with the JSON schema of the answers, such as {"enum": ["a", "b"]}: others are left out.'),
+]
+
+_ROUTED = (
+    "A router has chosen these examples, and not chance: what is said here holds for what it sends to the teacher. Let the teacher"
+    " answer the task alone for a while ([routing.features]); the shadow asks it anyway, whatever the router thinks."
+)
 
 _TERMS = (
     "The terms of most providers say what may be trained on their models' answers: several forbid models that compete with"
@@ -32,6 +47,7 @@ def plan(
     agreement: Agreement = None,
     requests: Annotated[float, typer.Option(help="Requests of the task in a month, for dollars.")] = 0.0,
     extra: Annotated[int, typer.Option(help="Recorded answers that were paid for this purpose alone.")] = 0,
+    schema: Schema = None,
     config: ConfigFile = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -47,7 +63,9 @@ def plan(
 
     chosen = settings(config)
     own = chosen.distillation
-    material = Material.of(list(Dataset(folder_of(chosen), task).examples()), teacher=teacher)
+    material = Material.of(
+        list(Dataset(folder_of(chosen), task).examples()), teacher=teacher, schema=_schema(schema)
+    )
     _, judged = material.learn(word_embedder())
     promised = own.agreement if agreement is None else agreement
     made = planned(judged, examples=extra, agreement=promised, audit=own.audit, shadow=own.shadow)
@@ -55,6 +73,10 @@ def plan(
     if json_file is not None:
         write_figures(json_file, _figures(made, saved))
     _print_plan(task, made, saved, requests)
+    if material.left_out:
+        typer.echo(f"{material.left_out:,} answers have another form than the rest: they are left out, and count as wrong.")
+    if material.routed:
+        typer.echo(_ROUTED)
     if made.why:
         typer.echo(f"Refused: {made.why}.")
         raise typer.Exit(1)
@@ -65,6 +87,7 @@ def run(
     task: Task,
     teacher: Teacher = "",
     agreement: Agreement = None,
+    schema: Schema = None,
     terms: Annotated[
         bool, typer.Option("--i-have-read-terms", help="You have read the teacher's provider's terms.")
     ] = False,
@@ -72,20 +95,24 @@ def run(
 ) -> None:
     """Train a student on what was recorded, on this machine, and let it begin in the shadow."""
     from thrift_plugins.distillation.dataset import Dataset, one_teacher
-    from thrift_plugins.errors import ConfigError
+    from thrift_plugins.distillation.training import WORTH
     from thrift_plugins.teaching import folder_of, student_path, trained
 
     chosen = settings(config)
     if not terms:
         own = one_teacher(list(Dataset(folder_of(chosen), task).examples()), teacher=teacher)
         raise ConfigError(_TERMS.format(teacher=f"{own[-1].teacher}'s provider"))
-    student = trained(chosen, task, teacher=teacher, agreement=agreement)
+    student = trained(chosen, task, teacher=teacher, agreement=agreement, schema=_schema(schema))
     told = student.certificate
     typer.echo(
         f"Version {student.version}, in {student_path(folder_of(chosen), task, student.version)}: it may answer"
         f" {told.coverage:.1%} of requests, and differ from {student.teacher} on {1 - told.agreement:.0%} of all at most"
         f" ({told.confidence:.0%} confidence, {told.calibrated:,} examples)."
     )
+    if student.about.get("routed"):
+        typer.echo(_ROUTED)
+    if told.coverage < WORTH:
+        typer.echo(f"It needs {WORTH:.0%} in the shadow, or it stays there: see `thrift-plugins distill plan {task}`.")
     if not chosen.distillation.enabled:
         typer.echo("Put it to use: [distillation] enabled = true. It begins in the shadow, and answers nothing there.")
 
@@ -128,6 +155,19 @@ def report(
     for name, value in figures.items():
         table.add_row(name.replace("_", " "), f"{value:.3f}" if isinstance(value, float) else str(value))
     Console().print(table)
+
+
+def _schema(path: Path | None) -> Mapping[str, Json] | None:
+    """The JSON schema in a file."""
+    if path is None:
+        return None
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the schema {path}: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"the schema {path} is no JSON object")
+    return found
 
 
 def _dollars(config: Config, model: str, tokens: tuple[float, float]) -> float:

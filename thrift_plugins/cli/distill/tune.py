@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,8 +17,11 @@ from thrift_plugins.cli.distill.training import Task, Teacher
 from thrift_plugins.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from thrift_plugins.config import Config
     from thrift_plugins.distillation.dataset import Example
+    from thrift_plugins.distillation.tuning import Quote
 
 
 def tune(
@@ -53,31 +57,68 @@ def tune(
     """Show what a fine-tuning job costs; with --max-usd, ask for it and wait. Killed, it goes on with the same job."""
     from thrift_plugins.distillation.dataset import Dataset
     from thrift_plugins.distillation.openai_jobs import OpenAIJobs
-    from thrift_plugins.distillation.tuning import Files, Tuning, quote
+    from thrift_plugins.distillation.tuning import Files, Tuning, asked_already, quote
     from thrift_plugins.teaching import folder_of
 
     chosen = settings(config)
-    files = Files.of(_examples(chosen, task, teacher), model, system_file.read_text("utf-8") if system_file else "")
+    place = journal or Dataset(folder_of(chosen), task).folder / "tuning.json"
+    files = Files.kept(place, model)
+    if files is None:
+        files = Files.of(_examples(chosen, task, teacher), model, system_file.read_text("utf-8") if system_file else "")
     jobs = OpenAIJobs(base_url, os.environ.get("OPENAI_API_KEY", ""))
-    told = quote(
-        files.tokens, epochs, training=training_usd, saved=saved_usd / 1_000, host=jobs.host, rent=rent_usd,
-        requests=requests, today=datetime.now(UTC).date(), shutdown=jobs.shutdown(model) if max_usd else None,
-    )  # fmt: skip
+    if not asked_already(place):
+        told = quote(
+            files.tokens, epochs, training=training_usd, saved=saved_usd / 1_000, host=jobs.host, rent=rent_usd,
+            requests=requests, today=datetime.now(UTC).date(), shutdown=jobs.shutdown(model) if max_usd else None,
+        )  # fmt: skip
+        if not _agreed(told, training_usd, max_usd, terms=terms, anyway=anyway):
+            return
+    with _alone(place):
+        done = Tuning(jobs, place, clock=time.time, sleep=time.sleep).run(
+            files, model=model, epochs=epochs, seed=seed, suffix=f"thrift-{task}"
+        )
+    _print_done(done, place)
+
+
+def _agreed(told: Quote, price: float, most: float, *, terms: bool, anyway: bool) -> bool:
+    """Whether a job may be asked for: what it costs is shown first.
+
+    Raises:
+        ConfigError: it does not pay, or nobody has said that the terms were read.
+    """
     typer.echo(
-        f"{told.tokens:,} tokens x {told.epochs} epochs at ${training_usd:g} a million: ${told.usd:,.2f}, by our count"
+        f"{told.tokens:,} tokens x {told.epochs} epochs at ${price:g} a million: ${told.usd:,.2f}, by our count"
         + (f"; paid back after {told.break_even:,.0f} requests." if isfinite(told.break_even) else ".")
     )
     if told.why and not anyway:
         raise ConfigError(f"not asked for: {told.why} (--anyway does it all the same)")
-    if told.usd > max_usd:
+    if told.usd > most:
         typer.echo("Nothing was asked for. To go on, say the most that you will pay: --max-usd.")
-        return
+        return False
     if not terms:
         raise ConfigError("say that you have read the terms of the teacher's provider on training: --i-have-read-terms")
-    place = journal or Dataset(folder_of(chosen), task).folder / "tuning.json"
-    done = Tuning(jobs, place, clock=time.time, sleep=time.sleep).run(
-        files, model=model, epochs=epochs, seed=seed, suffix=f"thrift-{task}"
-    )
+    return True
+
+
+@contextmanager
+def _alone(journal: Path) -> Iterator[None]:
+    """While no other process is at the same run: two would ask for a job each."""
+    from thrift_plugins.stores.locks import FileLocks
+
+    journal.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    locks = FileLocks(journal.with_suffix(".lock"))
+    token = locks.take(0)
+    if token is None:
+        raise ConfigError(f"another process is at the run in {journal}: wait for it")
+    try:
+        yield
+    finally:
+        locks.leave(token)
+
+
+def _print_done(done: Mapping[str, Any], journal: Path) -> None:
+    from thrift_plugins.distillation.tuning import ENDED
+
     typer.echo(f"Job {done['job']}: {done['status']}" + (f", {done['error']}" if done.get("error") else "."))
     for point in done.get("checkpoints") or []:
         typer.echo(f"  checkpoint {point['model']}, step {point['step']}: {point['metrics']}")
@@ -86,6 +127,8 @@ def tune(
             f"Model {done['tuned_model']}. Give it a price under [prices], and put it among your tiers: it serves the prompt that"
             " it was trained on, and no other."
         )
+    if done["status"] in ENDED:
+        typer.echo(f"This run has ended. For another one, on what was recorded since: --journal, with another file than {journal}.")
 
 
 def _examples(config: Config, task: str, teacher: str) -> list[Example]:

@@ -1,0 +1,229 @@
+"""Students where something else has a hand in the call: a router, a cache of the framework, a schema, somebody who goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from langchain_core.caches import InMemoryCache
+from langchain_core.globals import set_llm_cache
+from llama_index.core.prompts import PromptTemplate
+from pydantic import BaseModel
+
+from tests import distillation_kit as kit
+from tests import langchain_kit, llama_index_kit
+from thrift_plugins import RoutingConfig, Runtime, scope
+from thrift_plugins.distillation.dataset import Dataset
+from thrift_plugins.distillation.forms import Answer as Taught
+from thrift_plugins.testing import Answer, Fault, LoopbackProvider, WireRequest
+from thrift_plugins.types import ToolCall
+
+ASKED = kit.PROMPT + "hello, I just lost my card today 7"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LoopbackProvider]:
+    with LoopbackProvider() as running:
+        yield running
+
+
+@pytest.fixture
+def provider(server: LoopbackProvider) -> LoopbackProvider:
+    assert server.wait_idle()
+    server.reset()
+    server.script(lambda request: Answer(text=kit.topic_of(request.last_user)))
+    return server
+
+
+def entries(runtime: Runtime) -> list[dict[str, Any]]:
+    assert runtime.ledger is not None
+    return list(runtime.ledger.records())
+
+
+def served(folder: Path, prompt: str, *, answer: Any = Taught, **how: Any) -> Runtime:
+    """An app with a student that may answer."""
+    config = kit.settings(folder, audit=0.000001, **how.pop("settings", {}))
+    version = kit.student(config, prompt, answer=answer)
+    runtime = Runtime(config)
+    kit.let_serve(runtime.store, config, version, **how)
+    assert runtime.school is not None
+    runtime.school.exchange()
+    return runtime
+
+
+def seen(folder: Path, ask: Any) -> Any:
+    """What is recorded of a call."""
+    runtime = Runtime(replace(kit.settings(folder, enabled=False, record=[kit.TASK]), store="memory:"))
+    with scope(feature=kit.TASK):
+        ask(runtime)
+    runtime.close()
+    (found,) = Dataset(folder, kit.TASK).examples()
+    Dataset(folder, kit.TASK).path.unlink()
+    return found
+
+
+# Money ------------------------------------------------------------------------------------------------------------------
+
+
+def test_a_confirmation_that_nobody_waited_for_is_booked(provider: LoopbackProvider, tmp_path: Path):
+    found = seen(tmp_path, lambda runtime: langchain_kit.thrift(provider, runtime).invoke(ASKED))
+    runtime = served(tmp_path, found.prompt, threshold=1.0)
+    model, asked = langchain_kit.thrift(provider, runtime), asyncio.Event()
+
+    def held_up(_: WireRequest) -> Fault:
+        loop.call_soon_threadsafe(asked.set)
+        return Fault.delay(30)
+
+    async def leave() -> None:
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        with scope(feature=kit.TASK):
+            asking = asyncio.create_task(model.ainvoke(ASKED))
+            await asked.wait()
+            asking.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asking
+
+    loop = asyncio.new_event_loop()
+    loop.close()
+    provider.faults.rule(held_up)
+    asyncio.run(leave())
+    (entry,) = entries(runtime)
+    assert (entry["outcome"], entry["patches"]) == ("cancelled", [])
+    (paid,) = entry["overheads"]
+    assert paid[:3] == ["distillation", "unconfirmed", "gpt-4o-mini"]
+    runtime.close()
+
+
+# What is recorded as what -----------------------------------------------------------------------------------------------
+
+
+def test_what_a_router_sends_to_the_teacher_is_told_from_what_chance_does(provider: LoopbackProvider, tmp_path: Path):
+    config = replace(kit.settings(tmp_path, enabled=False, record=[kit.TASK]), routing=RoutingConfig())
+    runtime = Runtime(config)
+    model = langchain_kit.thrift(provider, runtime)
+
+    def refusing(request: WireRequest) -> Answer:
+        hard = "mini" in request.model and "hard" in request.last_user
+        return Answer(text="I cannot help with that." if hard else kit.topic_of(request.last_user))
+
+    provider.script(refusing)
+    with scope(feature=kit.TASK):
+        model.invoke(kit.PROMPT + "lost my card")
+        model.invoke(kit.PROMPT + "lost my card, and it is hard to say")
+        langchain_kit.thrift(provider, runtime, tiers=1).invoke(kit.PROMPT + "top up my account")
+    runtime.close()
+    assert [example.how for example in Dataset(tmp_path, kit.TASK).examples()] == ["routed", "random"]
+
+
+def test_what_the_frameworks_own_cache_answers_is_no_word_of_the_teacher(provider: LoopbackProvider, tmp_path: Path):
+    runtime = Runtime(replace(kit.settings(tmp_path, enabled=False, record=[kit.TASK]), store="memory:"))
+    model, before = langchain_kit.thrift(provider, runtime), len(provider.requests)
+    set_llm_cache(InMemoryCache())
+    try:
+        model.invoke(ASKED)
+        with scope(feature=kit.TASK):
+            assert model.invoke(ASKED).text == "card_lost"
+    finally:
+        set_llm_cache(None)
+    assert len(provider.requests) == before + 1
+    assert not Dataset(tmp_path, kit.TASK).path.exists()
+    runtime.close()
+
+
+# Forms ------------------------------------------------------------------------------------------------------------------
+
+
+class Ticket(BaseModel):
+    """A ticket."""
+
+    topic: Literal["card_lost", "top_up", "exchange_rate"]
+    tags: list[Literal["urgent", "money"]]
+
+
+def ticket(topic: str) -> dict[str, Any]:
+    return {"topic": topic, "tags": ["urgent", "money"] if topic == "card_lost" else ["money"][: topic == "top_up"]}
+
+
+def as_record(request: WireRequest) -> Answer:
+    record = ticket(kit.topic_of(request.last_user))
+    if request.body.get("response_format"):
+        return Answer(text=json.dumps(record, separators=(",", ":")))
+    return Answer(tool_calls=(ToolCall("c1", "Ticket", record),))
+
+
+def asker(how: str, provider: LoopbackProvider) -> Any:
+    """Gives a parsed object, or the last that a stream shows of one."""
+    if how == "llama_index":
+        return lambda runtime, text=ASKED: llama_index_kit.thrift(provider, runtime, temperature=0).structured_predict(
+            Ticket, PromptTemplate("{text}"), text=text
+        )
+    if how == "llama_index streamed":
+        return lambda runtime, text=ASKED: list(
+            llama_index_kit.thrift(provider, runtime, temperature=0).stream_structured_predict(
+                Ticket, PromptTemplate("{text}"), text=text
+            )
+        )[-1]
+    if how == "tools":
+
+        def bound(runtime: Runtime, text: str = ASKED) -> Ticket:
+            model = langchain_kit.thrift(provider, runtime).bind_tools([Ticket])
+            whole = None
+            for chunk in model.stream(text):
+                whole = chunk if whole is None else whole + chunk
+            return Ticket.model_validate(whole.tool_calls[0]["args"])  # type: ignore[union-attr]
+
+        return bound
+    method, _, streamed = how.partition(" ")
+
+    def structured(runtime: Runtime, text: str = ASKED) -> Ticket:
+        model: Any = langchain_kit.thrift(provider, runtime).with_structured_output(Ticket, method=method)
+        return list(model.stream(text))[-1] if streamed else model.invoke(text)
+
+    return structured
+
+
+HOW = [
+    "function_calling", "function_calling streamed", "json_schema", "json_schema streamed", "tools", "llama_index",
+    "llama_index streamed",
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # of the SDK, about its own parsed answers
+@pytest.mark.parametrize("how", HOW)
+def test_a_record_with_tags_comes_back_whole_or_streamed_and_never_against_its_schema(
+    provider: LoopbackProvider, tmp_path: Path, how: str
+):
+    provider.script(as_record)
+    ask = asker(how, provider)
+    found = seen(tmp_path, ask)
+
+    def answer(topic: str) -> Taught:
+        if found.answer.tool:
+            return Taught(tool="Ticket", arguments=ticket(topic))
+        return Taught(json.dumps(ticket(topic), separators=(",", ":")))
+
+    runtime = served(tmp_path, found.prompt, answer=answer, threshold=0.5, settings={"confirms": False})
+    before = len(provider.requests)
+    with scope(feature=kit.TASK):
+        assert ask(runtime) == Ticket(topic="card_lost", tags=["urgent", "money"])
+        assert ask(runtime, kit.PROMPT + "ok I only add money today 3") == Ticket(topic="top_up", tags=["money"])
+        assert ask(runtime, kit.PROMPT + "please help, I just need the exchange rate today 3").tags == []
+        assert len(provider.requests) == before
+        provider.script(lambda _: as_said("exchange_rate", found.answer.tool))
+        odd = ask(runtime, kit.PROMPT + "so I really want to delete my profile tomorrow 12")
+    assert odd.topic == "exchange_rate"
+    assert len(provider.requests) == before + 1
+    assert entries(runtime)[-1]["reasons"][0].startswith("student: wrong type for ")
+    runtime.close()
+
+
+def as_said(topic: str, tool: str) -> Answer:
+    if tool:
+        return Answer(tool_calls=(ToolCall("c1", tool, ticket(topic)),))
+    return Answer(text=json.dumps(ticket(topic)))
