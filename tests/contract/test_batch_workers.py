@@ -21,6 +21,7 @@ from thrift_plugins.batching import BatchSettings, Executor, OpenAIBatchClient
 from thrift_plugins.batching.client import Address, Intent
 from thrift_plugins.batching.journal import Deposed
 from thrift_plugins.batching.journal_redis import RedisJournal
+from thrift_plugins.batching.journal_scripts import MOVE
 from thrift_plugins.batching.pending import Answer, Pending, content_key
 from thrift_plugins.batching.records_redis import RedisRecords
 from thrift_plugins.errors import ConfigError, StoreCorrupt, StoreUnavailable
@@ -171,7 +172,7 @@ def test_a_name_after_the_url_is_a_journal_of_its_own(server: RedisServer):
         RedisRecords(f"{server.url}#a{{b}}")
 
 
-def test_a_server_that_is_away_for_a_while_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_is_away_for_a_while_is_waited_for(tmp_path: Path):
     server = RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")
     with server, closing(RedisJournal(server.url, "a", retention=100.0, now=NOW)) as journal:
         assert journal.lead()
@@ -181,10 +182,38 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(tmp_path: Path, monkeyp
         back.start()
         assert journal.waits(key("one"))
         back.join()
-        monkeypatch.setattr("thrift_plugins.batching.records_redis._PATIENCE_S", 0.2)
+        journal._patience = 0.2
         server.kill()
         with pytest.raises(StoreUnavailable):
             journal.counts()
+    with pytest.raises(StoreUnavailable):  # at once: it may be a mistake in the URL
+        RedisJournal(server.url, "a", retention=100.0, now=NOW)
+
+
+def test_what_a_leader_has_left_half_moved_the_next_one_moves(server: RedisServer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("thrift_plugins.batching.journal_redis._PAGE", 2)
+    texts = ["one", "two", "three", "four", "five"]
+    with closing(opened(server)) as slow, closing(opened(server)) as next_one:
+        assert slow.lead()
+        slow.admit(asked(*texts))
+        batch = slow.plan(INTENT, [key(text) for text in texts], 7, None)
+        plain = RedisJournal._led
+
+        def dies(self: RedisJournal, script: Script, *values: Word, batch: int = 0) -> Any:
+            told = plain(self, script, *values, batch=batch)
+            if script is MOVE:
+                raise StoreUnavailable("killed")
+            return told
+
+        monkeypatch.setattr(RedisJournal, "_led", dies)
+        with pytest.raises(StoreUnavailable):
+            slow.forget(batch, "refused", NOW)
+        monkeypatch.setattr(RedisJournal, "_led", plain)
+        assert slow.counts()["queued"] == 2
+        slow.close()
+        assert next_one.lead()
+        assert [one.key for one in next_one.fresh()] == [key(text) for text in texts]
+        assert next_one.attempts([key(text) for text in texts]) == dict.fromkeys([key(text) for text in texts], 1)
 
 
 def test_workers_with_the_same_inputs_pay_once(server: RedisServer, provider: LoopbackBatches):

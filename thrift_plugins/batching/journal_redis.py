@@ -42,6 +42,8 @@ logger = logging.getLogger("thrift_plugins")
 
 _PAGE: Final = 500
 """Lines of one step: more would keep the server's other users waiting."""
+_PATIENCE_S: Final = 20.0
+"""A server that is away for so long stops the run. What is under way stays with the provider and in the journal."""
 _RETAIN_S: Final = 3600.0
 _OLD_AT_ONCE: Final = 4
 
@@ -88,10 +90,11 @@ class RedisJournal(RedisRecords):
             facts = belonging(self.place, known, account, self._packs)
             self._run(NOTE_FACTS, *(word for fact in facts.items() for word in fact))
         self._number, self._lease = "", int(lease * 1000)
-        self._seen = 0
+        self._seen, self._tidy = 0, True
         self._heard = int(self.facts().get("seq", 0))
         self._retention, self._opened, self._retained = retention, (now, monotonic()), -_RETAIN_S
         self._warn()
+        self._patience = _PATIENCE_S
 
     def _warn(self) -> None:
         """Say so where the server is known to forget."""
@@ -110,6 +113,7 @@ class RedisJournal(RedisRecords):
 
     def close(self) -> None:
         """Let others lead, and close the connections."""
+        self._patience = 0.0
         if self._number:
             try:
                 self._led(RESIGN)
@@ -126,10 +130,12 @@ class RedisJournal(RedisRecords):
         if not self._number:
             return False
         if self._number != before:
-            self._seen = 0
+            self._seen, self._tidy = 0, False
+        if not self._tidy:
             for row, one in self._rows():
                 if one["moving"]:
                     self._moved(row, one)
+            self._tidy = True
         self._retain()
         return True
 

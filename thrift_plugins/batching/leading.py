@@ -84,7 +84,7 @@ class Leading:
     async def _look_again(self) -> None:
         if self._lost.is_set():
             self._lost.clear()
-            logger.warning("batch: another worker leads the journal by now, and goes on with what was under way")
+            logger.warning("batch: the lead of the journal was lost; whoever has it goes on with what was under way")
             await self._stop()
         if not self.leads:
             self.start()

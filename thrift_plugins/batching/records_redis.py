@@ -22,8 +22,6 @@ from thrift_plugins.stores.redis_wire import Word
 T = TypeVar("T")
 
 _TIMEOUT_S: Final = 5.0
-_PATIENCE_S: Final = 20.0
-"""A server that is away for so long stops the run. What is under way stays with the provider and in the journal."""
 _AGAIN_S: Final = 0.1
 _NAMED: Final = re.compile(r"[A-Za-z0-9_.-]+")
 _DEFAULT: Final = "batch"
@@ -48,6 +46,7 @@ class RedisRecords(Asking):
         if not _NAMED.fullmatch(self._name):
             raise ConfigError(f"the name of a journal has letters, digits and . _ - alone, not {self._name!r}")
         super().__init__(server, _TIMEOUT_S, None, None)
+        self._patience = 0.0
         self._keys = {kind: f"tp1~b{kind}:{{{self._name}}}" for kind in NAMES[:-1]}
         check_account(self.place, self.facts().get("account", ""), account)
 
@@ -103,8 +102,8 @@ class RedisRecords(Asking):
         return self._patiently(lambda: _one(Ask((command, self._keys[kind], *words))))
 
     def _patiently(self, steps: Callable[[], Steps[T]]) -> T:
-        """Every step may be taken twice: one whose answer was lost is taken again."""
-        until = monotonic() + _PATIENCE_S
+        """Every step may be taken twice: one whose answer was lost is taken again, for so long as there is patience."""
+        until = monotonic() + self._patience
         while True:
             try:
                 return self._do(steps())
