@@ -1,4 +1,4 @@
-"""`ThriftMiddleware`: budgets for the agents of `langchain.agents`, and a way to end that is no error. Extra `agents`."""
+"""`ThriftMiddleware`: for agents of `langchain.agents` budgets, and structured answers by tier. Extra `agents`."""
 
 # ruff: noqa: ARG002  LangChain's signatures
 
@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from langgraph.types import Command, interrupt
 from thrift_plugins.budgeting import Budget, Usd
 from thrift_plugins.canonical import NoCanonicalForm, decisive
 from thrift_plugins.errors import BudgetExceeded, ConfigError
+from thrift_plugins.langchain.agent_turn import aby_tier, by_tier
 from thrift_plugins.langchain.billed import billed
 from thrift_plugins.langchain.chat_model import ThriftChatModel
 from thrift_plugins.langchain.convert import message_in, reply_in, schema_in, tool_in
@@ -55,7 +57,9 @@ class ThriftMiddleware(AgentMiddleware[ThriftState, Any, Any]):
 
     A budget with `window="run"` is for one run of the agent, questions to the user between included; one with
     `per=("session",)` for one thread (`thread_id`), as long as its window says. It takes any chat model. Where that is a
-    `ThriftChatModel`, the budgets of both hold, those of one name once, and what they refuse ends here the same way.
+    `ThriftChatModel`, the budgets of both hold, those of one name once, and what they refuse ends here the same way. Where its
+    tiers differ in how they give structured answers (`response_format=Schema`), each is asked in its own way: by the
+    provider's means, or by a tool. Without this middleware all are asked in the way that all of them know.
 
     Args:
         budgets: those to hold; by default those of the runtime.
@@ -128,7 +132,7 @@ class ThriftMiddleware(AgentMiddleware[ThriftState, Any, Any]):
         allowed = _allowed(request)
         while True:
             try:
-                return _with(self._called(request, handler, allowed), allowed, request)
+                return _with(self._called(request, partial(by_tier, handler=handler), allowed), allowed, request)
             except BudgetExceeded as error:
                 ended = self._end(error, request, allowed)
             if ended is not None:
@@ -141,7 +145,7 @@ class ThriftMiddleware(AgentMiddleware[ThriftState, Any, Any]):
         allowed = _allowed(request)
         while True:
             try:
-                return _with(await self._acalled(request, handler, allowed), allowed, request)
+                return _with(await self._acalled(request, partial(aby_tier, handler=handler), allowed), allowed, request)
             except BudgetExceeded as error:
                 ended = self._end(error, request, allowed)
             if ended is not None:

@@ -61,7 +61,7 @@ class Turn:
         model: Target = bound or tier.model
         kwargs = self.kwargs
         if isinstance(effect, Call):
-            effect.form = partial(_as_sent, options={**getattr(bound, "kwargs", {}), **self.kwargs})
+            effect.form = partial(sent_form, options={**getattr(bound, "kwargs", {}), **self.kwargs})
             if effect.imposed:
                 kwargs = {**kwargs, **dict.fromkeys(tier.limit_names(kwargs), effect.most)}
             heat = effect.heat(kwargs.get("temperature", tier.read().params.get("temperature")))
@@ -153,7 +153,7 @@ class Turn:
                 answer = model.invoke(self.asking(effect), config, **kwargs)
             return self._take(answer, effect)
         except BaseException as error:
-            _broke(effect, error)
+            broke(effect, error)
             raise
 
     async def acall(self, effect: Call | Replay) -> Reply:
@@ -164,7 +164,7 @@ class Turn:
                 answer = await model.ainvoke(self.asking(effect), config, **kwargs)
             return self._take(answer, effect)
         except BaseException as error:
-            _broke(effect, error)
+            broke(effect, error)
             raise
 
     def pieces(self, effect: Call | Replay) -> Generator[AIMessageChunk, None, Reply]:
@@ -187,7 +187,7 @@ class Turn:
                     yield _CUT.model_copy()
                     return _cut(chunks)
         except BaseException as error:
-            _broke(effect, error, chunks)
+            broke(effect, error, chunks)
             raise
         finally:
             if isinstance(stream, Generator):
@@ -215,7 +215,7 @@ class Turn:
                     self._reply = _cut(chunks)
                     return
         except BaseException as error:
-            _broke(effect, error, chunks)
+            broke(effect, error, chunks)
             raise
         finally:
             if isinstance(stream, AsyncGenerator):
@@ -254,7 +254,7 @@ class Turn:
 
 
 @contextmanager
-def _unheard_here() -> Iterator[None]:
+def unheard_here() -> Iterator[None]:
     """No tracer hears of this block, nor do the callbacks of the chain around it, which a bound model would take for its own."""
     token = var_child_runnable_config.set(None)
     try:
@@ -275,12 +275,12 @@ class QuietTurn(Turn):
 
     def call(self, effect: Call | Replay) -> Reply:
         """Ask."""
-        with _unheard_here():
+        with unheard_here():
             return Turn.call(self, effect)
 
     async def acall(self, effect: Call | Replay) -> Reply:
         """`call` without blocking the event loop."""
-        with _unheard_here():
+        with unheard_here():
             return await Turn.acall(self, effect)
 
 
@@ -314,7 +314,7 @@ class GenerateTurn(Turn):
                 result = model.generate([self.asking(effect)], **config, **kwargs)
             return self._took(result, effect)
         except BaseException as error:
-            _broke(effect, error)
+            broke(effect, error)
             raise
 
     async def acall(self, effect: Call | Replay) -> Reply:
@@ -325,7 +325,7 @@ class GenerateTurn(Turn):
                 result = await model.agenerate([self.asking(effect)], **config, **kwargs)
             return self._took(result, effect)
         except BaseException as error:
-            _broke(effect, error)
+            broke(effect, error)
             raise
 
     def _generator(self, effect: Call | Replay) -> tuple[BaseChatModel, dict[str, Any], dict[str, Any]]:
@@ -339,7 +339,7 @@ class GenerateTurn(Turn):
         return cast("BaseChatModel", target), told, {**bound, **kwargs}
 
 
-def _as_sent(request: Request, options: Mapping[str, Any]) -> Request:
+def sent_form(request: Request, options: Mapping[str, Any]) -> Request:
     """The request as LangChain's OpenAI classes send it: earlier tool calls with spaces in their JSON."""
     request = as_sent(request, options)
     if not any(message.tool_calls for message in request.messages):
@@ -384,7 +384,7 @@ def _stand_in(model: BaseChatModel, bound: Target | None) -> Target:
     return model.bind(**kwargs) if kwargs else model
 
 
-def _broke(effect: Call | Replay, error: BaseException, chunks: Sequence[AIMessageChunk] = ()) -> None:
+def broke(effect: Call | Replay, error: BaseException, chunks: Sequence[AIMessageChunk] = ()) -> None:
     """Tell the flow what had arrived."""
     if not isinstance(effect, Call):
         return
