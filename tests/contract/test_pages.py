@@ -16,6 +16,8 @@ import pytest
 import yaml
 from langchain_core.globals import set_llm_cache
 from llama_index.core import Settings
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from tests import distillation_kit, logs_kit
 from tests.cli_kit import ROOT, SDK_LEAKS, command, own_default_runtime, stranger, with_a_key
@@ -23,6 +25,7 @@ from tests.ledger_kit import fill
 from tests.redis_server import RedisServer
 from tests.unit.test_learned_router import world
 from thrift_plugins import Config, QualityConfig, Runtime
+from thrift_plugins.cli import app
 from thrift_plugins.distillation.dataset import Dataset
 from thrift_plugins.lessons import Questions
 from thrift_plugins.prices import Prices
@@ -97,21 +100,39 @@ def test_toml(body: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("body", blocks("yaml"))
-def test_yaml_sets_only_what_is_read(body: str):
-    for part in yaml.safe_load_all(body):
-        for container in _containers(part["spec"]):
+def test_yaml_sets_only_what_is_read_and_keeps_what_it_writes(body: str):
+    parts = list(yaml.safe_load_all(body))
+    claims = {part["metadata"]["name"] for part in parts if part["kind"] == "PersistentVolumeClaim"}
+    for pod in filter(None, (_pod(part["spec"]) for part in parts)):
+        volumes = {volume["name"]: volume for volume in pod.get("volumes", [])}
+        for container in pod["containers"]:
+            assert {mount["name"] for mount in container.get("volumeMounts", [])} <= volumes.keys()
             for variable in container.get("env", []):
                 assert variable["name"] in (ROOT / "README.md").read_text(encoding="utf-8")
             if "command" in container:
                 program, *words = container["command"]
                 assert program == "thrift-plugins"
-                assert command(*words, "--help").exit_code == 0
+                _understood(words)
+        for volume in volumes.values():
+            assert volume.get("persistentVolumeClaim", {}).get("claimName") in {None, *claims}
 
 
-def _containers(spec: dict) -> list[dict]:
+def _pod(spec: dict) -> dict | None:
+    """What a part of the cluster runs, if it runs anything."""
     while "containers" not in spec:
-        spec = spec.get("template", spec.get("jobTemplate", {}))["spec"]
-    return spec["containers"]
+        inner = spec.get("template", spec.get("jobTemplate"))
+        if inner is None:
+            return None
+        spec = inner["spec"]
+    return spec
+
+
+def _understood(words: list[str]) -> None:
+    """Read words as the command line does, without doing what they say. Raises where one is missing."""
+    name, found = "thrift-plugins", get_command(app)
+    while isinstance(found, TyperGroup):
+        name, found, words = found.resolve_command(found.make_context(name, [*words], resilient_parsing=True), words)
+    found.make_context(name, words)
 
 
 @pytest.mark.parametrize("body", blocks("bash"))

@@ -65,6 +65,15 @@ def test_the_numbers_are_equal_in_all_four(story: Story, ledger: Path, most: int
     assert len(unequal(story, told, most)) == 3, "it sees a cent"
 
 
+def test_no_number_is_cut_in_a_terminal_of_the_usual_width(story: Story):
+    out = io.StringIO()
+    print_overview(story, most=MOST, console=Console(file=out, width=80))
+    assert "24 calls" in out.getvalue()
+    assert not re.search(r"[$+-]?\d[\d.,]*%?\N{HORIZONTAL ELLIPSIS}", out.getvalue())
+    whole = {cell for row in in_terminal(story, MOST)[1] for cell in row if re.fullmatch(r"-?\$[\d.,]+", cell)}
+    assert whole <= {*re.findall(r"-?\$[\d.,]+\d", out.getvalue())}
+
+
 def test_every_tactic_has_its_row(story: Story):
     tactics = {step.tactic for step in story.steps if step.kind == "saved"}
     assert tactics == {"cache", "routing", "budget", "compression", "batch", "distillation"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -27,11 +27,21 @@ def stderr() -> Console:
 _STYLES: Mapping[Tone, str] = {"": "", "good": "green", "bad": "red", "beside": "yellow", "total": "bold"}
 
 
+_ROOMY: Final = 8
+"""Columns up to which there is room for spaces between them, in a terminal of 80."""
+
+
 def drawn(table: Table) -> RichTable:
     """A table for the terminal."""
-    lines = RichTable(title=table.title, title_justify="left")
+    tight = len(table.heads) > _ROOMY
+    lines = RichTable(title=table.title, title_justify="left", padding=(0, 0 if tight else 1))
     for number, head in enumerate(table.heads):
-        lines.add_column(head, justify="left" if number < table.texts or table.words else "right")
+        if number < table.texts or table.words:
+            lines.add_column(head)
+        else:  # a number that is cut would be another one
+            cells = (row.cells[number] for row in (*table.rows, *table.foot))
+            widest = max((len(cell) for cell in cells if " " not in cell), default=0)
+            lines.add_column(head, justify="right", min_width=widest, overflow="fold")
     for section in (table.rows, table.foot):
         for row in section:
             cells = (shown(cell) if cell or place < table.texts else "" for place, cell in enumerate(row.cells))
