@@ -137,9 +137,8 @@ class Students:
         told = f"{opinion.chance:.2f} sure, and {life.threshold:.2f} is needed"
         if life.state == "shadow":
             return Verdict(task, "compare", "in the shadow", life.state, opinion)
-        unaudited = 1 - manner.audit
-        share = min(manner.canary, unaudited) if life.state == "canary" else unaudited
-        if _drawn(request.id) >= share:
+        compared = max(manner.audit, 1 - manner.canary) if life.state == "canary" else manner.audit
+        if _drawn(request.id) < compared:
             why = "audit" if life.state == "active" else "not this canary's"
             return Verdict(task, "compare", why, life.state, opinion)
         reply = serving.student.form.reply(opinion.values, request)
