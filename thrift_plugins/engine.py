@@ -121,10 +121,11 @@ class Engine:
         held = self.holdout is not None and self.holdout(request)
         if held:
             booking.held_out()
-        request = self._fixed(request, tiers, booking)
+        asked, request = request, self._fixed(request, tiers, booking)
+        own = request is not asked  # the settings insist on a tier, and not the call
         audit = self.audits.of(request, booking, held=held) if self.audits else None
         engine = self.without(audit.off) if audit and audit.off else self
-        yield from engine._call(request, tiers, baseline, booking, audit, held=held, streamed=streamed)  # noqa: SLF001
+        yield from engine._call(request, tiers, baseline, booking, audit, held=held, own=own, streamed=streamed)  # noqa: SLF001
 
     def _call(
         self,
@@ -135,13 +136,15 @@ class Engine:
         audit: Audit | None,
         *,
         held: bool,
+        own: bool,
         streamed: bool,
     ) -> Flow:
         cached = None if held else self._cached(request, booking, streamed=streamed)
         try:
             insisted = _insisted(request, tiers, booking)
             hit = (yield from cached.find()) if cached else None
-            distilled = self._distilled(request, tiers, baseline, booking, held=held or insisted is not None)
+            elsewhere = insisted is not None and not (own and insisted.tier == baseline)
+            distilled = self._distilled(request, tiers, baseline, booking, held=held or elsewhere)
             attempts = self._attempts(request, tiers, cached, booking, held=held) if hit is None else None
             taught = (yield from _taught(attempts, distilled)) if attempts and distilled else None
             asked_for = insisted or (distilled.teacher if distilled else None)

@@ -1,7 +1,7 @@
 """The students of an app: where their files are, and how the processes of a store come to agree on what they may do.
 
 In a task's folder are `examples.jsonl`, what was recorded; `<version>.student`, the students that were trained on it; and
-`current`, which names the version that serves.
+`current`, which names the version that serves and, below it, those that have served before, the latest first.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def folder_of(settings: Config) -> Path:
 
 def open_recorder(settings: Config) -> Recorder | None:
     """Who writes down the teacher's answers, None where nobody does."""
-    named = settings.distillation.record
-    return Recorder(folder_of(settings), named) if named else None
+    told = settings.distillation
+    return Recorder(folder_of(settings), told.record, tenants=told.tenants) if told.record else None
 
 
 def terms_of(settings: DistillationConfig) -> Terms:
@@ -60,7 +60,7 @@ def terms_of(settings: DistillationConfig) -> Terms:
 
 def manner_of(settings: DistillationConfig) -> Manner:
     """How students serve."""
-    return Manner(settings.audit, settings.canary, settings.confirms)
+    return Manner(settings.audit, settings.canary, settings.confirms, settings.tenants)
 
 
 def open_school(settings: Config, store: Store, embedder: Embedder | None, clock: Clock) -> School | None:
@@ -86,13 +86,11 @@ def current(folder: Path, task: str, embedder: Embedder | None = None) -> Studen
     Raises:
         ConfigError: there is none, or it cannot be read.
     """
-    place = Dataset(folder, task).folder
-    try:
-        version = (place / _CURRENT).read_text().strip()
-    except OSError:
+    version = next(iter(versions(folder, task)), "")
+    if not version:
         raise ConfigError(
             f"there is no student for {task!r} in {folder}: record answers, then `thrift-plugins distill run {task}`"
-        ) from None
+        )
     student = Student.load(student_path(folder, task, version), embedder)
     if student.version != version or student.task != task:
         raise ConfigError(f"the student of {task!r} is not the one that `current` names: train it anew, or roll back")
@@ -107,14 +105,22 @@ def student_path(folder: Path, task: str, version: str) -> Path:
 
 
 def versions(folder: Path, task: str) -> list[str]:
-    """The versions of a student that are kept, oldest first."""
-    found = Dataset(folder, task).folder.glob("*.student")
-    return [path.stem for path in sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.stem))]
+    """The version that serves, and those that have served before it, the latest first. No clock has a say in that."""
+    try:
+        return (Dataset(folder, task).folder / _CURRENT).read_text().split()
+    except OSError:
+        return []
 
 
-def make_current(folder: Path, task: str, version: str) -> None:
-    """Let a version serve: new processes load it."""
-    write_private(Dataset(folder, task).folder / _CURRENT, f"{version}\n".encode())
+def make_current(folder: Path, task: str, version: str, *, instead: bool = False) -> None:
+    """Let a version serve: new processes load it.
+
+    Args:
+        instead: whether the one that serves now is to be forgotten, and never come back by itself.
+    """
+    before = versions(folder, task)[instead:]
+    told = [version, *(each for each in before if each != version)]
+    write_private(Dataset(folder, task).folder / _CURRENT, "".join(f"{each}\n" for each in told).encode())
 
 
 def trained(

@@ -20,6 +20,9 @@ from tests import langchain_kit, llama_index_kit
 from thrift_plugins import RoutingConfig, Runtime, scope
 from thrift_plugins.distillation.dataset import Dataset
 from thrift_plugins.distillation.forms import Answer as Taught
+from thrift_plugins.distillation.student import Student
+from thrift_plugins.distillation.training import Material
+from thrift_plugins.teaching import current, student_path, trained
 from thrift_plugins.testing import Answer, Fault, LoopbackProvider, WireRequest
 from thrift_plugins.types import ToolCall
 
@@ -134,6 +137,65 @@ def test_what_the_frameworks_own_cache_answers_is_no_word_of_the_teacher(provide
     assert len(provider.requests) == before + 1
     assert not Dataset(tmp_path, kit.TASK).path.exists()
     runtime.close()
+
+
+@pytest.mark.parametrize(("tier", "asked"), [("gpt-4o", 0), ("gpt-4o-mini", 1)])
+def test_a_feature_whose_tier_is_the_teacher_has_a_student_all_the_same(
+    provider: LoopbackProvider, tmp_path: Path, tier: str, asked: int
+):
+    found = seen(tmp_path, lambda runtime: langchain_kit.thrift(provider, runtime).invoke(ASKED))
+    runtime = served(tmp_path, found.prompt)
+    fixed = Runtime(replace(runtime.config, routing=RoutingConfig(features={kit.TASK: tier})))
+    before = len(provider.requests)
+    with scope(feature=kit.TASK):
+        assert langchain_kit.thrift(provider, fixed).invoke(ASKED).text == "card_lost"
+    assert len(provider.requests) == before + asked
+    runtime.close()
+    fixed.close()
+
+
+# Learning goes on -------------------------------------------------------------------------------------------------------
+
+
+def hard_to_tell(text: str) -> str:
+    """What the teacher says now: there is a topic that the first student has not met."""
+    return "fees" if "fee" in text else kit.topic_of(text)
+
+
+def test_what_was_deferred_is_learnt_from_and_only_what_chance_chose_says_how_sure_to_be(
+    provider: LoopbackProvider, tmp_path: Path
+):
+    found = seen(tmp_path, lambda runtime: langchain_kit.thrift(provider, runtime).invoke(ASKED))
+    config = kit.settings(tmp_path, audit=0.25, record=[kit.TASK], confirms=False)
+    first = kit.student(config, found.prompt)
+    own = current(tmp_path, kit.TASK).certificate.threshold
+    runtime = Runtime(config)
+    kit.let_serve(runtime.store, config, first, threshold=own)
+    assert runtime.school is not None
+    runtime.school.exchange()
+    provider.script(lambda request: Answer(text=hard_to_tell(request.last_user)))
+    model, before = langchain_kit.thrift(provider, runtime), len(provider.requests)
+    fresh = [f"why was a fee of {at} taken from my balance on day {at % 7}" for at in range(60)]
+    texts = [kit.PROMPT + text for text in [*fresh, *(text for text, _ in kit.texts(140, seed=31))]]
+    with scope(feature=kit.TASK):
+        for text in texts:
+            model.invoke(text)
+    paid = len(provider.requests) - before
+    runtime.close()
+    new = list(Dataset(tmp_path, kit.TASK).examples())[260:]
+    assert len(new) == paid, "the student's own answers are nothing to learn from"
+    assert {one.how for one in new} == {"random", "deferred"}
+    deferred = [one for one in new if one.how == "deferred"]
+    assert sum("fee" in one.text for one in deferred) > len(deferred) / 2
+    second = trained(config, kit.TASK)
+    assert second.version != first
+    material = Material.of(list(Dataset(tmp_path, kit.TASK).examples()))
+    assert int(material.drawn.sum()) == 260 + len(new) - len(deferred) == second.certificate.calibrated
+    assert second.about["examples"] == 260 + len(new)
+    asked = kit.PROMPT + "why was a fee of 99 taken from my balance on day 3"
+    known = Student.load(student_path(tmp_path, kit.TASK, first)).mind
+    assert known.answer(asked.removeprefix(kit.PROMPT), second.embedder).chance < own
+    assert second.mind.answer(asked.removeprefix(kit.PROMPT), second.embedder).values == {"": "fees"}
 
 
 # Forms ------------------------------------------------------------------------------------------------------------------

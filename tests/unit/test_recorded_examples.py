@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,14 @@ def test_a_text_that_chance_has_chosen_once_counts_as_that(tmp_path: Path, times
     (found,) = recorded(tmp_path)
     assert (found.how, found.answer.text) == (counts_as, "card_lost")
     assert len(Dataset(tmp_path, kit.TASK).path.read_text().splitlines()) <= len(times)
+
+
+def test_only_the_tenants_that_are_named_are_recorded(tmp_path: Path):
+    recorder = Recorder(tmp_path, [kit.TASK], tenants=["acme"])
+    for tenant in ("", "other", "acme"):
+        asked = replace(request(f"my card of {tenant}"), scope=Scope(tenant, feature=kit.TASK))
+        recorder.record(asked, reply("card_lost"))
+    assert [one.text for one in recorded(tmp_path)] == ["my card of acme"]
 
 
 def test_what_a_router_has_chosen_says_how_sure_to_be_only_where_there_is_nothing_else():

@@ -18,7 +18,7 @@ from thrift_plugins.distillation.serving import Manner, Students
 from thrift_plugins.distillation.student import Student
 from thrift_plugins.distillation.training import Material, train
 from thrift_plugins.stores.open import open_store
-from thrift_plugins.teaching import School, change_life, life_key, read_life
+from thrift_plugins.teaching import School, change_life, life_key, make_current, read_life, versions
 from thrift_plugins.types import Message, Reply, Request, Scope, Tier, Usage
 
 TEACHER = Tier(kit.TEACHER, kit.TEACHER)
@@ -75,6 +75,13 @@ def test_equal_requests_are_equal_in_every_comparison(student: Student):
     verdicts = [asked.consider(request(at), TEACHER) for at in range(40)]
     assert {one.act for one in verdicts if one} <= {"answer", "compare"}
     assert asked.lives()[kit.TASK].requests == [40, 0]
+
+
+def test_a_student_looks_at_the_requests_of_the_tenants_that_are_named(student: Student):
+    asked = students(student, Manner(audit=1e-9, tenants=["acme"]), state="active", threshold=0.1)
+    for tenant, answers in (("acme", True), ("other", False), ("", False)):
+        named = replace(request(1), scope=Scope(tenant, feature=kit.TASK))
+        assert (asked.consider(named, TEACHER) is not None) is answers
 
 
 # Teachers ---------------------------------------------------------------------------------------------------------------
@@ -170,6 +177,19 @@ def test_a_student_that_is_trusted_watches_for_news_too(student: Student, tmp_pa
 def test_a_student_that_has_learnt_from_what_a_router_chose_is_not_trusted(student: Student):
     made = replace(student, about={**student.about, "routed": 300})
     assert not Students({kit.TASK: made}, Terms(), Manner()).trust(kit.TASK, 0.0)
+
+
+# Versions ---------------------------------------------------------------------------------------------------------------
+
+
+def test_who_has_served_is_known_without_a_clock(tmp_path: Path):
+    for version in ("v1", "v2", "v3"):
+        make_current(tmp_path, kit.TASK, version)
+    assert versions(tmp_path, kit.TASK) == ["v3", "v2", "v1"]
+    make_current(tmp_path, kit.TASK, "v2", instead=True)  # rolled back
+    assert versions(tmp_path, kit.TASK) == ["v2", "v1"]
+    make_current(tmp_path, kit.TASK, "v1")  # trained anew, with the same result
+    assert versions(tmp_path, kit.TASK) == ["v1", "v2"]
 
 
 # Shared -----------------------------------------------------------------------------------------------------------------

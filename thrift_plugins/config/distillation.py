@@ -18,6 +18,7 @@ class DistillationConfig:
         folder: where recorded answers and students are; "" for one beside the store's file.
         tasks: the features that have a student; none for all that there are in the folder.
         record: the features whose answers are written down to learn from, with addresses, numbers and keys taken out.
+        tenants: those whose calls are recorded and answered by students; none for all. All of them share a feature's student.
         agreement: share of all requests whose answer is to be one that the teacher would give, above 0.5 and below 1.
         audit: share of requests that the teacher answers too, above 0 and at most 1.
         canary: share of requests that a new student may answer, likewise.
@@ -31,6 +32,7 @@ class DistillationConfig:
     folder: str = ""
     tasks: Sequence[str] = ()
     record: Sequence[str] = ()
+    tenants: Sequence[str] = ()
     agreement: float = 0.96
     audit: float = 0.02
     canary: float = 0.2
@@ -41,7 +43,7 @@ class DistillationConfig:
 
     def __post_init__(self) -> None:
         settle(self, "distillation.")
-        for name in ("tasks", "record"):
+        for name in ("tasks", "record", "tenants"):
             object.__setattr__(self, name, names(f"distillation.{name}", getattr(self, name)))
         if not 0.5 < self.agreement < 1:
             raise ConfigError(f"distillation.agreement must be above 0.5 and below 1, not {self.agreement}")

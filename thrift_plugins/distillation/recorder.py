@@ -27,6 +27,7 @@ class Recorder:
     Args:
         folder: where each task has a folder of its own, which only its owner can read.
         tasks: names of the tasks that may be recorded: features of the app. No other call is.
+        tenants: whose calls may be; none for all.
         redact: takes out of a text or an answer what must not be kept, beside the built-in rules. A student reads texts
             without it: what it takes out should change from text to text, and be no part of the prompt around them.
 
@@ -34,7 +35,15 @@ class Recorder:
     conversations, images, documents, a student's own answers, and texts that differ from a known one in case or marks only.
     """
 
-    def __init__(self, folder: str | Path, tasks: Iterable[str], *, redact: Callable[[str], str] | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        tasks: Iterable[str],
+        *,
+        tenants: Sequence[str] = (),
+        redact: Callable[[str], str] | None = None,
+    ) -> None:
+        self._tenants = frozenset(tenants)
         self._datasets = {task: Dataset(folder, task) for task in tasks}
         self._redact = redacted if redact is None else lambda text: redact(redacted(text))
         self._lock = Lock()
@@ -54,7 +63,7 @@ class Recorder:
             task: by default the feature of the request.
         """
         dataset = self._datasets.get(task or request.scope.feature)
-        if dataset is None or self._failed:
+        if dataset is None or self._failed or (self._tenants and request.scope.tenant not in self._tenants):
             return
         found = example_of(request, reply, how=how, redact=self._redact)
         if found is None:

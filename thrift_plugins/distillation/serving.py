@@ -6,7 +6,7 @@ is told to the other workers, and what they have seen is taken in; a student goe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from threading import RLock
@@ -37,11 +37,13 @@ class Manner:
         audit: share of requests of an active student that the teacher answers too.
         canary: share of requests that a canary may answer; at most all but the audits.
         confirms: whether a cheaper model is asked where the student is not sure.
+        tenants: whose requests students look at; none for all.
     """
 
     audit: float = 0.02
     canary: float = 0.2
     confirms: bool = True
+    tenants: Sequence[str] = ()
 
 
 class Verdict(NamedTuple):
@@ -106,8 +108,8 @@ class Students:
             teacher: whom the app would ask.
         """
         task = self._every or request.scope.feature
-        serving = self._tasks.get(task)
-        if serving is None:
+        serving, tenants = self._tasks.get(task), self._manner.tenants
+        if serving is None or (tenants and request.scope.tenant not in tenants):
             return None
         student, life = serving.student, serving.life
         if life.state == "demoted":
@@ -135,9 +137,8 @@ class Students:
         told = f"{opinion.chance:.2f} sure, and {life.threshold:.2f} is needed"
         if life.state == "shadow":
             return Verdict(task, "compare", "in the shadow", life.state, opinion)
-        unaudited = 1 - manner.audit
-        share = min(manner.canary, unaudited) if life.state == "canary" else unaudited
-        if _drawn(request.id) >= share:
+        compared = max(manner.audit, 1 - manner.canary) if life.state == "canary" else manner.audit
+        if _drawn(request.id) < compared:
             why = "audit" if life.state == "active" else "not this canary's"
             return Verdict(task, "compare", why, life.state, opinion)
         reply = serving.student.form.reply(opinion.values, request)

@@ -18,8 +18,8 @@ from thrift_plugins.llama_index.request import functions
 from thrift_plugins.scope import current_scope
 from thrift_plugins.types import Json, Request
 
-_MOST = 10_000
-"""Calls that may be under way."""
+_MOST = 1_000
+"""Calls that may be under way. The oldest are forgotten: nothing tells of one that has failed."""
 
 
 class TrafficRecorder(BaseEventHandler):
@@ -64,8 +64,10 @@ class TrafficRecorder(BaseEventHandler):
         scope = current_scope()
         if scope.feature not in self._recorder.tasks or "thrift" in (event.tags or {}):
             return
-        if isinstance(event, LLMChatStartEvent) and event.span_id and len(self._asked) < _MOST:
+        if isinstance(event, LLMChatStartEvent) and event.span_id:
             self._asked[event.span_id] = _request(event)
+            for oldest in list(self._asked)[:-_MOST]:
+                self._asked.pop(oldest, None)
         elif isinstance(event, LLMChatEndEvent):
             request = self._asked.pop(event.span_id or "", None)
             if request is not None and event.response is not None:

@@ -71,12 +71,13 @@ def rollback(
     store: StoreUrl = None,
 ) -> None:
     """Demote the student that serves at once, and let an earlier version serve after the apps' next start."""
-    from thrift_plugins.teaching import folder_of, make_current, versions
+    from thrift_plugins.teaching import folder_of, make_current, student_path, versions
 
     chosen = settings(config)
-    known = versions(folder_of(chosen), task)
-    if to and to not in known:
-        raise ConfigError(f"there is no version {to!r} of {task!r}; there are: {', '.join(known)}")
+    folder = folder_of(chosen)
+    before = [each for each in versions(folder, task)[1:] if student_path(folder, task, each).is_file()]
+    if to and to not in before:
+        raise ConfigError(f"version {to!r} of {task!r} has not served before; these have: {', '.join(before) or 'none'}")
 
     def down(life: Life) -> Life:
         life.demote("rolled back by hand", time.time())
@@ -84,12 +85,11 @@ def rollback(
 
     with store_of(chosen.store if store is None else store) as opened:
         life = _changed(opened, chosen, task, down)
-    before = known[: known.index(life.version)] if life.version in known else []
-    chosen_version = to or (before[-1] if before else "")
     typer.echo(f"The student of {task!r}, version {life.version}, is demoted.")
-    if chosen_version:
-        make_current(folder_of(chosen), task, chosen_version)
-        typer.echo(f"Version {chosen_version} serves from the next start of an app on, in the state in which it was.")
+    version = to or next(iter(before), "")
+    if version:
+        make_current(folder, task, version, instead=True)
+        typer.echo(f"Version {version} serves from the next start of an app on, in the state in which it was.")
 
 
 def _tasks(config: Config) -> list[str]:
