@@ -183,6 +183,8 @@ def test_failures_are_counted_until_a_line_is_answered(opened: Opened):
     journal.take(None, answers("two"), NOW)
     assert journal.failures([one, two]) == [(one, 1)]
     assert journal.failures([one]) == [(one, 2)]
+    assert journal.failures([one, two], whole=True) == [(one, 1)]  # that its batch failed is something else
+    assert journal.failures([one]) == [(one, 3)]
 
 
 def test_thousands_of_lines_and_long_ones(opened: Opened):

@@ -242,6 +242,14 @@ def test_a_batch_that_fails_twice_is_the_lines_error(tmp_path: Path):
     assert {answer.code for answer in virtual_time.run(main())} == {"invalid_model"}
 
 
+def test_a_batch_that_fails_once_is_not_the_second_failure_of_a_line_that_failed_in_passing(tmp_path: Path):
+    client = MemoryBatches()
+    client.statuses = {orjson.dumps({"model": "m", "text": "text 3"}): [503]}
+    client.ends, client.errors = [("completed", 20), ("failed", 0)], ("server_error",)
+    served(client, tmp_path / "j.db")
+    assert paid(client) == (20, 0)
+
+
 def test_a_line_that_is_too_large_is_an_error_of_its_own(tmp_path: Path):
     client = MemoryBatches(limits=Limits(bytes=5_000))
 

@@ -282,11 +282,11 @@ class Courier:
         elif status.state == "failed" and any(code in _FULL for code in status.errors):
             self.room.fuller(lot)
             self._requeue(keys, lot, self.settings.poll)
-        elif status.state == "failed" and not came_on and self.reader.failed_again(keys):
-            told = ", ".join(status.errors) or "it does not say why"
-            self._give_up(keys, 400, f"the provider failed the batch: {told}", (status.errors or ("failed",))[0])
         else:
-            self._requeue(keys, lot)
+            worn = self.reader.failed_again(keys) if status.state == "failed" and not came_on else set()
+            told = ", ".join(status.errors) or "it does not say why"
+            self._give_up(list(worn), 400, f"the provider failed the batch: {told}", (status.errors or ("failed",))[0])
+            self._requeue([key for key in keys if key not in worn], lot)
 
     async def _read(self, batch: Sending, status: BatchStatus, lot: Lot) -> int | None:
         def late() -> bool:

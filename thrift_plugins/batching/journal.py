@@ -111,8 +111,8 @@ class Journal(Records, Protocol):
         """How often each line was given to a batch before."""
         ...
 
-    def failures(self, keys: Iterable[bytes]) -> list[tuple[bytes, int]]:
-        """Note that lines failed, and give how often each has by now."""
+    def failures(self, keys: Iterable[bytes], *, whole: bool = False) -> list[tuple[bytes, int]]:
+        """Note that lines failed, each by itself or with their `whole` batch, and give how often each has so by now."""
         ...
 
     def take(

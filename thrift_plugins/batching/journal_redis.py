@@ -234,9 +234,9 @@ class RedisJournal(RedisRecords):
             tries.update(zip(some, (int(told or 0) for told in self._ask("HMGET", "tries", *some)), strict=True))
         return tries
 
-    def failures(self, keys: Iterable[bytes]) -> list[tuple[bytes, int]]:
+    def failures(self, keys: Iterable[bytes], *, whole: bool = False) -> list[tuple[bytes, int]]:
         """See `Journal`."""
-        told = [word for some in _pages(list(keys)) for word in self._led(FAIL, *some)]
+        told = [word for some in _pages(list(keys)) for word in self._led(FAIL, "1" if whole else "", *some)]
         return list(zip(told[::2], told[1::2], strict=True))
 
     def take(

@@ -9,6 +9,7 @@ The keys of a journal, all in one slot:
     bodies    hash of their prompts
     tries     hash: how often a line was given to a batch before
     fails     hash: how often a line failed in passing
+    spoilt    hash: how often a line was in a batch that failed as a whole
     answers   hash of the answers
     bad       set of the lines whose answer is an error
     done      sorted set of the answered lines, by when they were
@@ -29,8 +30,8 @@ from typing import Final
 from thrift_plugins.stores.redis_scripts import Script
 
 NAMES: Final = (
-    "lease", "facts", "queue", "open", "bodies", "tries", "fails", "answers", "bad", "done", "ages", "batches", "remotes", "sums",
-    "told", "members",
+    "lease", "facts", "queue", "open", "bodies", "tries", "fails", "spoilt", "answers", "bad", "done", "ages", "batches", "remotes",
+    "sums", "told", "members",
 )  # fmt: skip
 
 _KEYS: Final = f"""
@@ -144,12 +145,12 @@ return told
 """Attempt and prompt of lines; nil for one that is answered. For a leader alone, because whoever asks is about to send them."""
 
 FAIL: Final = Script(f"""{_LEADER}
--- ARGV: ..., keys
+-- ARGV: ..., '1' for those of their whole batch, keys
 local told = {{}}
-for i = 3, #ARGV do
+for i = 4, #ARGV do
   if redis.call('HEXISTS', open, ARGV[i]) == 1 then
     told[#told + 1] = ARGV[i]
-    told[#told + 1] = redis.call('HINCRBY', fails, ARGV[i], 1)
+    told[#told + 1] = redis.call('HINCRBY', ARGV[3] == '1' and spoilt or fails, ARGV[i], 1)
   end
 end
 return told
@@ -163,7 +164,7 @@ local from = tonumber(redis.call('HGET', facts, 'seq') or 0) + 1
 for i = 8, #ARGV, 3 do
   local key = ARGV[i]
   if redis.call('HDEL', open, key) == 1 then
-    for _, hash in ipairs({{bodies, fails}}) do redis.call('HDEL', hash, key) end
+    for _, hash in ipairs({{bodies, fails, spoilt}}) do redis.call('HDEL', hash, key) end
     redis.call('ZREM', queue, key)
     redis.call('HSET', answers, key, ARGV[i + 1])
     if ARGV[i + 2] == '1' then redis.call('SADD', bad, key) end

@@ -69,7 +69,7 @@ def insert_lines(c: sqlite3.Connection, packs: Packs, new: Sequence[Pending], at
     """Lines that are to be sent, with how often each was given to a batch before."""
     first = _next_numbers(c, len(new))
     c.executemany(
-        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 200, '', 'batch', ?)",
+        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 200, '', 'batch', ?)",
         [
             (
                 number, one.key, one.address.model, one.address.url, len(one.body), one.deadline, OPEN,

@@ -39,6 +39,8 @@ from thrift_plugins.types import NO_USAGE, Usage
 
 _held: set[Path] = set()
 """Journals that this process works on: the kernel's locks tell processes apart, not the executors in one."""
+_FAILED: Final = "UPDATE lines SET failures = failures + 1 WHERE key = ? AND state = ? RETURNING failures"
+_SPOILT: Final = "UPDATE lines SET spoilt = spoilt + 1 WHERE key = ? AND state = ? RETURNING spoilt"
 _OLD: Final = "SELECT id FROM answers WHERE done_at < ?"
 
 
@@ -325,15 +327,14 @@ class SQLiteJournal(SQLiteRecords):
 
         return self._file.transact(work)
 
-    def failures(self, keys: Iterable[bytes]) -> list[tuple[bytes, int]]:
+    def failures(self, keys: Iterable[bytes], *, whole: bool = False) -> list[tuple[bytes, int]]:
         """See `Journal`."""
+        query = _SPOILT if whole else _FAILED
 
         def work(c: sqlite3.Connection) -> list[tuple[bytes, int]]:
             told = []
             for key in keys:
-                row = c.execute(
-                    "UPDATE lines SET failures = failures + 1 WHERE key = ? AND state = ? RETURNING failures", (key, OPEN)
-                ).fetchone()
+                row = c.execute(query, (key, OPEN)).fetchone()
                 if row:
                     told.append((key, row[0]))
             return told

@@ -150,9 +150,9 @@ class Reader:
         """Whether a batch that was read had an answer."""
         return self._answered.get(status.id, 0) > 0
 
-    def failed_again(self, keys: Sequence[bytes]) -> bool:
-        """Note that a batch failed as a whole; whether it is the second time for its lines."""
-        return any(failures > 1 for _, failures in self._journal.failures(keys))
+    def failed_again(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Note that a batch failed as a whole; those of its lines for which it is the second time."""
+        return {key for key, failures in self._journal.failures(keys, whole=True) if failures > 1}
 
     def report(self, batch: Sending, status: BatchStatus, left: Sequence[bytes]) -> None:
         """Note results that should be there and are not: their lines are paid again."""
