@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
+from thrift_plugins.attempt import Attempt, as_worked, may_be_billed, used
 from thrift_plugins.audited import Audit, NoRoom
 from thrift_plugins.budgeting import OutputPolicy, is_cut
 from thrift_plugins.cached import Cached
@@ -26,13 +27,12 @@ from thrift_plugins.routing import (
     Twice,
     Verifier,
     alike,
-    input_billed,
     recoverable,
     rejects,
 )
 from thrift_plugins.spending import Spending
 from thrift_plugins.tries import Lost, Tries
-from thrift_plugins.types import NO_USAGE, Decision, Patch, Processing, Reply, Request, Tier, Usage
+from thrift_plugins.types import NO_USAGE, Decision, Patch, Reply, Request, Tier, Usage
 
 if TYPE_CHECKING:
     from thrift_plugins.compression.policy import CompressionPolicy
@@ -45,27 +45,6 @@ def refused(error: BaseException, cached: Cached | None, booking: Booking) -> Fl
             yield from cached.gone(error)
     finally:
         yield Append(booking.refused(error))
-
-
-class _Attempt(NamedTuple):
-    """How a call on a model ended.
-
-    Attributes:
-        tier: who was asked, with the mode in which the provider says that it has worked.
-        why: in a few words why another model should be asked, None where it should not.
-    """
-
-    tier: Tier
-    usage: Usage
-    reply: Reply | None
-    error: BaseException | None
-    why: str | None
-
-    def answer(self) -> Reply:
-        """The reply. Raises the error where there is none."""
-        if self.reply is None:
-            raise self.error or RuntimeError("neither answer nor error")
-        return self.reply
 
 
 @dataclass(slots=True)
@@ -218,7 +197,7 @@ class Attempts:
             self.booking.fallback(f"output: not learnt ({type(error).__name__})")
             return None
 
-    def _ask(self, call: Call, tier: Tier, *, may_go_on: bool, aside: bool = False) -> Generator[Effect, Any, _Attempt]:
+    def _ask(self, call: Call, tier: Tier, *, may_go_on: bool, aside: bool = False) -> Generator[Effect, Any, Attempt]:
         """One call on a model, with what follows from its answer.
 
         Args:
@@ -254,7 +233,7 @@ class Attempts:
             self.booking.fallback(f"routing: check failed ({type(error).__name__})")
             return "not checked"
 
-    def _unlike(self, attempt: _Attempt) -> Generator[Effect, Any, str | None]:
+    def _unlike(self, attempt: Attempt) -> Generator[Effect, Any, str | None]:
         """Ask the same tier once more. Gives why the answer that is there must not stand: the two differ, or there are no two."""
         decision, reply = self.decision, attempt.reply
         if decision is None or reply is None or is_cut(reply):
@@ -280,7 +259,7 @@ class Attempts:
 
     def _performed(
         self, call: Call, tier: Tier, *, aside: bool = False, kept: bool = True
-    ) -> Generator[Effect, Any, _Attempt]:
+    ) -> Generator[Effect, Any, Attempt]:
         """One call on a model, settled however it ends."""
         answer: Reply | None = None
         while answer is None:
@@ -290,19 +269,19 @@ class Attempts:
                 refused = yield from self._again(call, tier)
                 if refused is not None:
                     self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
-                    return _Attempt(tier, NO_USAGE, None, refused, None)
+                    return Attempt(tier, NO_USAGE, None, refused, None)
             except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
-                usage = _used(call, error, tier, self.booking)
-                lost = call.partial is None and _may_be_billed(call, error)
+                usage = used(call, error, tier, self.booking)
+                lost = call.partial is None and may_be_billed(call, error)
                 yield from self._settle(tier, usage, lost=lost, broken=call.partial is not None)
                 self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
-                return _Attempt(tier, usage, None, error, None)
+                return Attempt(tier, usage, None, error, None)
         self.booking.batched(tier, call.tries.processing)
-        tier = _as_worked(tier, answer, call.tries.processing)
+        tier = as_worked(tier, answer, call.tries.processing)
         reply = answer.given_by(tier.name, self.booking.measured(answer, tier, call.as_sent))
         yield from self._settle(tier, reply.usage, broken=not reply.complete)
         self.booking.tried(tier, call.tries, lambda: reply.usage)
-        return _Attempt(tier, reply.usage, reply, None, None)
+        return Attempt(tier, reply.usage, reply, None, None)
 
     def _again(self, call: Call, tier: Tier) -> Generator[Effect, Any, BaseException | None]:
         """Before an SDK repeats a request whose answer it has lost: charge the first in full, and reserve for the second.
@@ -369,7 +348,7 @@ class Attempts:
             tries=Tries(),
         )
 
-    def _escalated(self, decision: Decision, attempt: _Attempt, left: list[int]) -> Generator[Effect, Any, Call | None]:
+    def _escalated(self, decision: Decision, attempt: Attempt, left: list[int]) -> Generator[Effect, Any, Call | None]:
         """The call on the tier above, None where no budget has room for it: what there is must do then."""
         above = left.pop(0)
         tier = self.tiers[above]
@@ -399,21 +378,3 @@ class Attempts:
                 yield from self.cached.gone(error)
         finally:
             yield Append(self.booking.ended(error, tier, usage))
-
-
-def _as_worked(tier: Tier, reply: Reply, batched: Processing | None) -> Tier:
-    """The tier, in the mode in which its provider has worked: it need not be the one that was asked for."""
-    told = batched or reply.processing
-    return tier if told is None or told == tier.processing else replace(tier, processing=told)
-
-
-def _used(call: Call, error: BaseException, tier: Tier, booking: Booking) -> Usage:
-    """What a call that did not end well has cost, as far as anybody on this side can know."""
-    if call.partial is not None:
-        return booking.measured(call.partial, tier, call.as_sent)
-    return booking.sent(tier, call.as_sent) if _may_be_billed(call, error) else NO_USAGE
-
-
-def _may_be_billed(call: Call, error: BaseException) -> bool:
-    """Whether a call of which nothing came may have cost something all the same: a callback of the app's may have raised."""
-    return input_billed(error) or call.tries.answered

@@ -53,7 +53,7 @@ class Booked:
 
     def _take(self, name: str, extra: Mapping[str, Any]) -> None:
         line = extra.get("quality") or {}
-        told: Sequence[Any] = line.get("told") or ()
+        told: list[Any] = list(line.get("told") or [])
         if line.get("what") == "feedback":
             self.liked[str(told[0])] = bool(told[1])
         elif line.get("what") == "judged" and told[0] == "routing" and told[2] is not None:

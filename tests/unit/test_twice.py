@@ -125,6 +125,15 @@ def test_where_it_cannot_pay_the_strong_model_answers(tiers: tuple[Tier, ...], w
     assert why in planned.reasons[0]
 
 
+def test_a_tool_loop_stays_where_it_is() -> None:
+    asked = question("Weather?", tools=(TOOL,))
+    loop = replace(asked, messages=(*asked.messages, Message("assistant", "", (called(city="Rome"),)), Message("tool", "Rain")))
+    dear = (Tier("small", "gpt-4.1"), Tier("big", "gpt-4o"))
+    assert plans().plan(asked, dear, FIRST).name == "big"
+    assert plans().plan(loop, dear, FIRST) is FIRST
+    assert plans().plan(loop, TWO, FIRST).twice
+
+
 def test_where_answers_differ_too_often_few_are_asked_for() -> None:
     twice = plans()
     for _ in range(40):

@@ -117,7 +117,12 @@ def replay(
     prices = {**trace.prices, **config.prices}
     file = str(folder / "replay.db")
     runtime = Runtime(
-        replace(config, ledger=replace(config.ledger, holdout=0.0), quality=QualityConfig()),
+        replace(
+            config,
+            ledger=replace(config.ledger, holdout=0.0),
+            quality=QualityConfig(),
+            routing=replace(config.routing, record=(), shadow=0.0),  # what was asked then is no news
+        ),
         store=open_store(file, clock=clock),
         event_log=open_event_log(ledger_beside(file)),
         prices=prices,

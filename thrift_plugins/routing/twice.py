@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Final
 
 from thrift_plugins.errors import UnknownModelPrice
-from thrift_plugins.routing.conversations import RateCard
+from thrift_plugins.routing.conversations import RateCard, in_tool_loop
 from thrift_plugins.tokens import compact, estimate
 from thrift_plugins.types import Decision, Nano, Request, Tier, Usage
 
@@ -66,7 +66,11 @@ class Twice:
         self._lock = Lock()
 
     def plan(self, request: Request, tiers: Sequence[Tier], decision: Decision) -> Decision:
-        """The decision, to ask twice; or where that would not pay, to ask the strongest of its alternatives at once."""
+        """The decision, to ask twice; or where that would not pay, to ask the strongest of its alternatives at once.
+
+        Args:
+            decision: of the router, and of what keeps a conversation where it is.
+        """
         if not decision.alternatives or not self._wanted(request.scope.feature) or _several(request):
             return decision
         first, top = tiers[decision.tier], tiers[decision.alternatives[-1]]
@@ -76,6 +80,8 @@ class Twice:
             why = f"not asked twice: no price for {unknown.model}"
         if why is None:
             return replace(decision, twice=True, reasons=(*decision.reasons, "asked twice"))
+        if in_tool_loop(request):  # it stays with who has begun it
+            return decision
         reasons = (why, *decision.reasons)
         return replace(
             decision, tier=decision.alternatives[-1], name=top.name, policy="twice", reasons=reasons, alternatives=(),
