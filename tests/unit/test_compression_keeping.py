@@ -190,6 +190,15 @@ def test_instructions_are_marked_once_they_come_again_and_a_conversation_that_go
     assert call.change.breaks == (0, 9)
     often = Engine(compression=policy(max_history=None, cache_control=True, turns=5))
     assert marks(sent(often, first, CLAUDE)[0]) == [0, 1]
+    empty = (LONG, Message("user", [{"type": "text", "text": "Hello?"}, {"type": "text", "text": ""}]))
+    assert marks(sent(often, empty, CLAUDE)[0]) == [0], "the provider refuses a mark on nothing"
+
+
+def test_instructions_are_shared_by_users_and_conversations_are_not():
+    compression = policy(max_history=None, cache_control=True)
+    asked = [replace(REQUEST, messages=(LONG, Message("user", "Hello?")), scope=Scope(user=user)) for user in ("ann", "ben")]
+    breaks = [made.breaks for one in asked if (made := compression.compress(one, CLAUDE)) is not None]
+    assert breaks == [(), (0,)]
 
 
 @pytest.mark.parametrize("who", ["another provider", "another class", "too short", "the app in a message", "in a tool", "in the call"])
