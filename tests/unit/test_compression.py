@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.compression_kit import FACTS, NEEDED, QUESTION, passages
@@ -13,8 +14,10 @@ from thrift_plugins.compression import Compressor, Extractor, Limit, Passage, Ra
 from thrift_plugins.compression.calibration import Calibration, margin_of
 from thrift_plugins.compression.contexts import compress_contexts
 from thrift_plugins.compression.extraction import GAP
+from thrift_plugins.compression.features import SECOND, second_look
 from thrift_plugins.compression.prompt_parts import parts_of, query_in
 from thrift_plugins.compression.ranker import shipped
+from thrift_plugins.compression.reading import Reading
 from thrift_plugins.compression.vectors import WordTable
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.text.embed import StaticEmbedder
@@ -261,3 +264,30 @@ def test_margins():
 def test_limits_that_cannot_be(given: dict[str, float]):
     with pytest.raises(ConfigError):
         Limit(**given)
+
+
+def test_a_turn_is_spoken_for_by_the_best_of_those_around_it():
+    said = [f"Speaker {number % 3}: We talk about item {number}." for number in range(80)]
+    reading = Reading.of("What of the budget?", [Passage("\n".join(said)), Passage("\n".join(said[:20]))], WordTable())
+    assert reading.dialogue
+    score = np.zeros(100, np.float32)
+    score[40] = 5
+    near, wide = (second_look(reading, score)[:, SECOND.index(name)] for name in ("score_near", "score_wide"))
+    assert np.flatnonzero(near == 0).tolist() == list(range(30, 51))
+    assert np.flatnonzero(wide == 0).tolist() == list(range(10, 71))
+    prose = Reading.of("What?", [Passage("One thing is so. Another is not. " * 4)], WordTable())
+    assert not second_look(prose, np.zeros(len(prose), np.float32))[:, SECOND.index("score_near")].any()
+
+
+def test_a_title_is_named_without_what_tells_it_from_others():
+    passages = [Passage("The game is won by Mercury. It is old.", "Games"), Passage("It is the smallest one. It is hot.", "Mercury (planet)")]
+    reading = Reading.of("Who wins the game?", passages, WordTable())
+    assert reading.title_terms[1] == ["mercury"]
+    columns = second_look(reading, np.array([4, 1, 0, 0], np.float32))
+    told = {name: columns[:, SECOND.index(name)].tolist() for name in ("title_named", "title_named_first", "title_named_early", "names_title")}
+    assert told == {
+        "title_named": [0, 0, 1, 1],
+        "title_named_first": [0, 0, 1, 0],
+        "title_named_early": [0, 0, 1, 0.5],
+        "names_title": [1, 0, 0, 0],
+    }

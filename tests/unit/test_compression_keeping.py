@@ -190,6 +190,15 @@ def test_instructions_are_marked_once_they_come_again_and_a_conversation_that_go
     assert call.change.breaks == (0, 9)
     often = Engine(compression=policy(max_history=None, cache_control=True, turns=5))
     assert marks(sent(often, first, CLAUDE)[0]) == [0, 1]
+    empty = (LONG, Message("user", [{"type": "text", "text": "Hello?"}, {"type": "text", "text": ""}]))
+    assert marks(sent(often, empty, CLAUDE)[0]) == [0], "the provider refuses a mark on nothing"
+
+
+def test_instructions_are_shared_by_users_and_conversations_are_not():
+    compression = policy(max_history=None, cache_control=True)
+    asked = [replace(REQUEST, messages=(LONG, Message("user", "Hello?")), scope=Scope(user=user)) for user in ("ann", "ben")]
+    breaks = [made.breaks for one in asked if (made := compression.compress(one, CLAUDE)) is not None]
+    assert breaks == [(), (0,)]
 
 
 @pytest.mark.parametrize("who", ["another provider", "another class", "too short", "the app in a message", "in a tool", "in the call"])
@@ -246,3 +255,39 @@ def test_history_is_cut_beside_marks_only_where_that_pays():
         starts.append(call.request.messages[1].text[:12])
         assert marks(call) == [0, len(call.request.messages) - 1]
     assert len(set(starts)) == 1
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-5", "gemini-2.5-flash", "claude-sonnet-4-6"])
+@pytest.mark.parametrize("gaps", [(10.0,), (1_000.0,), (10.0, 10.0, 10.0, 1_000.0)])
+def test_a_conversation_never_costs_more_than_with_all_of_it_sent(model: str, gaps: tuple[float, ...]):
+    rules = CacheRules.of(model, Prices())
+    tier = Tier(model, model, breakpoints=("system", "user", "tool"))
+    compression = policy(max_history=3_000, cache_control=True)
+    at, paid, whole, cached, all_cached = 0.0, 0.0, 0.0, (), ()
+    for number in range(2, 40):
+        gap = gaps[number % len(gaps)]
+        at += gap
+        messages = talk(number, LONG, words=100)
+        made = compression.compress(replace(REQUEST, messages=messages, at=at), tier)
+        assert made is not None
+        sent = messages if made.kept is None else tuple(messages[place] for place in made.kept)
+        warm = gap <= rules.lifetime
+        paid += _billed(sent, cached if warm else (), rules, model, marked=bool(made.breaks) or not rules.marked)
+        whole += _billed(messages, all_cached if warm else (), rules, model, marked=not rules.marked)
+        cached, all_cached = sent, messages
+    assert paid <= whole
+
+
+def _billed(messages: Any, before: Any, rules: CacheRules, model: str, *, marked: bool) -> float:
+    """What a prompt costs where the provider has the one before in its cache."""
+    total = count_messages(messages, model)
+    same = 0
+    for one, other in zip(messages, before, strict=False):
+        if one != other:
+            break
+        same += 1
+    known = count_messages(messages[:same], model) if same else 0
+    if not marked:
+        return total * rules.input
+    known = known if known >= rules.minimum else 0
+    return known * rules.read + (total - known) * (rules.write if total >= rules.minimum else rules.input)

@@ -55,11 +55,18 @@ def breakpoints(
     if not rules.marked or rules.read >= rules.input:
         return []
     opening = len(list(takewhile(lambda message: message.role == "system", messages)))
-    able = [at for at, message in enumerate(messages) if message.role in roles and message.text.strip()]
+    able = [at for at, message in enumerate(messages) if message.role in roles and _takes_mark(message.content)]
     places = [opening - 1] if shared and opening - 1 in able else []
     places += [at for at in able[-1:] if goes_on and at not in places]
     sums = [before + total for total in accumulate(tokens)]
     return [place for place in places if sums[place] >= rules.minimum]
+
+
+def _takes_mark(content: str | Sequence[Json]) -> bool:
+    """Whether it ends with something: behind an empty text, a mark is refused."""
+    last = content if isinstance(content, str) else content[-1] if content else ""
+    text = last.get("text", "-") if isinstance(last, Mapping) else last
+    return bool(text.strip()) if isinstance(text, str) else True
 
 
 def with_breaks(messages: Sequence[Message], places: Sequence[int]) -> tuple[Message, ...]:

@@ -5,6 +5,7 @@ Every figure is brought to the same scale within one context, so that weights th
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from thrift_plugins.compression.cues import NAME, PAIRS, SIGNS, asked_kinds, names_in
 from thrift_plugins.compression.reading import Reading, bm25, weights
 from thrift_plugins.compression.terms import says_little, stem, terms_of, tokens
-from thrift_plugins.compression.vectors import Floats, Indices
+from thrift_plugins.compression.vectors import Floats
 from thrift_plugins.text.embed import Embedder
 from thrift_plugins.text.words import unspaced
 
@@ -26,16 +27,22 @@ FIRST: Final = (
 SECOND: Final = (
     "score", "score_top", "score_passage", "score_before", "score_after", "score_around", "passage_rank",
     "score_within",
-    "score_pooled",
-    "bridge", "bridge_titled", "title_named", "names_title", "best_first",
+    "score_pooled", "score_near", "score_wide",
+    "bridge", "bridge_titled", "title_named", "title_named_first", "title_named_early", "names_title", "best_first",
 )  # fmt: skip
 """Of the second look, beside all of the first."""
 
 _TOP: Final = 3
 """Sentences of the first look from which a bridge is built."""
 
+_LINKED: Final = 4
+"""Passages, each with its best sentence, whose links to others are followed beside those of the best sentences."""
+
 _AROUND: Final = 4
 """Neighbours on each side that speak for a turn of a dialogue."""
+
+_NEAR, _WIDE = 10, 30
+"""Turns on each side among which the best one speaks for a turn of a dialogue: what is talked about stays for a while."""
 
 
 def first_look(reading: Reading, similarity: Floats | None = None) -> Floats:
@@ -111,7 +118,7 @@ def second_look(reading: Reading, score: Floats) -> Floats:
     best = reading.by_passage(score)
     before, after, around = _neighbours(reading, score)
     ranks = np.unique(-best, return_inverse=True)[1].astype(np.float32)
-    top = score.max()
+    top, nothing = score.max(), np.zeros_like(score)
     columns = [
         score,
         score - top,
@@ -122,6 +129,7 @@ def second_look(reading: Reading, score: Floats) -> Floats:
         1 / (1 + ranks),
         score - best,
         reading.pools(score) - top,
+        *(_best_around(reading, score, turns) - top if reading.dialogue else nothing for turns in (_NEAR, _WIDE)),
         *_bridge(reading, score),
         ((reading.place == 0) & (best == best.max())).astype(np.float32),
     ]
@@ -259,6 +267,17 @@ def _neighbours(reading: Reading, score: Floats) -> tuple[Floats, Floats, Floats
     return before.astype(np.float32), after.astype(np.float32), around.astype(np.float32)
 
 
+def _best_around(reading: Reading, score: Floats, turns: int) -> Floats:
+    """(S,) the largest score among so many sentences on each side, within the passage."""
+    found = np.full_like(score, -np.inf)
+    for start, end in pairwise(reading.ends):
+        if start < end:
+            edge = np.full(turns, -np.inf, np.float32)
+            own = np.concatenate((edge, score[start:end], edge))
+            found[start:end] = np.lib.stride_tricks.sliding_window_view(own, 2 * turns + 1).max(axis=1)
+    return found
+
+
 def _bridge(reading: Reading, score: Floats) -> list[Floats]:
     """What the best sentences name leads to others: by their terms, by a title that they name, and by naming their title."""
     top = np.argsort(-score, kind="stable")[:_TOP]
@@ -275,27 +294,35 @@ def _bridge(reading: Reading, score: Floats) -> list[Floats]:
     with_title = bm25(heard + titled[at], lengths + title_lengths[at], weight)
     inside = np.isin(at, at[top])  # what is in the same passage needs no bridge
     bridges = _scaled(np.where(inside[:, None], 0, np.stack([own, with_title], axis=1)))
-    return [bridges[:, 0], bridges[:, 1], *_links(reading, top)]
+    return [bridges[:, 0], bridges[:, 1], *_links(reading, score)]
 
 
 _MOST_TERMS: Final = 24
 
 
-def _links(reading: Reading, top: Indices) -> tuple[Floats, Floats]:
-    """Whether a sentence's title is named by one of the best in another passage, and whether it names the title of one."""
-    at = reading.passage
+def _links(reading: Reading, score: Floats) -> list[Floats]:
+    """What links a sentence to the best of other passages.
+
+    Returns:
+        Whether its title is named there, the same for the first sentence under a title, the same counting less the later it is,
+        and whether the sentence names the title of one of them.
+    """
+    at, place = reading.passage, reading.place
     titles = [set(own) for own in reading.title_terms]
-    said = {place: set(terms_of(tokens(reading.texts[place]))) for place in map(int, top)}
+    order = np.argsort(-score, kind="stable")
+    leads = order[np.sort(np.unique(at[order], return_index=True)[1])[:_LINKED]]
+    best = dict.fromkeys([*order[:_TOP].tolist(), *leads.tolist()])
+    said = [(int(at[one]), set(terms_of(tokens(reading.texts[one])))) for one in best]
     named = np.array(
         [
-            float(any(own <= terms and at[place] != number for place, terms in said.items())) if own else 0.0
+            float(any(own <= terms and number != other for other, terms in said)) if own else 0.0
             for number, own in enumerate(titles)
         ],
         np.float32,
-    )
+    )[at]
     naming = np.zeros(len(reading), bool)
-    for number in {int(at[place]) for place in top}:
+    for number in dict(said):
         if titles[number]:
             heard, _ = reading.counts(sorted(titles[number]))
             naming |= (heard > 0).all(axis=1) & (at != number)
-    return named[at], naming.astype(np.float32)
+    return [named, named * (place == 0), named / (1 + place), naming]

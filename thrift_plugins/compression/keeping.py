@@ -81,7 +81,8 @@ class Conversations:
         self, made: Compressed, keeping: Keeping, request: Request, tier: Tier, rules: CacheRules | None, *, marks: bool
     ) -> Compressed:
         talk = Talk.of(made.messages, tier.model)
-        key, cut = _key(request, tier, talk.opening + 1), talk.cut(keeping.max_history or 0)
+        cut = talk.cut(keeping.max_history or 0)
+        key = _key(request, tier, talk.opening + 1, request.scope.user, request.scope.session)
         known = self._last(key)
         if known is not None and (cut < known.cut or made.tokens_before < known.whole):
             known = None  # another conversation that begins alike, or this one from an earlier turn on
@@ -179,9 +180,8 @@ def _names(value: Json) -> Iterator[str]:
             yield from _names(inner)
 
 
-def _key(request: Request, tier: Tier, messages: int) -> bytes:
-    """The name of a beginning: whose, on which model, with which tools and messages."""
-    scope = request.scope
-    told = [tier.model, scope.tenant, scope.user, scope.session, compact([*request.tools])]
+def _key(request: Request, tier: Tier, messages: int, *whose: str) -> bytes:
+    """The name of a beginning: on which model, with which tools and messages. Instructions are shared by all users of a tenant."""
+    told = [tier.model, request.scope.tenant, str(len(whose)), *whose, compact([*request.tools])]
     told += [message.text for message in request.messages[:messages]]
     return blake2b("\0".join(told).encode("utf-8", "backslashreplace"), digest_size=16).digest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -36,6 +37,9 @@ class Passage:
         """Where it may be cut."""
         return lines(self.text) if self.dialogue else pieces(self.text)
 
+
+_ADDED: Final = re.compile(r"\s*[(（][^()（）]*[)）]\s*\Z")  # noqa: RUF001
+"""As in "Mercury (planet)"."""
 
 _LITTLE: Final = 0.15
 """Weight of a function word in a question, against 1."""
@@ -202,8 +206,9 @@ class Reading:
 
     @cached_property
     def title_terms(self) -> list[list[str]]:
-        """Of each title the terms that say something."""
-        told = (terms_of(tokens(passage.title)) if passage.title else [] for passage in self.passages)
+        """Of each title the terms that say something, without what is added in brackets to tell it from others of its name."""
+        bare = (_ADDED.sub("", passage.title) or passage.title for passage in self.passages)
+        told = (terms_of(tokens(title)) if title else [] for title in bare)
         return [[term for term in own if not says_little(term)] for own in told]
 
     @cached_property
