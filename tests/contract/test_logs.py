@@ -326,6 +326,13 @@ def test_a_log_that_begins_with_a_broken_line_is_a_log(tmp_path: Path, monkeypat
     assert "1 record could not be read, the first is number 1" in " ".join(command("replay", "log.jsonl").output.split())
 
 
+def test_a_small_bill_is_not_rounded_to_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stranger(monkeypatch, tmp_path)
+    written(tmp_path / "log.jsonl", [as_openai(RECORDS[1])])
+    shown = command("replay", "log.jsonl").output
+    assert shown.count("$0.003000") == 4, "before and after, in the bill and by feature"
+
+
 def test_names_that_look_like_markup_are_shown_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     stranger(monkeypatch, tmp_path)
     records = [as_openai({**call, "feature": "[/bold]", "model": "[/red] 7b"}) for call in RECORDS]

@@ -14,7 +14,7 @@ from thrift_plugins.report.tables import bill
 from thrift_plugins.report.terminal import by_feature, drawn
 from thrift_plugins.report.truth import notes
 from thrift_plugins.report.waterfall import waterfall
-from thrift_plugins.report.wording import counted, money, shown
+from thrift_plugins.report.wording import counted, digits_of, money, shown
 from thrift_plugins.types import usd
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ def print_study(found: Study, log: Log, unknown: Sequence[str], console: Console
     total = found.total
     between = f", {_day(found.start)} to {_day(found.end)}" if found.calls else ""
     console.print(Text(f"{shown(found.name)}: {found.format}, {counted(found.calls, 'call')}{between}\n"))
-    console.print(drawn(bill(waterfall(total))))
-    console.print(by_feature(found.bill.by_feature))
+    digits = digits_of(total.baseline)
+    console.print(drawn(bill(waterfall(total), digits)))
+    console.print(by_feature(found.bill.by_feature, digits))
     for line in (*notes(total), *_remarks(found, log)):
         console.print(Text(shown(line)))
     console.print("\n[bold]Not to be known from this log[/bold]")

@@ -12,7 +12,7 @@ from rich.text import Text
 from thrift_plugins.report.tables import Table, Tone, bill
 from thrift_plugins.report.truth import notes
 from thrift_plugins.report.waterfall import waterfall
-from thrift_plugins.report.wording import money, shown
+from thrift_plugins.report.wording import digits_of, money, shown
 
 if TYPE_CHECKING:
     from thrift_plugins.ledger import Line
@@ -50,8 +50,14 @@ def drawn(table: Table) -> RichTable:
     return lines
 
 
-def by_feature(lines: Mapping[str, Line], quality: Mapping[str, tuple[float, float]] | None = None) -> RichTable:
-    """Each feature's bill, with quality beside it where it is known."""
+def by_feature(
+    lines: Mapping[str, Line], digits: int, quality: Mapping[str, tuple[float, float]] | None = None
+) -> RichTable:
+    """Each feature's bill, with quality beside it where it is known.
+
+    Args:
+        digits: after the point of every amount.
+    """
     table = RichTable(title="By feature", title_justify="left")
     heads = ["feature", "requests", "before", "after", "saved", *(["quality before", "after"] if quality else [])]
     for head in heads:
@@ -59,8 +65,8 @@ def by_feature(lines: Mapping[str, Line], quality: Mapping[str, tuple[float, flo
     for feature, line in sorted(lines.items(), key=lambda item: -item[1].baseline):
         cells = [
             f"{line.requests:,}",
-            money(line.baseline),
-            money(line.actual),
+            money(line.baseline, digits),
+            money(line.actual, digits),
             f"{line.saved_fraction:.1%}",
         ]
         if quality:
@@ -78,12 +84,13 @@ def print_outcome(outcome: Outcome, *, learnt: Sequence[str] = ()) -> None:
     """
     console = Console()
     total, quality = outcome.summary.total, outcome.quality
-    told = (f": {money(total.baseline)} before, {money(total.actual)} after, {total.saved_fraction:.1%} saved; quality "
+    digits = digits_of(total.baseline)
+    told = (f": {money(total.baseline, digits)} before, {money(total.actual, digits)} after, {total.saved_fraction:.1%} saved; quality "
             f"{quality.baseline:.4f} before, {quality.actual:.4f} after\n")  # fmt: skip
     console.print(Text(shown(outcome.name), "bold").append(told, "not bold"))
-    console.print(drawn(bill(waterfall(total))))
+    console.print(drawn(bill(waterfall(total), digits)))
     known = {feature: (q.baseline, q.actual) for feature, q in outcome.quality_by_feature.items()}
-    console.print(by_feature(outcome.summary.by_feature, known))
+    console.print(by_feature(outcome.summary.by_feature, digits, known))
     for note in (*notes(total), *learnt):
         console.print(Text(shown(note)))
     console.print(f"ledger {outcome.ledger_sha256}", highlight=False)
