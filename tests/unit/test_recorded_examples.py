@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests import distillation_kit as kit
-from thrift_plugins.distillation.dataset import Dataset, Example, How
+from thrift_plugins.distillation.dataset import Dataset, Example, How, one_teacher
 from thrift_plugins.distillation.forms import Answer
-from thrift_plugins.distillation.prompts import LARGEST, asked, redacted
+from thrift_plugins.distillation.prompts import LARGEST, Frame, asked, redacted
 from thrift_plugins.distillation.recorder import Recorder
 from thrift_plugins.distillation.student import CHANGED, Unreadable
 from thrift_plugins.distillation.training import Material, train
@@ -142,6 +142,20 @@ def test_a_line_that_was_cut_short_costs_that_line_alone(tmp_path: Path):
     dataset.append([Example("three", Answer("c"))])
     Recorder(tmp_path, [kit.TASK]).record(request("four"), reply("d"))
     assert [one.text for one in recorded(tmp_path)] == ["one", "three", "four"]
+
+
+def test_a_stray_prompt_is_not_the_prompt_in_use():
+    stray = [Example("what is this", Answer("top_up"), kit.TEACHER, "tried")]
+    changed = [Example(f"{one.text} again", one.answer, one.teacher, "new") for one in kit.examples(12, "p")]
+    made = kit.examples(300, "p")
+    assert {one.prompt for one in one_teacher([*made, *stray])} == {"p"}
+    assert {one.prompt for one in one_teacher([*made, *changed])} == {"new"}
+    within = [Example(f"Now in French, please: {at}", Answer("top_up"), kit.TEACHER, "p") for at in range(5)]
+    material = Material.of([*made, *within])
+    assert material.frame.before == kit.PROMPT
+    assert (len(material.texts), material.left_out, material.strays) == (300, 5, ())
+    few = [one.text for one in made[:40]]
+    assert Frame.of([*few, *(one.text for one in within)]).before == "", "too many for strays"
 
 
 # Answers of another form than the rest ----------------------------------------------------------------------------------
