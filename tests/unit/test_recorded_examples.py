@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from tests import distillation_kit as kit
+from tests import logs_kit
 from thrift_plugins.distillation.dataset import Dataset, Example, How, one_teacher
 from thrift_plugins.distillation.forms import Answer
 from thrift_plugins.distillation.prompts import LARGEST, Frame, asked, redacted
 from thrift_plugins.distillation.recorder import Recorder
 from thrift_plugins.distillation.student import CHANGED, Unreadable
 from thrift_plugins.distillation.training import Material, train
+from thrift_plugins.replay.logs import langsmith
 from thrift_plugins.types import Message, Reply, Request, Scope, ToolCall, Usage
 
 
@@ -128,6 +130,23 @@ def test_what_a_router_has_chosen_says_how_sure_to_be_only_where_there_is_nothin
     assert (int(own.drawn.sum()), own.routed) == (500, 500)
     both = Material.of([*made[:250], *routed[250:]])
     assert (int(both.drawn.sum()), both.routed) == (250, 0)
+
+
+@pytest.mark.parametrize(
+    ("told", "again"),
+    [
+        ({}, False),
+        ({"response_metadata": {"finish_reason": "stop", "thrift": {"hit": True, "policy": "student"}}}, True),
+        ({"response_metadata": {"finish_reason": "stop", "thrift": {"tier": "gpt-4o"}}}, False),
+        ({"usage_metadata": {"input_tokens": 9, "output_tokens": 1, "total_cost": 0}}, True),
+    ],
+)
+def test_a_trace_tells_what_no_model_has_said(told: dict[str, Any], again: bool):
+    record = logs_kit.langsmith(next(call for call in logs_kit.calls() if not call["failed"] and not call["tool"]))
+    record["outputs"]["generations"][0][0]["message"]["kwargs"].update(told)
+    found = langsmith.read(record)
+    assert found is not None
+    assert found.cached is again
 
 
 # Whatever befalls the file ----------------------------------------------------------------------------------------------
