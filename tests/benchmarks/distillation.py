@@ -26,7 +26,7 @@ import numpy as np
 
 from tests.benchmarks.harness import interleaved, report
 from tests.tuning_kit import shop
-from thrift_plugins.distillation.certificate import Certificate, certified, certify
+from thrift_plugins.distillation.certificate import Certificate, certify
 from thrift_plugins.distillation.dataset import Example
 from thrift_plugins.distillation.forms import Answer
 from thrift_plugins.distillation.heads import Judged, Mind, Opinion, learn
@@ -102,7 +102,7 @@ class Stream:
                 learnt = len(texts)
                 by_chance = np.array(drawn)
                 mind, judged = learn(texts, {"": labels}, EMBEDDER, drawn=by_chance, like=mind)
-                own = certify(Judged(judged.chance[by_chance], judged.right[by_chance]), self.agreement)
+                own = certify(judged.of(by_chance), self.agreement)
         return self
 
     def _serve(self, row: Row, mind: Mind, own: Certificate, chance: random.Random) -> tuple[str, bool, bool]:
@@ -209,7 +209,9 @@ def promise(mind: Mind, rows: Sequence[Row]) -> float:
     runs = max(20, round(200 * min(1.0, SCALE)))
     for seed in range(runs):
         order = mixed(found, seed)
-        own = certified(order[: Terms().shadow], Terms().agreement, confidence=Terms().confidence)
+        life = Life("v", Terms(promotes=False))
+        life.compared = [(chance, right, 0.0) for chance, right in order[: Terms().shadow]]
+        own = life.certificate()
         rest = order[Terms().shadow :]
         kept += sum(chance >= own.threshold and not right for chance, right in rest) <= (1 - own.agreement) * len(rest)
     return kept / runs
@@ -297,6 +299,7 @@ def news(data: Path) -> dict[str, float]:
     return {
         "new_noticed_after": float(median(noticed)),
         "new_noticed_after_worst": float(max(noticed)),
+        "new_noticed_in_500": mean(count <= 500 for count in noticed),
         "false_demotions": float(false),
     }
 

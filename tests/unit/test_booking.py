@@ -51,6 +51,15 @@ def test_another_tier_s_answer_is_a_change_of_model(booking: Booking):
     assert event.patches == (Patch("routing", "model", "gpt-4o", "gpt-4o-mini", "modelled"),)
 
 
+def test_what_a_cheap_model_confirms_out_of_a_batch_is_the_batch_s_saving_too(booking: Booking):
+    booking.batched(SMALL, "batch")
+    event = booking.confirmed(replace(SMALL, processing="batch"), USED, "stop")
+    assert event.patches == (
+        Patch("distillation", "model", "gpt-4o", "gpt-4o-mini", "modelled"),
+        Patch("batch", "processing", "standard", "batch"),
+    )
+
+
 def test_a_recording_knows_what_the_baseline_used():
     known = Usage(9, 40, source="replayed")
     booking = Booking(replace(REQUEST, baseline_usage=known), BIG, "test")

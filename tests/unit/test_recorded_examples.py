@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from tests import distillation_kit as kit
-from thrift_plugins.distillation.dataset import Dataset, Example, How
+from tests import logs_kit
+from thrift_plugins.distillation.dataset import Dataset, Example, How, one_teacher
 from thrift_plugins.distillation.forms import Answer
-from thrift_plugins.distillation.prompts import LARGEST, asked, redacted
+from thrift_plugins.distillation.prompts import LARGEST, Frame, asked, redacted
 from thrift_plugins.distillation.recorder import Recorder
 from thrift_plugins.distillation.student import CHANGED, Unreadable
 from thrift_plugins.distillation.training import Material, train
+from thrift_plugins.replay.logs import langsmith
 from thrift_plugins.types import Message, Reply, Request, Scope, ToolCall, Usage
 
 
@@ -130,6 +132,23 @@ def test_what_a_router_has_chosen_says_how_sure_to_be_only_where_there_is_nothin
     assert (int(both.drawn.sum()), both.routed) == (250, 0)
 
 
+@pytest.mark.parametrize(
+    ("told", "again"),
+    [
+        ({}, False),
+        ({"response_metadata": {"finish_reason": "stop", "thrift": {"hit": True, "policy": "student"}}}, True),
+        ({"response_metadata": {"finish_reason": "stop", "thrift": {"tier": "gpt-4o"}}}, False),
+        ({"usage_metadata": {"input_tokens": 9, "output_tokens": 1, "total_cost": 0}}, True),
+    ],
+)
+def test_a_trace_tells_what_no_model_has_said(told: dict[str, Any], again: bool):
+    record = logs_kit.langsmith(next(call for call in logs_kit.calls() if not call["failed"] and not call["tool"]))
+    record["outputs"]["generations"][0][0]["message"]["kwargs"].update(told)
+    found = langsmith.read(record)
+    assert found is not None
+    assert found.cached is again
+
+
 # Whatever befalls the file ----------------------------------------------------------------------------------------------
 
 
@@ -142,6 +161,20 @@ def test_a_line_that_was_cut_short_costs_that_line_alone(tmp_path: Path):
     dataset.append([Example("three", Answer("c"))])
     Recorder(tmp_path, [kit.TASK]).record(request("four"), reply("d"))
     assert [one.text for one in recorded(tmp_path)] == ["one", "three", "four"]
+
+
+def test_a_stray_prompt_is_not_the_prompt_in_use():
+    stray = [Example("what is this", Answer("top_up"), kit.TEACHER, "tried")]
+    changed = [Example(f"{one.text} again", one.answer, one.teacher, "new") for one in kit.examples(12, "p")]
+    made = kit.examples(300, "p")
+    assert {one.prompt for one in one_teacher([*made, *stray])} == {"p"}
+    assert {one.prompt for one in one_teacher([*made, *changed])} == {"new"}
+    within = [Example(f"Now in French, please: {at}", Answer("top_up"), kit.TEACHER, "p") for at in range(5)]
+    material = Material.of([*made, *within])
+    assert material.frame.before == kit.PROMPT
+    assert (len(material.texts), material.left_out, material.strays) == (300, 5, ())
+    few = [one.text for one in made[:40]]
+    assert Frame.of([*few, *(one.text for one in within)]).before == "", "too many for strays"
 
 
 # Answers of another form than the rest ----------------------------------------------------------------------------------

@@ -107,6 +107,12 @@ def test_another_teacher_ends_it_once_it_has_answered(student: Student, answered
     assert verdict is not None
     assert asked.compare(verdict, reply(answered), 0.0) is None
     assert asked.lives()[kit.TASK].why == "another teacher: gpt-4.1, and it follows gpt-4o"
+    assert asked.urgent
+    asked.drain(kit.TASK)
+    later = asked.consider(request(2), Tier("x", "gpt-4.1"))
+    assert later is not None
+    asked.compare(later, reply(answered), 0.0)
+    assert not asked.urgent, "it is told once, and not with every call"
 
 
 # Up ---------------------------------------------------------------------------------------------------------------------

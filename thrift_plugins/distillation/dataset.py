@@ -33,6 +33,10 @@ _TEST: Final = 20
 """Per cent of the examples that a report is made on."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,63}")
+_RECENT: Final = 200
+_STRAY: Final = 0.05
+"""Share of the latest examples, below which a prompt is a stray one."""
+
 _LONGEST_LINE: Final = 1_000_000
 
 
@@ -213,8 +217,14 @@ def one_teacher(examples: Sequence[Example], *, teacher: str = "", prompt: str =
     found = [example for example in examples if not teacher or example.teacher == teacher]
     if not found:
         raise NotDistillable(f"no answers of {teacher!r}; there are: {', '.join(sorted(teachers)) or 'none at all'}")
-    latest = prompt or found[-1].prompt
+    latest = prompt or _latest([example.prompt for example in found])
     return [example for example in found if example.prompt == latest]
+
+
+def _latest(prompts: Sequence[str]) -> str:
+    """The prompt in use: the last one that is no stray, of somebody who has tried something."""
+    recent = Counter(prompts[-_RECENT:])
+    return next(each for each in reversed(prompts) if recent[each] >= _STRAY * recent.total())
 
 
 def append_private(path: Path, lines: bytes) -> None:

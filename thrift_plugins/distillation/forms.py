@@ -190,7 +190,7 @@ def outside(parts: Mapping[str, Class], schema: Mapping[str, Json] | None) -> bo
 
 def _allowed(value: Class, schema: Mapping[str, Json] | None) -> bool:
     named = (schema or {}).get("enum")
-    return not isinstance(named, Sequence) or value in named
+    return not isinstance(named, list | tuple) or value in named
 
 
 def _too_few(count: int, of: Sequence[object]) -> bool:

@@ -13,7 +13,10 @@ from thrift_plugins.shape import function
 from thrift_plugins.types import Message, Request
 
 _SHORTEST_FRAME: Final = 12
-"""Characters that all texts share at one end, from which they belong to the prompt."""
+"""Characters that texts share at one end, from which they belong to the prompt."""
+
+_STRAYS: Final = 0.02
+"""Share of texts that may have another prompt around them: somebody has tried something."""
 
 REDACTOR: Final = "1"
 """Version of what is redacted: a student reads texts as they were when it learnt."""
@@ -107,14 +110,14 @@ class Frame:
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> Frame:
-        """What all of these begin and end with, as far as it is long enough to be no chance."""
+        """What these begin and end with, all but a few strays, as far as it is long enough to be no chance."""
         if len(set(texts)) < 2:
             return cls()
         before = _shared(texts)
         before = before[: 1 + max(before.rfind(" "), before.rfind("\n"))]
         if len(before) < _SHORTEST_FRAME:
             before = ""
-        rest = [text[len(before) :][::-1] for text in texts]
+        rest = [text[len(before) :][::-1] for text in texts if text.startswith(before)]
         behind = _shared(rest)[::-1]
         cut = min((at for at in (behind.find(" "), behind.find("\n")) if at >= 0), default=len(behind))
         behind = behind[cut:]
@@ -130,9 +133,12 @@ class Frame:
 
 
 def _shared(texts: Sequence[str]) -> str:
-    """What all of these begin with."""
-    first, last = min(texts), max(texts)  # all others are between them, and so is what they share
-    for at, letter in enumerate(first):
-        if at >= len(last) or letter != last[at]:
-            return first[:at]
-    return first
+    """The most that all but a few of these begin with."""
+    ranked, few = sorted(texts), int(_STRAYS * len(texts))
+    # whatever is between two texts in their order begins with what these two share
+    return max((_common(ranked[at], ranked[at - few - 1]) for at in range(few + 1)), key=len)
+
+
+def _common(one: str, other: str) -> str:
+    pairs = zip(one, other, strict=False)
+    return one[: next((at for at, (mine, its) in enumerate(pairs) if mine != its), min(len(one), len(other)))]

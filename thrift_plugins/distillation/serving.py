@@ -231,6 +231,8 @@ class Students:
 
     def _tell(self, serving: _Serving, news: News, now: float) -> None:
         with self._lock:
+            if serving.life.state == "demoted":  # nothing is new of a student that does nothing
+                return
             self._flush(serving, now)
             serving.life.take(news, now)
             serving.news.append(news)

@@ -60,7 +60,14 @@ def read(record: Mapping[str, Any]) -> Logged | None:
         reply=_reply(outputs, message, used, model, finish),
         paid=dollars(record.get("total_cost")),
         error=str(record.get("error") or "").partition("\n")[0][:200],
+        cached=_given_again(message),
     )
+
+
+def _given_again(message: Mapping[str, Any]) -> bool:
+    """Whether no model was asked: LangChain's cache has answered, or ours, or a student of ours."""
+    ours = mapping(mapping(message.get("response_metadata")).get("thrift"))
+    return bool(ours.get("hit")) or mapping(message.get("usage_metadata")).get("total_cost") == 0
 
 
 def _generation(outputs: Mapping[str, Any]) -> tuple[Mapping[str, Any], str | None]:
