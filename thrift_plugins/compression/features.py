@@ -311,7 +311,7 @@ def _links(reading: Reading, score: Floats) -> list[Floats]:
     titles = [set(own) for own in reading.title_terms]
     order = np.argsort(-score, kind="stable")
     leads = order[np.sort(np.unique(at[order], return_index=True)[1])[:_LINKED]]
-    best = dict.fromkeys([*order[:_TOP].tolist(), *leads.tolist()])
+    best = dict.fromkeys(map(int, (*order[:_TOP], *leads)))
     said = [(int(at[one]), set(terms_of(tokens(reading.texts[one])))) for one in best]
     named = np.array(
         [
@@ -325,4 +325,5 @@ def _links(reading: Reading, score: Floats) -> list[Floats]:
         if titles[number]:
             heard, _ = reading.counts(sorted(titles[number]))
             naming |= (heard > 0).all(axis=1) & (at != number)
-    return [named, named * (place == 0), named / (1 + place), naming]
+    columns = (named, named * (place == 0), named / (1 + place), naming)
+    return [np.asarray(column, np.float32) for column in columns]
