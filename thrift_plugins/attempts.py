@@ -249,8 +249,8 @@ class Attempts:
         second = yield from self._performed(call, tier, aside=True, kept=False)
         self.booking.compared(second.tier, second.usage)
         if second.reply is None:
-            if not isinstance(second.error, Exception):
-                second.answer()
+            if second.error is not None and not isinstance(second.error, Exception):
+                raise second.error
             return f"no second answer ({type(second.error).__name__})"
         agreed = rejects(self.request, second.reply) is None and alike(self.request, reply, second.reply)
         if self.twice is not None:

@@ -11,6 +11,7 @@ import pytest
 from tests.benchmarks.conversations import measure
 from thrift_plugins.prices import Prices
 from thrift_plugins.routing import Conversations, in_tool_loop, turn_of
+from thrift_plugins.tokens import estimate
 from thrift_plugins.types import Decision, Message, Request, Scope, Tier, ToolCall, Usage
 
 TIERS = (Tier("cheap", "gpt-4.1-nano"), Tier("mid", "gpt-4.1-mini"), Tier("strong", "gpt-5"))
@@ -53,6 +54,18 @@ def test_a_prompt_that_nobody_remembers_may_go(conversations: Conversations) -> 
     conversations.learn(asked, TIERS[2], TIERS[2], Usage(20_010, 900, source="provider"))
     later = request(*asked.messages, Message("assistant", "Yes."), Message("user", "And now?"), at=NOW + 4_000)
     assert conversations.keep(later, (TIERS[0], Tier("strong", "gpt-4o")), 1, CHEAP).tier == 0
+
+
+@pytest.mark.parametrize(("tokens", "tier"), [(1_000, 1), (600, 0)])
+def test_a_prompt_that_may_be_long_enough_to_be_cached(conversations: Conversations, tokens: int, tier: int) -> None:
+    """By our count it is not, and by the provider's it may be: then its cache would be lost on the way back."""
+    two = (Tier("cheap", "claude-3-5-haiku-latest"), Tier("strong", "claude-sonnet-4-5"))
+    asked_for: dict[str, Any] = {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}
+    asked = request(Message("system", [asked_for]), Message("user", "Hello?"))
+    conversations.learn(asked, two[0], two[1], Usage(130, 2, source="provider"))
+    words = next(words for words in range(tokens // 2, 2 * tokens) if estimate("harbour " * words) >= tokens)
+    more = request(*asked.messages, Message("assistant", "Yes."), Message("user", "harbour " * words), at=NOW + 10)
+    assert conversations.keep(more, two, 1, CHEAP).tier == tier
 
 
 def test_what_other_processes_have_answered_is_taken_for_the_apps_own(conversations: Conversations) -> None:

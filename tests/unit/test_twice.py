@@ -45,6 +45,19 @@ EXAM = question("Which of the following is a prime number? A. 4 B. 6 C. 7 D. 8")
         (SUM, "He has 7.", "He has 17.", False),
         (SUM, "It is 1,200.00", "1200", True),
         (SUM, "He has 7.", "He has some.", False),
+        (SUM, "The answer is 7%", "The answer is 7", False),
+        (SUM, "The answer is not 7", "The answer is 7", False),
+        (SUM, "The answer is 3/4", "The answer is 3/5", False),
+        (SUM, "The answer is 1.5e3", "The answer is 1.5", False),
+        (SUM, "He has 7 to 9 apples", "8 to 9", False),
+        (SUM, "He has 7 apples after step 2", "He has 5, 2 too few. The answer: 2", False),
+        (SUM, "3 + 4 = 7\nSo he has 7 apples.", "The answer is 7.", True),
+        (FACT, "The answer is Paris", "The answer: paris.", True),
+        (FACT, "The answer is a matter of taste", "The answer is a mystery", False),
+        (FACT, "The answer is I.", "The answer is I think B", False),
+        (FACT, "The answer is Apollo 11", "The answer is Gemini 11", False),
+        (FACT, "The answer is between 5 and 6", "The answer is between 5 and 9", False),
+        (FACT, "The answer is 10:30", "The answer is 10:45", False),
         (FACT, "Paris.", "paris", True),
         (FACT, "**Paris**", "Paris", True),
         (FACT, "Paris, since 987.", "Rome, since 987.", False),
@@ -86,9 +99,11 @@ def test_structured_answers() -> None:
 
 
 def test_results_of_any_text() -> None:
-    assert result("the answer is " * 20_000 + "5") == "5"
-    assert result("#### " + "1," * 20_000) == "1" * 40
-    assert result("nothing") is None
+    assert result("the answer is " * 20_000 + "5", numeric=True) == "5"
+    assert result("#### " + "1," * 20_000, numeric=True) == "1" * 60
+    assert result("nothing", numeric=True) is None
+    assert result("5", numeric=False) is None
+    assert result("((" * 20_000, numeric=True) is None
 
 
 # When it pays -----------------------------------------------------------------------------------------------------

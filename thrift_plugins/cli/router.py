@@ -62,12 +62,9 @@ def _goals(own: RoutingConfig, quality: float | None, confidence: float | None) 
         return Goal(by.quality if promised is None else promised, by.confidence if sure is None else sure)
 
     goal = filled(quality, confidence, filled(own.quality, own.confidence, Goal()))
-    apart = {name: own.of(name) for name, told in own.features.items() if not isinstance(told, str)}
-    told = {
-        name: Goal(*(getattr(each, key) if key in own.features[name] else getattr(goal, key) for key in Goal._fields))
-        for name, each in apart.items()
-    }
-    return goal, {name: each for name, each in told.items() if each != goal}
+    apart = {name: table for name, table in own.features.items() if not isinstance(table, str)}
+    goals = {name: filled(table.get("quality"), table.get("confidence"), goal) for name, table in apart.items()}
+    return goal, {name: each for name, each in goals.items() if each != goal}
 
 
 @router.command()

@@ -1,7 +1,7 @@
 """Whether two answers of a model to the same question say the same: a model that guesses seldom guesses alike twice.
 
 Tool calls and structured answers must be equal. Of a text it is enough that what it comes to is: a marked result, or where a
-number is asked for, the last one. In doubt they differ, and a stronger model is asked.
+number is asked for, the numbers of its last sentence. In doubt they differ, and a stronger model is asked.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from thrift_plugins.types import Json, Reply, Request, ToolCall
 
 _READ: Final = 20_000  # letters of an answer, at its end: there a result stands
 _MARKED: Final = re.compile(
-    r"(?:####|\bthe answer(?: is|:)|\banswer(?: is)?:|\bresult(?: is)?:|\\boxed\{|答案(?:是|为|:)|答え(?:は|:))\s*(?=([^\n}]{1,80}))"
+    r"(?:####|\bthe answer(?: is|:)|\banswer(?: is)?:|\bresult(?: is)?:|\\boxed\{|答案(?:是|为|:)|答え(?:は|:))\s*(?=([^\n}]{1,120}))"
 )
-_OPTION: Final = re.compile(r"\W*([a-j])(?:\W|$)")
+_OPTION: Final = re.compile(r"\(?([a-j])(?:\)|[).:] .*)?")  # (b), or b) with what it says
+_SENTENCE: Final = re.compile(r"[.!?。！？](?:\s|$)|\n")  # noqa: RUF001
 _NUMBER: Final = re.compile(r"(?<![\w.,])-?\d[\d,]*(?:\.\d+)?|(?<=[^\d.,])\d[\d,]*(?:\.\d+)?")
+_NOT: Final = re.compile(r"\b(?:not?|never|cannot|neither)\b|n't|不|没|ない")
 _DRESS: Final = re.compile(r"[*_`$]+")  # marks of Markdown, and of money
 _ENDS: Final = " .!。\"'"  # of no meaning at the ends of a text
 
@@ -43,25 +45,39 @@ def alike(request: Request, first: Reply, second: Reply) -> bool:
     one, other = _bare(one), _bare(other)
     if one == other:
         return True
-    found = result(one)
-    if found is None and _asks_for_a_number(request):
-        found, told = _last_number(one), _last_number(other)
-    else:
-        told = result(other)
-    return found is not None and found == told
+    numeric = _asks_for_a_number(request)
+    found = result(one, numeric=numeric)
+    return found is not None and found == result(other, numeric=numeric)
 
 
-def result(text: str) -> str | None:
-    """What a text says that its answer is, in few letters; None where it does not say so."""
+def result(text: str, *, numeric: bool) -> str | None:
+    """What a text comes to, as `alike` compares it; None where it does not say so.
+
+    Args:
+        text: without dress, in small letters.
+        numeric: whether a number is asked for. Its last sentence then says it, and words beside the numbers do not matter.
+    """
     marked = _MARKED.findall(text)
-    if not marked:
+    if marked:
+        said = marked[-1]  # an answer may be taken back
+    elif numeric:
+        said = next((part for part in reversed(_SENTENCE.split(text)) if part.strip()), "")
+    else:
         return None
-    told = marked[-1].strip(_ENDS)  # an answer may be taken back
-    option = _OPTION.match(told)
+    said = said.strip(_ENDS)
+    option = _OPTION.fullmatch(said)
     if option is not None:
-        return option[1]
-    number = _NUMBER.search(told)
-    return _plain(number[0]) if number is not None else told or None
+        return f"option {option[1]}"
+    return _numbers(said) if numeric else said or None
+
+
+def _numbers(said: str) -> str | None:
+    """The numbers of a sentence, each once, and what turns them into others; of a sum, those behind the last sign of equality."""
+    found = dict.fromkeys(map(_plain, _NUMBER.findall(said.rpartition("=")[2])))
+    if not found:
+        return None
+    turned = ("%" if "%" in said else "", "not" if _NOT.search(said) else "")
+    return " ".join([*found, *filter(None, turned)])
 
 
 def _bare(text: str) -> str:
@@ -73,11 +89,6 @@ def _bare(text: str) -> str:
 def _asks_for_a_number(request: Request) -> bool:
     found = features(request.messages)
     return not found.exam and (found.quantity > 0 or (found.numbers >= 2 and found.asks > 0))
-
-
-def _last_number(text: str) -> str | None:
-    numbers = _NUMBER.findall(text)
-    return _plain(numbers[-1]) if numbers else None
 
 
 def _plain(number: str) -> str:

@@ -30,6 +30,7 @@ _EXPECTED: Final = 16  # output tokens of an answer before any of its feature is
 _LATEST: Final = 10  # answers of a feature, of which the shortest is expected next
 _FEATURES: Final = 1_000
 _REMEMBERED: Final = 10_000
+_UNSURE: Final = 8  # part of an estimate that it may be short by, where it is near `_SHORTEST`
 _LETTERS_PER_TOKEN: Final = 3  # of a prompt that is surely shorter than `_SHORTEST`
 
 
@@ -179,7 +180,7 @@ class Conversations:
             return True
         if thread is None:
             thread = _Thread(size=_before(request, size), at=request.at)
-        if not _is_cached(own, request, thread, size):
+        if not _is_cached(own, request, thread, size + size // _UNSURE):
             return True
         with self._lock:
             out = min(self._answers(request.scope.feature), default=_EXPECTED)
