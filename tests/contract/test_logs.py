@@ -217,6 +217,15 @@ def test_what_stands_beside_the_messages_makes_another_request(
     assert (found.total.requests, found.total.outcomes["hit"]) == (3, 1)
 
 
+def test_what_an_answer_says_is_no_setting(tmp_path: Path):
+    usage = {"input_tokens": 10, "output_tokens": 3}
+    records = [
+        {"at": 1e9 + n, "model": BIG, "messages": "Where?", "text": f"Here {n}", "response": {"content": "Here", "usage": usage}}
+        for n in range(3)
+    ]
+    assert studied(written(tmp_path / "log.jsonl", records), tmp_path).total.outcomes["hit"] == 2
+
+
 def test_items_of_the_responses_api_are_messages_and_calls(tmp_path: Path):
     given = [
         {"role": "user", "content": "Where is my card?"},

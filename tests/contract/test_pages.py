@@ -132,6 +132,7 @@ def _understood(words: list[str]) -> None:
     name, found = "thrift-plugins", get_command(app)
     while isinstance(found, TyperGroup):
         name, found, words = found.resolve_command(found.make_context(name, [*words], resilient_parsing=True), words)
+    assert found is not None
     found.make_context(name, words)
 
 

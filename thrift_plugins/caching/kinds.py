@@ -17,7 +17,7 @@ Kind: TypeAlias = Literal["general", "time", "creative"]
 
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
-_COSTS: Final = {"general": (0.0, 1.0, 1.0), "time": (1.5, 0.0, 1.5), "creative": (5.0, 5.0, 0.0)}
+_COSTS: Final = {"general": (0.0, 1.0, 1.0), "time": (1.5, 0.0, 1.5), "creative": (6.0, 6.0, 0.0)}
 """What each answer costs, in the order of `KINDS`, by the kind that it is: a creative request kept is the worst."""
 
 

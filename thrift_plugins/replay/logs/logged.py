@@ -197,11 +197,14 @@ _PARAMS = (
     "tool_choice", "presence_penalty", "frequency_penalty", "logit_bias", "response_format", "text", "reasoning", "reasoning_effort",
     "thinking", "functions", "previous_response_id", "conversation",
 )  # fmt: skip
+_OBJECTS = ("text", "reasoning")
+"""Settings of the Responses API; as texts they are part of an answer, in a record that has both in one."""
 
 
 def params(told: Mapping[str, Any]) -> dict[str, Json]:
     """What of a request's settings decides its answer."""
-    return {name: told[name] for name in _PARAMS if told.get(name) is not None}
+    found = {name: told[name] for name in _PARAMS if told.get(name) is not None}
+    return {name: value for name, value in found.items() if not (name in _OBJECTS and isinstance(value, str))}
 
 
 def tools(told: Any) -> tuple[Mapping[str, Json], ...]:
