@@ -94,7 +94,7 @@ class Usual(NamedTuple):
 def usual_of(familiar: Sequence[float]) -> Usual:
     """What is usual where requests came that were so familiar: one or more."""
     ranked, many = sorted(familiar), min(len(familiar), _MANY)
-    return Usual(ranked[int(_STRANGE * len(ranked))], upper_bound(int(_STRANGE * many), many, _SURE))
+    return Usual(round(ranked[int(_STRANGE * len(ranked))], DIGITS), upper_bound(int(_STRANGE * many), many, _SURE))
 
 
 @dataclass(frozen=True, slots=True)
