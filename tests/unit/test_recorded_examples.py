@@ -195,6 +195,10 @@ def with_strays(answer: Any, strays: list[Answer]) -> list[Example]:
         (lambda topic: Answer(f'{{"topic": "{topic}"}}'), Answer('{"topic": "top_up", "sure": false}')),
         (lambda topic: Answer(tool="t", arguments={"topic": topic}), Answer("Which card?")),
         (lambda topic: Answer(tool="t", arguments={"topic": topic}), Answer(tool="t", arguments={"topic": "<phone>"})),
+        (lambda topic: Answer(tool="t", arguments={"topic": topic}), Answer(tool="t", arguments={"topic": 1.5})),
+        (lambda topic: Answer(tool="t", arguments={"topic": topic}), Answer(tool="t", arguments={"topic": ["top_up"]})),
+        (lambda topic: Answer(tool="t", arguments={"all": [topic]}), Answer(tool="t", arguments={"all": "top_up"})),
+        (lambda topic: Answer(tool="t", arguments={"all": [topic]}), Answer(tool="t", arguments={"all": ["<email>"]})),
     ],
 )
 def test_a_few_odd_answers_are_left_out_and_count_as_wrong(answer: Any, stray: Answer):

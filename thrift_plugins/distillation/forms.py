@@ -233,19 +233,21 @@ def _tag(name: str, tag: str) -> str:
 
 
 def _is_list(records: Sequence[Mapping[str, Json]], name: str) -> bool:
-    return any(isinstance(record[name], list | tuple) for record in records)
+    return sum(isinstance(record[name], list | tuple) for record in records) > len(records) / 2
 
 
 def _tags(name: str, lists: Sequence[Json]) -> tuple[str, ...]:
     """The tags of a field, in the order in which the teacher writes them."""
     places: dict[str, list[int]] = {}
-    for value in lists:
-        if not isinstance(value, list | tuple) or not all(isinstance(tag, str) for tag in value):
-            raise NotDistillable(f"field {name!r} must be a list of strings in every answer")
+    alike = [value for value in lists if isinstance(value, list | tuple) and all(isinstance(tag, str) for tag in value)]
+    if _too_few(len(alike), lists):
+        raise NotDistillable(f"field {name!r} must be a list of strings in every answer")
+    for value in alike:
         for at, tag in enumerate(value):
             places.setdefault(str(tag), []).append(at)
     _check_labels(f"field {name!r}", Counter({tag: len(found) for tag, found in places.items()}))
-    return tuple(sorted(places, key=lambda tag: (sum(places[tag]) / len(places[tag]), tag)))
+    known = [tag for tag in places if not _is_no_class(tag)]
+    return tuple(sorted(known, key=lambda tag: (sum(places[tag]) / len(places[tag]), tag)))
 
 
 def _property(schema: Mapping[str, Json] | None, name: str) -> Mapping[str, Json]:
@@ -255,8 +257,8 @@ def _property(schema: Mapping[str, Json] | None, name: str) -> Mapping[str, Json
 
 
 def _check_field(name: str, values: Sequence[Json], schema: Mapping[str, Json]) -> None:
-    odd = {type(value).__name__ for value in values if not isinstance(value, str | int | None)}
-    if odd:
+    odd = Counter(type(value).__name__ for value in values if not isinstance(value, str | int | None))
+    if odd.total() > _STRAYS * len(values):
         raise NotDistillable(
             f"field {name!r} has values of type {_listed(odd)}; a student gives strings, booleans and whole numbers"
         )

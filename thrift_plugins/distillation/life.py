@@ -35,8 +35,12 @@ _LATER: Final = 1 / 3
 as he likes finds what he wants by chance at last."""
 
 _FALSE_ALARM: Final = 0.01
-_STRANGE: Final = 0.05
-"""Share of what came in the shadow that is called strange: the least familiar."""
+_STRANGE: Final = 0.15
+"""Share of what came in the shadow that is called strange: the least familiar. Most of what is really new is among it; of a smaller
+share too few would be."""
+
+_MANY: Final = 400
+"""Requests beyond which the usual is not known more exactly: it changes a little from week to week."""
 
 _SURE: Final = 0.99
 """That no more than is allowed is strange, as long as nothing changes."""
@@ -89,9 +93,8 @@ class Usual(NamedTuple):
 
 def usual_of(familiar: Sequence[float]) -> Usual:
     """What is usual where requests came that were so familiar: one or more."""
-    ranked = sorted(familiar)
-    few = int(_STRANGE * len(ranked))
-    return Usual(ranked[few], upper_bound(few, len(ranked), _SURE))
+    ranked, many = sorted(familiar), min(len(familiar), _MANY)
+    return Usual(round(ranked[int(_STRANGE * len(ranked))], DIGITS), upper_bound(int(_STRANGE * many), many, _SURE))
 
 
 @dataclass(frozen=True, slots=True)
