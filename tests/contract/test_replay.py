@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tests.trace_kit import arm, header, row, tool_row, week, write
-from thrift_plugins import CacheConfig, Config, LedgerConfig, RoutingConfig
+from thrift_plugins import CacheConfig, Config, DistillationConfig, LedgerConfig, RoutingConfig
 from thrift_plugins.cli import app, main
 from thrift_plugins.errors import ConfigError, StoreError, ThriftError, TraceError
 from thrift_plugins.ledger import Ledger
@@ -216,6 +216,18 @@ def test_a_replay_leaves_the_apps_own_store_and_ledger_alone(tmp_path: Path) -> 
     own = Config(store=str(tmp_path / "own.db"), ledger=LedgerConfig(url=str(tmp_path / "own-ledger.db")))
     first, second = (figures(tmp_path / name, "langchain", own) for name in ("first", "second"))
     assert first == second
+    assert not list(tmp_path.glob("own*"))
+
+
+@pytest.mark.parametrize("framework", FRAMEWORKS)
+def test_a_replay_writes_down_no_questions(tmp_path: Path, framework: Framework) -> None:
+    named = sorted({each["feature"] for each in week()})
+    own = Config(
+        store=str(tmp_path / "own.db"),
+        routing=RoutingConfig(record=named, shadow=0.2),
+        distillation=DistillationConfig(folder=str(tmp_path / "own-students"), record=named),
+    )
+    figures(tmp_path / "week", framework, own)
     assert not list(tmp_path.glob("own*"))
 
 

@@ -121,7 +121,9 @@ def replay(
             config,
             ledger=replace(config.ledger, holdout=0.0),
             quality=QualityConfig(),
-            routing=replace(config.routing, record=(), shadow=0.0),  # what was asked then is no news
+            # What was asked then is no news.
+            routing=replace(config.routing, record=(), shadow=0.0),
+            distillation=replace(config.distillation, record=()),
         ),
         store=open_store(file, clock=clock),
         event_log=open_event_log(ledger_beside(file)),
