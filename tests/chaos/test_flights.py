@@ -212,17 +212,18 @@ async def test_the_same_call_inside_of_itself(memory: Runtime):
 async def test_two_calls_each_inside_of_the_other(memory: Runtime):
     app = App(memory, Model(0.0))
     both = asyncio.Barrier(2)
+    one, other = "What is a refund?", "What is an invoice?"
 
     class Crossed(Asking):
         async def acall(self, effect: Any) -> Any:
             await both.wait()
-            await app.arun({"a": "b", "b": "a"}[self.text])
+            await app.arun(other if self.text == one else one)
             return await super().acall(effect)
 
     async def outer(text: str) -> None:
         await drive.arun(app.flow(text), memory, Crossed(app.model, text))
 
-    await asyncio.gather(outer("a"), outer("b"))
+    await asyncio.gather(outer(one), outer(other))
     assert app.model.paid == 4
 
 
