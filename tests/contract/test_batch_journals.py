@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from tests.redis_server import RedisServer
 from thrift_plugins.batching.client import Address, Intent
 from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.journals import open_journal, open_records
+from thrift_plugins.batching.packs import Packs
 from thrift_plugins.batching.pending import Answer, Pending, content_key
 from thrift_plugins.batching.records import Incident, Sending
 from thrift_plugins.batching.settings import BatchSettings
-from thrift_plugins.errors import ConfigError
+from thrift_plugins.errors import ConfigError, StoreCorrupt
 from thrift_plugins.types import Usage
 
 NOW = 1_800_000_000.0
@@ -259,6 +260,20 @@ def test_prompts_go_with_their_answers(opened: Opened, place: str, running: Redi
         assert running.ask("HLEN", "tp1~bbodies:{reviews}") == b":0\r\n"
     else:
         assert connection.execute("SELECT count(*) FROM prompts").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("key", [None, SECRET])
+def test_a_pack_that_is_damaged_anywhere_is_none(key: str | None):
+    packs = Packs(key)
+    texts = [f'"answer {number * 7919 % 1000}"'.encode() for number in range(20)]
+    packed = packs.pack(texts)
+    for place in range(len(packed)):
+        damaged = bytearray(packed)
+        damaged[place] ^= 0x10
+        with suppress(StoreCorrupt):  # a bit of zstd's header that says nothing
+            assert packs.unpack(bytes(damaged)) == texts
+        with pytest.raises(StoreCorrupt):
+            packs.unpack(packed[:place])
 
 
 def test_prompts_and_answers_may_be_encrypted(opened: Opened, place: str, running: RedisServer):
