@@ -351,6 +351,21 @@ def test_a_request_with_a_deadline_does_not_take_others_out_of_their_batch(tmp_p
     assert paid(client) == (11, 0)
 
 
+def test_a_batch_that_ended_before_it_could_be_cancelled_is_read(tmp_path: Path):
+    client = MemoryBatches()
+    client.seconds, client.refuses_to_cancel = 896.0, True  # 15 minutes after its start is a quarter before its end
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db", BatchSettings(poll=30, grace=60))
+        answers = await work.ask(TEXTS, virtual_time.clock() + 1200)
+        assert {answer.processing for answer in answers} == {"batch"}
+        await work.close()
+
+    virtual_time.run(main())
+    assert client.asked == []
+    assert paid(client) == (20, 0)
+
+
 # The journal --------------------------------------------------------------------------------------------------------
 
 

@@ -307,9 +307,7 @@ class Courier:
             if self._too_late(lot):
                 return None
             try:
-                if self._due(lot) and not cancelled:
-                    await self.client.cancel(batch.remote)
-                    cancelled = True
+                cancelled = cancelled or (self._due(lot) and await self._cancelled(batch))
                 status = await self.client.status(batch.remote)
                 if not (status.final and status.ready):
                     self._unlooked.discard(batch.row)
@@ -325,6 +323,15 @@ class Courier:
                 delay = min(self.settings.poll, self.settings.settling / 10)
             elif cancelled:
                 delay = min(self.settings.poll, _QUICK * 5)
+
+    async def _cancelled(self, batch: Sending) -> bool:
+        """Whether the provider ends a batch early. It refuses for one that has ended, whose answers are there to be read."""
+        try:
+            await self.client.cancel(batch.remote)
+        except BatchError as error:
+            logger.info("batch: %s could not be cancelled (%s)", batch.remote, error)
+            return False
+        return True
 
     # Small things ---------------------------------------------------------------------------------------------------
 
