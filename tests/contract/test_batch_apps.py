@@ -171,6 +171,20 @@ def test_an_item_in_error_leaves_the_others_alone(provider: LoopbackBatches, exe
         results[3].value()
 
 
+@pytest.mark.parametrize("in_order", [True, False])
+def test_an_item_that_cancels_something_of_its_own_leaves_the_others_alone(executor: BatchExecutor, in_order: bool):
+    async def work(number: int) -> int:
+        if number == 2:
+            within = asyncio.ensure_future(asyncio.sleep(60))
+            within.cancel()
+            await within
+        return number
+
+    results = sorted(executor.run(work, range(6), in_order=in_order), key=lambda result: result.index)
+    assert [result.output for result in results] == [0, 1, None, 3, 4, 5]
+    assert "was cancelled" in str(results[2].error)
+
+
 def test_submit_and_resume_without_a_process_that_waits(provider: LoopbackBatches, executor: BatchExecutor):
     chain = PROMPT | chat(provider) | StrOutputParser() | chat(provider) | StrOutputParser()
     inputs = [{"x": i} for i in range(5)]
