@@ -391,6 +391,9 @@ def test_a_journal_is_for_one_process_and_one_executor(tmp_path: Path):
         [sys.executable, "-c", code, str(tmp_path / "j.db")], check=True, capture_output=True, text=True, timeout=60
     )
     assert told.stdout.startswith("refused")
+    (tmp_path / "link.db").symlink_to(tmp_path / "j.db")
+    with pytest.raises(ConfigError, match="in use by another process or executor"):
+        opened(tmp_path / "link.db")
     journal.close()
     opened(tmp_path / "j.db").close()
 

@@ -85,15 +85,16 @@ class SQLiteJournal(SQLiteRecords):
             raise
 
     def _hold(self) -> None:
-        lock = FileLocks(self.path.with_name(f"{self.path.name}.lock"))
-        token = None if self.path in _held else lock.take(0)
+        own = self._own = self.path.resolve()  # one file, whatever links lead to it
+        lock = FileLocks(own.with_name(f"{own.name}.lock"))
+        token = None if own in _held else lock.take(0)
         if token is None:
             raise ConfigError(
                 f"the journal {self.path} is in use by another process or executor; two would pay for the same lines twice: "
                 "wait for it, or give this one a journal of its own"
             )
         self._lock, self._token = lock, token
-        _held.add(self.path)
+        _held.add(own)
 
     def _belong(self, account: str) -> None:
         facts = belonging(str(self.path), self.facts(), account, self._packs)
@@ -111,7 +112,7 @@ class SQLiteJournal(SQLiteRecords):
     def close(self) -> None:
         """Let others have it."""
         if self._lock is not None and self._token is not None:
-            _held.discard(self.path)
+            _held.discard(self._own)
             self._lock.leave(self._token)
             self._token = None
         super().close()
