@@ -21,7 +21,6 @@ from thrift_plugins.batching.pending import Answer, Pending, content_key
 from thrift_plugins.batching.records import Incident, Sending
 from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.errors import ConfigError, StoreCorrupt
-from thrift_plugins.types import Usage
 
 NOW = 1_800_000_000.0
 ADDRESS = Address("m", "/ask")
@@ -109,8 +108,7 @@ def test_a_line_goes_from_the_asking_to_its_answer(opened: Opened):
     assert journal.counts() == {"queued": 0, "sent": 2, "answered": 0, "errored": 0}
     assert journal.unfinished() == [batch]
     assert journal.ours("remote")
-    usage = Usage(10, 4, 3)
-    assert journal.take(batch, answers("two", "one"), NOW + 2, usage) == set(keys("one", "two"))
+    assert journal.take(batch, answers("two", "one"), NOW + 2) == set(keys("one", "two"))
     assert journal.take(batch, answers("two"), NOW + 2) == set()
     assert not journal.waits(keys("one")[0])
     assert journal.ended(batch, "completed", NOW + 3) == []
@@ -122,8 +120,25 @@ def test_a_line_goes_from_the_asking_to_its_answer(opened: Opened):
     assert told == {"one": b'"answer to one"', "two": b'"answer to two"'}
     assert journal.fresh() == []
     (row,) = journal.batches()
-    assert (row["state"], row["ended"], row["answered"], row["input_tokens"]) == ("done", "completed", 2, 10)
-    assert (row["cache_read"], row["output_tokens"], row["done_at"]) == (3, 4, NOW + 3)
+    assert (row["state"], row["ended"], row["answered"], row["done_at"]) == ("done", "completed", 2, NOW + 3)
+
+
+def used(text: str) -> Answer:
+    """An answer that has used 10 tokens, 3 of them from a cache, and made 4."""
+    usage = {"prompt_tokens": 10, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 3}}
+    return Answer(200, orjson.dumps({"text": text, "usage": usage}))
+
+
+def test_what_is_read_twice_has_used_tokens_once(opened: Opened):
+    journal = opened()
+    journal.admit(asked("one", "two", "three", "bad"))
+    batch = sent(journal, "x", "one", "two", "three", "bad")
+    one, two, three, bad = keys("one", "two", "three", "bad")
+    journal.take(batch, [(one, used("one")), (two, used("two"))], NOW)  # and then the download breaks off
+    told = [(one, used("one")), (two, used("two")), (three, used("three")), (bad, used("bad")._replace(code="bad"))]
+    assert journal.take(batch, told, NOW) == {three, bad}
+    (row,) = journal.batches()
+    assert (row["answered"], row["input_tokens"], row["cache_read"], row["output_tokens"]) == (4, 30, 9, 12)
 
 
 def test_what_a_batch_did_not_answer_is_queued_again(opened: Opened):

@@ -133,11 +133,16 @@ def test_every_step_may_be_taken_twice(server: RedisServer, monkeypatch: pytest.
         journal.admit(asked("one", "two"))
         batch = journal.plan(INTENT, [key("one"), key("two")], 7, None)
         batch = journal.sent(journal.sending(batch, "file", NOW), "remote")
-        assert journal.take(batch, [(key("one"), Answer(200, b"1"))], NOW) == {key("one")}
+        answer = Answer(200, orjson.dumps({"usage": {"prompt_tokens": 10, "completion_tokens": 4}}))
+        assert journal.take(batch, [(key("one"), answer)], NOW) == {key("one")}
+        assert [journal.failures([key("two")]) for _ in range(2)] == [[(key("two"), 1)], [(key("two"), 2)]]
+        assert journal.failures([key("two")], whole=True) == [(key("two"), 1)]
         assert journal.ended(batch, "expired", NOW) == [key("two")]
         assert [one.key for one in journal.fresh()] == [key("two")]
         assert journal.attempts([key("two")]) == {key("two"): 1}
         monkeypatch.undo()
+        assert [(one["answered"], one["input_tokens"], one["output_tokens"]) for one in journal.batches()] == [(1, 10, 4)]
+        assert journal.failures([key("two")], whole=True) == [(key("two"), 2)]
         assert journal.counts() == {"queued": 1, "sent": 0, "answered": 1, "errored": 0}
 
 

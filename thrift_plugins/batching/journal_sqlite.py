@@ -33,9 +33,9 @@ from thrift_plugins.batching.records_sqlite import (
     spans_in,
     spans_of,
 )
+from thrift_plugins.batching.usage import usage_of
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.stores.locks import FileLocks
-from thrift_plugins.types import NO_USAGE, Usage
 
 _held: set[Path] = set()
 """Journals that this process works on: the kernel's locks tell processes apart, not the executors in one."""
@@ -296,9 +296,7 @@ class SQLiteJournal(SQLiteRecords):
 
     # Answers ------------------------------------------------------------------------------------------------------
 
-    def take(
-        self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float, usage: Usage = NO_USAGE
-    ) -> set[bytes]:
+    def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float) -> set[bytes]:
         """See `Journal`."""
 
         def work(c: sqlite3.Connection) -> set[bytes]:
@@ -316,6 +314,7 @@ class SQLiteJournal(SQLiteRecords):
             if not first:
                 c.execute("DELETE FROM answers WHERE id = ?", (pack,))
             if batch is not None:
+                usage = usage_of(body for key, (_, body, code, _) in answers if not code and key in first)
                 c.execute(
                     "UPDATE batches SET answered = answered + ?, input_tokens = input_tokens + ?, cache_read = cache_read + ?,"
                     " output_tokens = output_tokens + ? WHERE id = ?",
