@@ -21,7 +21,7 @@ import pytest
 
 from tests import virtual_time
 from tests.batch_memory import MemoryBatches, refused
-from thrift_plugins.batching.client import Address, BatchUnknown, Limits
+from thrift_plugins.batching.client import Address, BatchLine, BatchUnknown, Instant, Limits
 from thrift_plugins.batching.courier import Courier
 from thrift_plugins.batching.journal_sqlite import SQLiteJournal
 from thrift_plugins.batching.pending import Answer, Pending, content_key
@@ -364,6 +364,30 @@ def test_a_batch_that_ended_before_it_could_be_cancelled_is_read(tmp_path: Path)
     virtual_time.run(main())
     assert client.asked == []
     assert paid(client) == (20, 0)
+
+
+@pytest.mark.parametrize("flex_takes", [120.0, 1200.0])
+def test_more_lines_than_flex_has_time_for_are_answered_in_real_time(flex_takes: float, tmp_path: Path):
+    class Slow(MemoryBatches):
+        async def ask(self, line: BatchLine, *, flex: bool = False) -> Instant:
+            await asyncio.sleep(flex_takes if flex else 2)
+            return await super().ask(line, flex=flex)
+
+    client = Slow()
+    client.has_flex = client.frozen = True
+
+    async def main() -> float:
+        work = Work(client, tmp_path / "j.db")
+        deadline = virtual_time.clock() + 3600
+        answers = await work.ask([f"text {i}" for i in range(200)], deadline)
+        assert ("flex" in {answer.processing for answer in answers}) == (flex_takes < 600)
+        assert "standard" in {answer.processing for answer in answers}
+        left = deadline - virtual_time.clock()
+        await work.close()
+        return left
+
+    assert virtual_time.run(main()) > 0
+    assert paid(client) == (200, 0)
 
 
 # The journal --------------------------------------------------------------------------------------------------------
