@@ -42,8 +42,8 @@ QUICK = BatchSettings(poll=0.03, grace=1, linger=0.02, external_cap=10)
 
 
 @pytest.fixture
-def provider() -> Iterator[LoopbackBatches]:
-    with LoopbackBatches(seconds=0.05) as made:
+def provider(request: pytest.FixtureRequest) -> Iterator[LoopbackBatches]:
+    with LoopbackBatches(seconds=getattr(request, "param", 0.05)) as made:
         yield made
 
 
@@ -197,6 +197,16 @@ def test_submit_and_resume_without_a_process_that_waits(provider: LoopbackBatche
             break
     assert all(result.output for result in results)
     assert (len(provider.paid.lines), len(provider.batch_ids)) == (10, 2)
+
+
+@pytest.mark.parametrize("provider", [300.0], indirect=True)
+def test_submit_does_not_wait_for_room_in_the_provider_s_queue(provider: LoopbackBatches, tmp_path: Path):
+    client = OpenAIBatchClient("k", base_url=provider.base_url, queued_tokens={MODEL: 60})
+    with BatchExecutor(client, tmp_path / "j.db", settings=QUICK) as executor:
+        assert executor.submit(PROMPT | chat(provider), [{"x": i} for i in range(4)]).waiting == 4
+        assert (executor.progress().sent, executor.progress().queued) == (2, 2)
+        assert [result.waiting for result in executor.resume(PROMPT | chat(provider), [{"x": 3}])] == [True]
+    assert len(provider.batch_ids) == 1
 
 
 # The wrapped models -------------------------------------------------------------------------------------------------

@@ -171,6 +171,34 @@ def test_refusals_are_waited_out(tmp_path: Path):
     assert paid(client) == (20, 0)
 
 
+@pytest.mark.parametrize("when", ["upload", "create"])
+def test_while_the_provider_is_down_there_is_nothing_that_could_be_sent(when: str, tmp_path: Path):
+    client = MemoryBatches()
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        client.down = when == "upload"
+        client.creates, client.lag = [("after", BatchUnknown("reset"))], 20.0
+        waiters = work.put(TEXTS)
+        await asyncio.sleep(0.5)
+        client.down = True
+        assert not work.courier.idle
+        await asyncio.sleep(30)
+        assert work.courier.idle
+        await work.close()
+        work = Work(client, tmp_path / "j.db")
+        await asyncio.sleep(60)
+        assert work.courier.idle
+        client.down = False
+        assert texts_of(await work.ask(TEXTS)) == TEXTS
+        await work.close()
+        for waiter in waiters:
+            waiter.cancel()
+
+    virtual_time.run(main())
+    assert paid(client) == (20, 0)
+
+
 def test_a_refusal_for_good_is_the_lines_error(tmp_path: Path):
     client = MemoryBatches()
     client.creates = [("before", refused(again=False))]
