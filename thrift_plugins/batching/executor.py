@@ -236,6 +236,11 @@ class Executor:
             raise ConfigError("this code is in a batch run already: its calls are collected there")
         return Session(self.client, self.settings.samples, widen=self.widen, wake=self._host.wake)
 
+    @property
+    def broken(self) -> BaseException | None:
+        """What has stopped the batches, such as a full disk; None while they go on."""
+        return self._host.courier.broken
+
     def progress(self) -> BatchProgress:
         """How far everything in the journal has come, when it will be done, and what it costs."""
         return progress(self.journal, self.prices, self._clock())
