@@ -249,6 +249,23 @@ def test_limits_of_count_bytes_and_queued_tokens(tmp_path: Path):
     assert all(later - earlier >= 100 for earlier, later in itertools.pairwise(began))
 
 
+def test_what_waits_for_room_when_a_person_cancels_is_not_sent(tmp_path: Path):
+    client = MemoryBatches(limits=Limits(queued_tokens=40))
+    client.seconds = 100.0
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        waiters = work.put(TEXTS)
+        await asyncio.sleep(50)
+        work.journal.stopped(stop=True)
+        answers = await asyncio.gather(*waiters)
+        assert [answer.code for answer in answers] == [""] * 5 + ["cancelled"] * 15
+        await work.close()
+
+    virtual_time.run(main())
+    assert paid(client) == (5, 0)
+
+
 def test_a_queue_that_is_full_takes_less(tmp_path: Path):
     client = MemoryBatches()
     client.ends, client.errors = [("failed", 0)] * 3, ("token_limit_exceeded",)

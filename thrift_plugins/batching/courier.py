@@ -44,6 +44,7 @@ logger = logging.getLogger("thrift_plugins")
 _FULL: Final = ("token_limit_exceeded", "queue_full", "rate_limit_exceeded", "2285577")
 """A batch that failed with one of these was never begun: the account's queue had no room for it."""
 
+_CANCELLED: Final = (503, "cancelled by thrift-plugins batch cancel", "cancelled")
 _BACKOFF_MOST: Final = 900.0
 _QUICK: Final = 1.0
 _PATIENT_S: Final = 5.0
@@ -171,7 +172,9 @@ class Courier:
     async def _carry(self, lot: Lot, delay: float) -> None:
         with ExitStack() as held:
             try:
-                await self._roomy(lot, delay)
+                if await self._waited(lot, delay) and self.journal.stopped():
+                    self._give_up([item.key for item in lot.items], *_CANCELLED)
+                    return
                 if self._due(lot):
                     await self._promote(lot)
                     return
@@ -285,7 +288,7 @@ class Courier:
         if not keys:
             return
         if self.journal.stopped():
-            self._give_up(keys, 503, "cancelled by thrift-plugins batch cancel", "cancelled")
+            self._give_up(keys, *_CANCELLED)
         elif status.state == "failed" and any(code in _FULL for code in status.errors):
             self.room.fuller(lot)
             self._requeue(keys, lot, self.settings.poll)
@@ -367,12 +370,15 @@ class Courier:
     def _made_at(lot: Lot) -> float:
         return min((item.made_at for item in lot.items), default=0.0)
 
-    async def _roomy(self, lot: Lot, delay: float) -> None:
-        """Wait out a delay, and until the account's queue has room, or a deadline leaves no more time for it."""
+    async def _waited(self, lot: Lot, delay: float) -> bool:
+        """Wait out a delay, and until the account's queue has room, or a deadline leaves no more time for it.
+
+        Gives whether there was anything to wait for.
+        """
         if delay:
             await self._pause(delay, lot.deadline)
         if self.room.has(lot):
-            return
+            return delay > 0
         self._roomless.append(lot)
         try:
             with self._put_off():
@@ -380,6 +386,7 @@ class Courier:
                     await self.room.changed(self._short(self.settings.poll, lot.deadline))
         finally:
             self._roomless.remove(lot)
+        return True
 
     async def _pause(self, seconds: float, deadline: float | None) -> None:
         """Sleep before something can be sent; so long that it cannot be now, or not."""
