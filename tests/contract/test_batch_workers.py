@@ -17,7 +17,7 @@ from langchain_openai import ChatOpenAI
 
 from tests.cli_kit import SDK_LEAKS, command
 from tests.redis_server import RedisServer
-from thrift_plugins.batching import BatchSettings, Executor, OpenAIBatchClient
+from thrift_plugins.batching import BatchSettings, Executor, OpenAIBatchClient, journal_redis
 from thrift_plugins.batching.client import Address, Intent
 from thrift_plugins.batching.journal import Deposed
 from thrift_plugins.batching.journal_redis import RedisJournal
@@ -282,6 +282,25 @@ def test_a_leader_that_loses_its_lease_goes_on_as_the_others_do(server: RedisSer
         assert one.submit(model, ["a further one"]).failed == 0
     assert len(provider.paid.lines) >= 18
     assert provider.paid.twice == 0
+
+
+def test_a_worker_that_does_not_lead_ends_too_where_the_server_is_gone(
+    provider: LoopbackBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(journal_redis, "_PATIENCE_S", 0.5)
+    client = OpenAIBatchClient()
+    with RedisServer(tmp_path) as server:
+        leader = RedisJournal(server.url, client.account, retention=100.0, now=NOW)
+        assert leader.lead()
+        with BatchExecutor(client, server.url, settings=QUICK) as follower, ThreadPoolExecutor(1) as pool:
+            model = ChatOpenAI(model=MODEL, api_key="k", base_url=provider.base_url)
+            asked = pool.submit(lambda: list(follower.run(model, ["say 1"])))
+            while not leader.counts()["queued"]:
+                time.sleep(0.02)
+            server.kill()
+            (result,) = asked.result(timeout=30)
+            assert isinstance(result.error, StoreUnavailable)
+        leader.close()
 
 
 def test_the_command_line_looks_at_a_server_too(server: RedisServer, provider: LoopbackBatches):
