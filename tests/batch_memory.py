@@ -70,6 +70,7 @@ class MemoryBatches:
         self.instants: list[int] = []
         self.down = False
         self.frozen = False
+        self.refuses_to_cancel = False
         self.errors: tuple[str, ...] = ()
         self.statuses: dict[bytes, list[int]] = {}
         self.uploads = self.cancelled = 0
@@ -142,6 +143,8 @@ class MemoryBatches:
         if self.down:
             raise BatchUnknown("down")
         made = self._find(batch_id)
+        if self.refuses_to_cancel and self._status(made).final:
+            raise BatchRefused("it has ended", status=409, again=True)
         self.cancelled += 1
         if not self._status(made).final:
             made.state, made.answered = "cancelled", 0

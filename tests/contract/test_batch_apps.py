@@ -42,8 +42,8 @@ QUICK = BatchSettings(poll=0.03, grace=1, linger=0.02, external_cap=10)
 
 
 @pytest.fixture
-def provider() -> Iterator[LoopbackBatches]:
-    with LoopbackBatches(seconds=0.05) as made:
+def provider(request: pytest.FixtureRequest) -> Iterator[LoopbackBatches]:
+    with LoopbackBatches(seconds=getattr(request, "param", 0.05)) as made:
         yield made
 
 
@@ -171,6 +171,20 @@ def test_an_item_in_error_leaves_the_others_alone(provider: LoopbackBatches, exe
         results[3].value()
 
 
+@pytest.mark.parametrize("in_order", [True, False])
+def test_an_item_that_cancels_something_of_its_own_leaves_the_others_alone(executor: BatchExecutor, in_order: bool):
+    async def work(number: int) -> int:
+        if number == 2:
+            within = asyncio.ensure_future(asyncio.sleep(60))
+            within.cancel()
+            await within
+        return number
+
+    results = sorted(executor.run(work, range(6), in_order=in_order), key=lambda result: result.index)
+    assert [result.output for result in results] == [0, 1, None, 3, 4, 5]
+    assert "was cancelled" in str(results[2].error)
+
+
 def test_submit_and_resume_without_a_process_that_waits(provider: LoopbackBatches, executor: BatchExecutor):
     chain = PROMPT | chat(provider) | StrOutputParser() | chat(provider) | StrOutputParser()
     inputs = [{"x": i} for i in range(5)]
@@ -183,6 +197,16 @@ def test_submit_and_resume_without_a_process_that_waits(provider: LoopbackBatche
             break
     assert all(result.output for result in results)
     assert (len(provider.paid.lines), len(provider.batch_ids)) == (10, 2)
+
+
+@pytest.mark.parametrize("provider", [300.0], indirect=True)
+def test_submit_does_not_wait_for_room_in_the_provider_s_queue(provider: LoopbackBatches, tmp_path: Path):
+    client = OpenAIBatchClient("k", base_url=provider.base_url, queued_tokens={MODEL: 60})
+    with BatchExecutor(client, tmp_path / "j.db", settings=QUICK) as executor:
+        assert executor.submit(PROMPT | chat(provider), [{"x": i} for i in range(4)]).waiting == 4
+        assert (executor.progress().sent, executor.progress().queued) == (2, 2)
+        assert [result.waiting for result in executor.resume(PROMPT | chat(provider), [{"x": 3}])] == [True]
+    assert len(provider.batch_ids) == 1
 
 
 # The wrapped models -------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from tests.redis_server import RedisServer
 from thrift_plugins.batching.client import Address, Intent
 from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.journals import open_journal, open_records
+from thrift_plugins.batching.packs import Packs
 from thrift_plugins.batching.pending import Answer, Pending, content_key
 from thrift_plugins.batching.records import Incident, Sending
 from thrift_plugins.batching.settings import BatchSettings
-from thrift_plugins.errors import ConfigError
-from thrift_plugins.types import Usage
+from thrift_plugins.errors import ConfigError, StoreCorrupt
 
 NOW = 1_800_000_000.0
 ADDRESS = Address("m", "/ask")
@@ -108,8 +108,7 @@ def test_a_line_goes_from_the_asking_to_its_answer(opened: Opened):
     assert journal.counts() == {"queued": 0, "sent": 2, "answered": 0, "errored": 0}
     assert journal.unfinished() == [batch]
     assert journal.ours("remote")
-    usage = Usage(10, 4, 3)
-    assert journal.take(batch, answers("two", "one"), NOW + 2, usage) == set(keys("one", "two"))
+    assert journal.take(batch, answers("two", "one"), NOW + 2) == set(keys("one", "two"))
     assert journal.take(batch, answers("two"), NOW + 2) == set()
     assert not journal.waits(keys("one")[0])
     assert journal.ended(batch, "completed", NOW + 3) == []
@@ -121,8 +120,25 @@ def test_a_line_goes_from_the_asking_to_its_answer(opened: Opened):
     assert told == {"one": b'"answer to one"', "two": b'"answer to two"'}
     assert journal.fresh() == []
     (row,) = journal.batches()
-    assert (row["state"], row["ended"], row["answered"], row["input_tokens"]) == ("done", "completed", 2, 10)
-    assert (row["cache_read"], row["output_tokens"], row["done_at"]) == (3, 4, NOW + 3)
+    assert (row["state"], row["ended"], row["answered"], row["done_at"]) == ("done", "completed", 2, NOW + 3)
+
+
+def used(text: str) -> Answer:
+    """An answer that has used 10 tokens, 3 of them from a cache, and made 4."""
+    usage = {"prompt_tokens": 10, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 3}}
+    return Answer(200, orjson.dumps({"text": text, "usage": usage}))
+
+
+def test_what_is_read_twice_has_used_tokens_once(opened: Opened):
+    journal = opened()
+    journal.admit(asked("one", "two", "three", "bad"))
+    batch = sent(journal, "x", "one", "two", "three", "bad")
+    one, two, three, bad = keys("one", "two", "three", "bad")
+    journal.take(batch, [(one, used("one")), (two, used("two"))], NOW)  # and then the download breaks off
+    told = [(one, used("one")), (two, used("two")), (three, used("three")), (bad, used("bad")._replace(code="bad"))]
+    assert journal.take(batch, told, NOW) == {three, bad}
+    (row,) = journal.batches()
+    assert (row["answered"], row["input_tokens"], row["cache_read"], row["output_tokens"]) == (4, 30, 9, 12)
 
 
 def test_what_a_batch_did_not_answer_is_queued_again(opened: Opened):
@@ -259,6 +275,20 @@ def test_prompts_go_with_their_answers(opened: Opened, place: str, running: Redi
         assert running.ask("HLEN", "tp1~bbodies:{reviews}") == b":0\r\n"
     else:
         assert connection.execute("SELECT count(*) FROM prompts").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("key", [None, SECRET])
+def test_a_pack_that_is_damaged_anywhere_is_none(key: str | None):
+    packs = Packs(key)
+    texts = [f'"answer {number * 7919 % 1000}"'.encode() for number in range(20)]
+    packed = packs.pack(texts)
+    for place in range(len(packed)):
+        damaged = bytearray(packed)
+        damaged[place] ^= 0x10
+        with suppress(StoreCorrupt):  # a bit of zstd's header that says nothing
+            assert packs.unpack(bytes(damaged)) == texts
+        with pytest.raises(StoreCorrupt):
+            packs.unpack(packed[:place])
 
 
 def test_prompts_and_answers_may_be_encrypted(opened: Opened, place: str, running: RedisServer):

@@ -17,7 +17,7 @@ from langchain_openai import ChatOpenAI
 
 from tests.cli_kit import SDK_LEAKS, command
 from tests.redis_server import RedisServer
-from thrift_plugins.batching import BatchSettings, Executor, OpenAIBatchClient
+from thrift_plugins.batching import BatchSettings, Executor, OpenAIBatchClient, journal_redis
 from thrift_plugins.batching.client import Address, Intent
 from thrift_plugins.batching.journal import Deposed
 from thrift_plugins.batching.journal_redis import RedisJournal
@@ -133,11 +133,16 @@ def test_every_step_may_be_taken_twice(server: RedisServer, monkeypatch: pytest.
         journal.admit(asked("one", "two"))
         batch = journal.plan(INTENT, [key("one"), key("two")], 7, None)
         batch = journal.sent(journal.sending(batch, "file", NOW), "remote")
-        assert journal.take(batch, [(key("one"), Answer(200, b"1"))], NOW) == {key("one")}
+        answer = Answer(200, orjson.dumps({"usage": {"prompt_tokens": 10, "completion_tokens": 4}}))
+        assert journal.take(batch, [(key("one"), answer)], NOW) == {key("one")}
+        assert [journal.failures([key("two")]) for _ in range(2)] == [[(key("two"), 1)], [(key("two"), 2)]]
+        assert journal.failures([key("two")], whole=True) == [(key("two"), 1)]
         assert journal.ended(batch, "expired", NOW) == [key("two")]
         assert [one.key for one in journal.fresh()] == [key("two")]
         assert journal.attempts([key("two")]) == {key("two"): 1}
         monkeypatch.undo()
+        assert [(one["answered"], one["input_tokens"], one["output_tokens"]) for one in journal.batches()] == [(1, 10, 4)]
+        assert journal.failures([key("two")], whole=True) == [(key("two"), 2)]
         assert journal.counts() == {"queued": 1, "sent": 0, "answered": 1, "errored": 0}
 
 
@@ -277,6 +282,25 @@ def test_a_leader_that_loses_its_lease_goes_on_as_the_others_do(server: RedisSer
         assert one.submit(model, ["a further one"]).failed == 0
     assert len(provider.paid.lines) >= 18
     assert provider.paid.twice == 0
+
+
+def test_a_worker_that_does_not_lead_ends_too_where_the_server_is_gone(
+    provider: LoopbackBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(journal_redis, "_PATIENCE_S", 0.5)
+    client = OpenAIBatchClient()
+    with RedisServer(tmp_path) as server:
+        leader = RedisJournal(server.url, client.account, retention=100.0, now=NOW)
+        assert leader.lead()
+        with BatchExecutor(client, server.url, settings=QUICK) as follower, ThreadPoolExecutor(1) as pool:
+            model = ChatOpenAI(model=MODEL, api_key="k", base_url=provider.base_url)
+            asked = pool.submit(lambda: list(follower.run(model, ["say 1"])))
+            while not leader.counts()["queued"]:
+                time.sleep(0.02)
+            server.kill()
+            (result,) = asked.result(timeout=30)
+            assert isinstance(result.error, StoreUnavailable)
+        leader.close()
 
 
 def test_the_command_line_looks_at_a_server_too(server: RedisServer, provider: LoopbackBatches):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_openai import ChatOpenAI
 
 from tests.cli_kit import SDK_LEAKS, command
 from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
+from thrift_plugins.batching.journal_sqlite import SQLiteJournal
 from thrift_plugins.langchain import BatchExecutor
 from thrift_plugins.testing import LoopbackBatches
+from thrift_plugins.testing.batches import Refusal
 
 pytestmark = SDK_LEAKS
 
@@ -56,6 +59,30 @@ def test_resume_looks_after_what_is_under_way(provider: LoopbackBatches):
     submitted(provider)
     told = command("batch", "resume", "j.db", "--poll", "0.05")
     assert told.stdout.splitlines()[-1].startswith("4 answered, 0 sent, 0 queued, 0 in error")
+
+
+@pytest.mark.parametrize("seconds", [0.3])
+def test_resume_ends_where_it_cannot_go_on(provider: LoopbackBatches, monkeypatch: pytest.MonkeyPatch):
+    submitted(provider)
+
+    def full(*_: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(SQLiteJournal, "take", full)
+    told = command("batch", "resume", "j.db", "--poll", "0.05")
+    assert told.exit_code == 1
+    assert "No space left" in str(told.exception)
+
+
+def test_a_batch_that_cannot_be_cancelled_does_not_keep_the_others_from_it(provider: LoopbackBatches):
+    submitted(provider)
+    model = ChatOpenAI(model="gpt-4o", api_key="k", base_url=provider.base_url)
+    with BatchExecutor(OpenAIBatchClient(), "j.db", settings=QUICK) as executor:
+        assert executor.submit(model, ["say 1"]).waiting == 1
+    provider.batch_faults.refusals.append(Refusal("cancel", 409))
+    told = command("batch", "cancel", "j.db")
+    assert "1 batches were asked to end" in told.stdout
+    assert "was not cancelled" in told.stderr
 
 
 def test_no_journal_is_said(provider: LoopbackBatches):

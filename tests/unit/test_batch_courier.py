@@ -21,7 +21,7 @@ import pytest
 
 from tests import virtual_time
 from tests.batch_memory import MemoryBatches, refused
-from thrift_plugins.batching.client import Address, BatchUnknown, Limits
+from thrift_plugins.batching.client import Address, BatchLine, BatchUnknown, Instant, Limits
 from thrift_plugins.batching.courier import Courier
 from thrift_plugins.batching.journal_sqlite import SQLiteJournal
 from thrift_plugins.batching.pending import Answer, Pending, content_key
@@ -171,6 +171,34 @@ def test_refusals_are_waited_out(tmp_path: Path):
     assert paid(client) == (20, 0)
 
 
+@pytest.mark.parametrize("when", ["upload", "create"])
+def test_while_the_provider_is_down_there_is_nothing_that_could_be_sent(when: str, tmp_path: Path):
+    client = MemoryBatches()
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        client.down = when == "upload"
+        client.creates, client.lag = [("after", BatchUnknown("reset"))], 20.0
+        waiters = work.put(TEXTS)
+        await asyncio.sleep(0.5)
+        client.down = True
+        assert not work.courier.idle
+        await asyncio.sleep(30)
+        assert work.courier.idle
+        await work.close()
+        work = Work(client, tmp_path / "j.db")
+        await asyncio.sleep(60)
+        assert work.courier.idle
+        client.down = False
+        assert texts_of(await work.ask(TEXTS)) == TEXTS
+        await work.close()
+        for waiter in waiters:
+            waiter.cancel()
+
+    virtual_time.run(main())
+    assert paid(client) == (20, 0)
+
+
 def test_a_refusal_for_good_is_the_lines_error(tmp_path: Path):
     client = MemoryBatches()
     client.creates = [("before", refused(again=False))]
@@ -219,6 +247,23 @@ def test_limits_of_count_bytes_and_queued_tokens(tmp_path: Path):
     assert max(len(batch.lines) for batch in client.made) == 5
     began = [batch.at for batch in client.made]
     assert all(later - earlier >= 100 for earlier, later in itertools.pairwise(began))
+
+
+def test_what_waits_for_room_when_a_person_cancels_is_not_sent(tmp_path: Path):
+    client = MemoryBatches(limits=Limits(queued_tokens=40))
+    client.seconds = 100.0
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        waiters = work.put(TEXTS)
+        await asyncio.sleep(50)
+        work.journal.stopped(stop=True)
+        answers = await asyncio.gather(*waiters)
+        assert [answer.code for answer in answers] == [""] * 5 + ["cancelled"] * 15
+        await work.close()
+
+    virtual_time.run(main())
+    assert paid(client) == (5, 0)
 
 
 def test_a_queue_that_is_full_takes_less(tmp_path: Path):
@@ -351,6 +396,45 @@ def test_a_request_with_a_deadline_does_not_take_others_out_of_their_batch(tmp_p
     assert paid(client) == (11, 0)
 
 
+def test_a_batch_that_ended_before_it_could_be_cancelled_is_read(tmp_path: Path):
+    client = MemoryBatches()
+    client.seconds, client.refuses_to_cancel = 896.0, True  # 15 minutes after its start is a quarter before its end
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db", BatchSettings(poll=30, grace=60))
+        answers = await work.ask(TEXTS, virtual_time.clock() + 1200)
+        assert {answer.processing for answer in answers} == {"batch"}
+        await work.close()
+
+    virtual_time.run(main())
+    assert client.asked == []
+    assert paid(client) == (20, 0)
+
+
+@pytest.mark.parametrize("flex_takes", [120.0, 1200.0])
+def test_more_lines_than_flex_has_time_for_are_answered_in_real_time(flex_takes: float, tmp_path: Path):
+    class Slow(MemoryBatches):
+        async def ask(self, line: BatchLine, *, flex: bool = False) -> Instant:
+            await asyncio.sleep(flex_takes if flex else 2)
+            return await super().ask(line, flex=flex)
+
+    client = Slow()
+    client.has_flex = client.frozen = True
+
+    async def main() -> float:
+        work = Work(client, tmp_path / "j.db")
+        deadline = virtual_time.clock() + 3600
+        answers = await work.ask([f"text {i}" for i in range(200)], deadline)
+        assert ("flex" in {answer.processing for answer in answers}) == (flex_takes < 600)
+        assert "standard" in {answer.processing for answer in answers}
+        left = deadline - virtual_time.clock()
+        await work.close()
+        return left
+
+    assert virtual_time.run(main()) > 0
+    assert paid(client) == (200, 0)
+
+
 # The journal --------------------------------------------------------------------------------------------------------
 
 
@@ -376,6 +460,9 @@ def test_a_journal_is_for_one_process_and_one_executor(tmp_path: Path):
         [sys.executable, "-c", code, str(tmp_path / "j.db")], check=True, capture_output=True, text=True, timeout=60
     )
     assert told.stdout.startswith("refused")
+    (tmp_path / "link.db").symlink_to(tmp_path / "j.db")
+    with pytest.raises(ConfigError, match="in use by another process or executor"):
+        opened(tmp_path / "link.db")
     journal.close()
     opened(tmp_path / "j.db").close()
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from hashlib import blake2b
 from secrets import token_hex
@@ -44,8 +44,11 @@ logger = logging.getLogger("thrift_plugins")
 _FULL: Final = ("token_limit_exceeded", "queue_full", "rate_limit_exceeded", "2285577")
 """A batch that failed with one of these was never begun: the account's queue had no room for it."""
 
+_CANCELLED: Final = (503, "cancelled by thrift-plugins batch cancel", "cancelled")
 _BACKOFF_MOST: Final = 900.0
 _QUICK: Final = 1.0
+_PATIENT_S: Final = 5.0
+"""What the provider does not take for longer cannot be sent now."""
 
 
 class Courier:
@@ -84,6 +87,7 @@ class Courier:
         self.carrying: set[asyncio.Task[None]] = set()
         self.broken: BaseException | None = None
         self.unsent = 0
+        self._roomless: list[Lot] = []
         self._warned = False
         self._unlooked: set[int] = set()
         self.room = Room(client.limits)
@@ -137,8 +141,10 @@ class Courier:
 
     @property
     def idle(self) -> bool:
-        """Whether everything that is to be sent is, so that only the provider is waited for."""
-        return self.unsent == 0 and not self._unlooked and not self.reader.reading
+        """Whether everything that can be sent is, so that only the provider is waited for."""
+        if self.unsent or self._unlooked or self.reader.reading:
+            return False
+        return not any(self.room.has(lot) for lot in self._roomless)
 
     async def stop(self) -> None:
         """Leave everything as the journal has it."""
@@ -166,7 +172,9 @@ class Courier:
     async def _carry(self, lot: Lot, delay: float) -> None:
         with ExitStack() as held:
             try:
-                await self._roomy(lot, delay)
+                if await self._waited(lot, delay) and self.journal.stopped():
+                    self._give_up([item.key for item in lot.items], *_CANCELLED)
+                    return
                 if self._due(lot):
                     await self._promote(lot)
                     return
@@ -186,8 +194,10 @@ class Courier:
             with self.room.taken(address.model, batch.tokens):
                 if batch.state == "sending":
                     self.unsent += 1
+                    self._unlooked.discard(batch.row)
                     try:
                         found = await self._found(batch, lot)
+                        self._unlooked.add(batch.row)
                     finally:
                         self.unsent -= 1
                     if found is None:
@@ -240,7 +250,7 @@ class Courier:
                 delay = refused.retry_after or delay
             except BatchError as error:
                 logger.info("batch: an upload failed (%s), again in %g s", error, delay)
-            await self._sleep(delay, lot.deadline)
+            await self._pause(delay, lot.deadline)
             delay = min(2 * delay, _BACKOFF_MOST)
             if self._due(lot):
                 self._requeue(self.journal.forget(batch, "refused", self.clock()), lot)
@@ -257,7 +267,7 @@ class Courier:
 
     async def _found(self, batch: Sending, lot: Lot) -> Sending | None:
         """A batch whose create had an unknown outcome, None where it was not made, and its lines are queued again."""
-        sleep = partial(self._sleep, deadline=lot.deadline)
+        sleep = partial(self._pause, deadline=lot.deadline)
         found = await self.finder.find(batch, self._lines(batch), lambda: self._due(lot), sleep=sleep)
         if found is not None:
             return self.journal.sent(batch, found.id)
@@ -278,7 +288,7 @@ class Courier:
         if not keys:
             return
         if self.journal.stopped():
-            self._give_up(keys, 503, "cancelled by thrift-plugins batch cancel", "cancelled")
+            self._give_up(keys, *_CANCELLED)
         elif status.state == "failed" and any(code in _FULL for code in status.errors):
             self.room.fuller(lot)
             self._requeue(keys, lot, self.settings.poll)
@@ -307,9 +317,7 @@ class Courier:
             if self._too_late(lot):
                 return None
             try:
-                if self._due(lot) and not cancelled:
-                    await self.client.cancel(batch.remote)
-                    cancelled = True
+                cancelled = cancelled or (self._due(lot) and await self._cancelled(batch))
                 status = await self.client.status(batch.remote)
                 if not (status.final and status.ready):
                     self._unlooked.discard(batch.row)
@@ -325,6 +333,15 @@ class Courier:
                 delay = min(self.settings.poll, self.settings.settling / 10)
             elif cancelled:
                 delay = min(self.settings.poll, _QUICK * 5)
+
+    async def _cancelled(self, batch: Sending) -> bool:
+        """Whether the provider ends a batch early. It refuses for one that has ended, whose answers are there to be read."""
+        try:
+            await self.client.cancel(batch.remote)
+        except BatchError as error:
+            logger.info("batch: %s could not be cancelled (%s)", batch.remote, error)
+            return False
+        return True
 
     # Small things ---------------------------------------------------------------------------------------------------
 
@@ -353,12 +370,37 @@ class Courier:
     def _made_at(lot: Lot) -> float:
         return min((item.made_at for item in lot.items), default=0.0)
 
-    async def _roomy(self, lot: Lot, delay: float) -> None:
-        """Wait out a delay, and until the account's queue has room, or a deadline leaves no more time for it."""
+    async def _waited(self, lot: Lot, delay: float) -> bool:
+        """Wait out a delay, and until the account's queue has room, or a deadline leaves no more time for it.
+
+        Gives whether there was anything to wait for.
+        """
         if delay:
-            await self._sleep(delay, lot.deadline)
-        while not self.room.has(lot) and not self._due(lot):
-            await self.room.changed(self._short(self.settings.poll, lot.deadline))
+            await self._pause(delay, lot.deadline)
+        if self.room.has(lot):
+            return delay > 0
+        self._roomless.append(lot)
+        try:
+            with self._put_off():
+                while not self.room.has(lot) and not self._due(lot):
+                    await self.room.changed(self._short(self.settings.poll, lot.deadline))
+        finally:
+            self._roomless.remove(lot)
+        return True
+
+    async def _pause(self, seconds: float, deadline: float | None) -> None:
+        """Sleep before something can be sent; so long that it cannot be now, or not."""
+        with self._put_off() if seconds > _PATIENT_S else nullcontext():
+            await self._sleep(seconds, deadline)
+
+    @contextmanager
+    def _put_off(self) -> Iterator[None]:
+        """A lot that cannot be sent in this block: whoever only sends does not wait for it, and the journal has it."""
+        self.unsent -= 1
+        try:
+            yield
+        finally:
+            self.unsent += 1
 
     async def _sleep(self, seconds: float, deadline: float | None) -> None:
         await asyncio.sleep(self._short(seconds, deadline))

@@ -145,7 +145,8 @@ class Executor:
             inputs: any number of them; read as there is room.
             in_order: whether results come in the order of the inputs.
             deadline: seconds from now in which all must be answered. Before it is over, what the provider has not
-                answered is asked by flex, where there is such a thing, and at last in real time.
+                answered is asked by flex, where there is such a thing, and at last in real time. What is under way from a run
+                before keeps the deadline that it was first asked with.
             waits: False gives what only the provider keeps as `waiting`.
         """
         async with aclosing(self._chunks(work, inputs, **options)) as chunks:  # type: ignore[type-var]
@@ -235,6 +236,11 @@ class Executor:
         if current() is not None:
             raise ConfigError("this code is in a batch run already: its calls are collected there")
         return Session(self.client, self.settings.samples, widen=self.widen, wake=self._host.wake)
+
+    @property
+    def broken(self) -> BaseException | None:
+        """What has stopped the batches, such as a full disk; None while they go on."""
+        return self._host.courier.broken
 
     def progress(self) -> BatchProgress:
         """How far everything in the journal has come, when it will be done, and what it costs."""

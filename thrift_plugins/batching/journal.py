@@ -24,7 +24,6 @@ from thrift_plugins.batching.packs import Packs
 from thrift_plugins.batching.pending import Answer, Pending
 from thrift_plugins.batching.records import Records, Sending
 from thrift_plugins.errors import ConfigError, ThriftError
-from thrift_plugins.types import NO_USAGE, Usage
 
 
 class Line(NamedTuple):
@@ -115,13 +114,10 @@ class Journal(Records, Protocol):
         """Note that lines failed, each by itself or with their `whole` batch, and give how often each has so by now."""
         ...
 
-    def take(
-        self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float, usage: Usage = NO_USAGE
-    ) -> set[bytes]:
+    def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float) -> set[bytes]:
         """Keep answers, one for a line, at most 500. Gives the keys of those lines that had none yet.
 
-        Args:
-            usage: what the answers have used together.
+        What those have used counts for the batch; the others may be told again, where results are read a second time.
         """
         ...
 

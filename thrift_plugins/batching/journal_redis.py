@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container, Iterable, Iterator, Sequence
+from secrets import token_hex
 from time import monotonic
 from typing import Any, Final
 
@@ -32,11 +33,11 @@ from thrift_plugins.batching.packs import Packs, in_packs
 from thrift_plugins.batching.pending import Answer, Pending
 from thrift_plugins.batching.records import Sending, check_account
 from thrift_plugins.batching.records_redis import RedisRecords, record, sending
+from thrift_plugins.batching.usage import usage_of
 from thrift_plugins.errors import StoreCorrupt, StoreUnavailable
 from thrift_plugins.stores.redis_scripts import Script
 from thrift_plugins.stores.redis_steps import each_info
 from thrift_plugins.stores.redis_wire import Word
-from thrift_plugins.types import NO_USAGE, Usage
 
 logger = logging.getLogger("thrift_plugins")
 
@@ -236,17 +237,17 @@ class RedisJournal(RedisRecords):
 
     def failures(self, keys: Iterable[bytes], *, whole: bool = False) -> list[tuple[bytes, int]]:
         """See `Journal`."""
-        told = [word for some in _pages(list(keys)) for word in self._led(FAIL, "1" if whole else "", *some)]
+        mark = token_hex(4)  # a count whose answer was lost is made again, and is the same one
+        told = [word for some in _pages(list(keys)) for word in self._led(FAIL, "1" if whole else "", mark, *some)]
         return list(zip(told[::2], told[1::2], strict=True))
 
-    def take(
-        self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float, usage: Usage = NO_USAGE
-    ) -> set[bytes]:
+    def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float) -> set[bytes]:
         """See `Journal`."""
-        used = (usage.input_tokens, usage.cache_read, usage.output_tokens)
-        words: list[Word] = [repr(at), batch.row if batch is not None else "", *used]
+        words: list[Word] = [repr(at), batch.row if batch is not None else ""]
         for key, (status, body, code, processing) in answers:
+            usage = usage_of(() if code or batch is None else (body,))
             words += key, self._sealed(key, body, orjson.dumps([status, code, processing])), "1" if code else ""
+            words += usage.input_tokens, usage.cache_read, usage.output_tokens
         return set(self._led(TAKE, *words))
 
     # Batches ----------------------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ The keys of a journal, all in one slot:
     open      hash of the lines that are not answered: address, size, deadline
     bodies    hash of their prompts
     tries     hash: how often a line was given to a batch before
-    fails     hash: how often a line failed in passing
-    spoilt    hash: how often a line was in a batch that failed as a whole
+    fails     hash: how often a line failed in passing, and the mark of the last time that it was counted
+    spoilt    hash: how often a line was in a batch that failed as a whole, and the same
     answers   hash of the answers
     bad       set of the lines whose answer is an error
     done      sorted set of the answered lines, by when they were
@@ -145,12 +145,18 @@ return told
 """Attempt and prompt of lines; nil for one that is answered. For a leader alone, because whoever asks is about to send them."""
 
 FAIL: Final = Script(f"""{_LEADER}
--- ARGV: ..., '1' for those of their whole batch, keys
+-- ARGV: ..., '1' for those of their whole batch, a mark of this count, keys
 local told = {{}}
-for i = 4, #ARGV do
+local counts = ARGV[3] == '1' and spoilt or fails
+for i = 5, #ARGV do
   if redis.call('HEXISTS', open, ARGV[i]) == 1 then
+    local count, mark = string.match(redis.call('HGET', counts, ARGV[i]) or '0:', '^(%d+):(.*)$')
+    if mark ~= ARGV[4] then
+      count = count + 1
+      redis.call('HSET', counts, ARGV[i], count .. ':' .. ARGV[4])
+    end
     told[#told + 1] = ARGV[i]
-    told[#told + 1] = redis.call('HINCRBY', ARGV[3] == '1' and spoilt or fails, ARGV[i], 1)
+    told[#told + 1] = tonumber(count)
   end
 end
 return told
@@ -158,10 +164,11 @@ return told
 """Count failures of lines that are not answered: key and count."""
 
 TAKE: Final = Script(f"""{_LEADER}
--- ARGV: ..., time, number of the batch or '', input, cached and output tokens, then key, answer and '1' for an error of each
+-- ARGV: ..., time, number of the batch or '', then key, answer, '1' for an error, input, cached and output tokens of each
 local first = {{}}
+local used = {{0, 0, 0}}
 local from = tonumber(redis.call('HGET', facts, 'seq') or 0) + 1
-for i = 8, #ARGV, 3 do
+for i = 5, #ARGV, 6 do
   local key = ARGV[i]
   if redis.call('HDEL', open, key) == 1 then
     for _, hash in ipairs({{bodies, fails, spoilt}}) do redis.call('HDEL', hash, key) end
@@ -170,12 +177,13 @@ for i = 8, #ARGV, 3 do
     if ARGV[i + 2] == '1' then redis.call('SADD', bad, key) end
     redis.call('ZADD', done, redis.call('HINCRBY', facts, 'seq', 1), key)
     first[#first + 1] = key
+    for j = 1, 3 do used[j] = used[j] + ARGV[i + 2 + j] end
   end
 end
 if #first > 0 then redis.call('ZADD', ages, ARGV[3], from .. ':' .. from + #first - 1) end
 if ARGV[4] ~= '' then
   for i, what in ipairs({{'input_tokens', 'cache_read', 'output_tokens'}}) do
-    redis.call('HINCRBY', sums, ARGV[4] .. ':' .. what, ARGV[4 + i])
+    redis.call('HINCRBY', sums, ARGV[4] .. ':' .. what, string.format('%.0f', used[i]))
   end
   redis.call('HINCRBY', sums, ARGV[4] .. ':answered', #first)
 end

@@ -33,9 +33,9 @@ from thrift_plugins.batching.records_sqlite import (
     spans_in,
     spans_of,
 )
+from thrift_plugins.batching.usage import usage_of
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.stores.locks import FileLocks
-from thrift_plugins.types import NO_USAGE, Usage
 
 _held: set[Path] = set()
 """Journals that this process works on: the kernel's locks tell processes apart, not the executors in one."""
@@ -85,15 +85,16 @@ class SQLiteJournal(SQLiteRecords):
             raise
 
     def _hold(self) -> None:
-        lock = FileLocks(self.path.with_name(f"{self.path.name}.lock"))
-        token = None if self.path in _held else lock.take(0)
+        own = self._own = self.path.resolve()  # one file, whatever links lead to it
+        lock = FileLocks(own.with_name(f"{own.name}.lock"))
+        token = None if own in _held else lock.take(0)
         if token is None:
             raise ConfigError(
                 f"the journal {self.path} is in use by another process or executor; two would pay for the same lines twice: "
                 "wait for it, or give this one a journal of its own"
             )
         self._lock, self._token = lock, token
-        _held.add(self.path)
+        _held.add(own)
 
     def _belong(self, account: str) -> None:
         facts = belonging(str(self.path), self.facts(), account, self._packs)
@@ -111,7 +112,7 @@ class SQLiteJournal(SQLiteRecords):
     def close(self) -> None:
         """Let others have it."""
         if self._lock is not None and self._token is not None:
-            _held.discard(self.path)
+            _held.discard(self._own)
             self._lock.leave(self._token)
             self._token = None
         super().close()
@@ -295,9 +296,7 @@ class SQLiteJournal(SQLiteRecords):
 
     # Answers ------------------------------------------------------------------------------------------------------
 
-    def take(
-        self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float, usage: Usage = NO_USAGE
-    ) -> set[bytes]:
+    def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float) -> set[bytes]:
         """See `Journal`."""
 
         def work(c: sqlite3.Connection) -> set[bytes]:
@@ -315,6 +314,7 @@ class SQLiteJournal(SQLiteRecords):
             if not first:
                 c.execute("DELETE FROM answers WHERE id = ?", (pack,))
             if batch is not None:
+                usage = usage_of(body for key, (_, body, code, _) in answers if not code and key in first)
                 c.execute(
                     "UPDATE batches SET answered = answered + ?, input_tokens = input_tokens + ?, cache_read = cache_read + ?,"
                     " output_tokens = output_tokens + ? WHERE id = ?",

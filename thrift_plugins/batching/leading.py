@@ -78,6 +78,8 @@ class Leading:
             except Deposed:
                 self.depose()
             except StoreUnavailable as error:
+                if not self.leads:  # it would hear of no answer
+                    raise
                 # A leader goes on: nothing is written without the lease, and it may still be there afterwards.
                 logger.info("batch: the journal could not be asked (%s)", error)
 

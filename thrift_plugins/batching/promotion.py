@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from math import inf
 from typing import Final, TypeAlias
 
-from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, Instant
+from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, BatchUnknown, Instant
 from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.lots import Item, Lot, as_line
 from thrift_plugins.batching.pending import Answer, custom_id, failed
@@ -90,13 +92,12 @@ class Promoter:
         flex = self._client.flex(item.address.model)
         delay, late = 0.5, 0
         while True:
-            line = self._journal.line(item.key)
-            if line is None:  # answered meanwhile
-                return None
-            sent = as_line(custom_id(line.key, line.attempt), item.address, line.body)
-            by_flex = flex and not self.too_late(item.deadline, item.made_at)
-            async with self._flex_room if by_flex else self._room:
-                answer = await self._ask(sent, flex=by_flex)
+            async with self._admitted(item, flex=flex) as by_flex:
+                line = self._journal.line(item.key)
+                if line is None:  # answered meanwhile
+                    return None
+                sent = as_line(custom_id(line.key, line.attempt), item.address, line.body)
+                answer = await self._ask(sent, self._until_late(item) if by_flex else None)
             if not self._journal.waits(item.key):
                 return None
             if isinstance(answer, Instant) and not _passing(answer.status):
@@ -122,15 +123,49 @@ class Promoter:
             left -= lead(item.deadline, item.made_at) / _LAST
         return max(0.05, min(delay, left / 2)) if left > 0 else min(delay, 1.0)
 
-    async def _ask(self, line: BatchLine, *, flex: bool) -> Instant | BatchError:
+    @asynccontextmanager
+    async def _admitted(self, item: Item, *, flex: bool) -> AsyncIterator[bool]:
+        """Wait for a turn; gives whether it is one of flex, whose queue is left where only real time comes in time."""
+        if flex and await _got(self._flex_room, self._until_late(item)):
+            try:
+                yield True
+            finally:
+                self._flex_room.release()
+        else:
+            async with self._room:
+                yield False
+
+    def _until_late(self, item: Item) -> float:
+        """Seconds until only real time is left."""
+        if item.deadline is None:
+            return inf
+        return item.deadline - lead(item.deadline, item.made_at) / _LAST - self._clock()
+
+    async def _ask(self, line: BatchLine, flex_for: float | None) -> Instant | BatchError:
+        """An answer in real time, or by flex if it comes within so many seconds."""
         try:
-            return await self._client.ask(line, flex=flex)
+            if flex_for is None:
+                return await self._client.ask(line)
+            async with asyncio.timeout(None if flex_for == inf else flex_for):
+                return await self._client.ask(line, flex=True)
+        except TimeoutError:
+            return BatchUnknown("flex took too long for the deadline", code="deadline")
         except BatchRefused as refused:
             return (
                 Instant(refused.status or 429, b"") if refused.again else Instant(refused.status or 400, _told(refused))
             )
         except BatchError as error:
             return error
+
+
+async def _got(room: asyncio.Semaphore, seconds: float) -> bool:
+    """Whether there was room within so many seconds."""
+    if seconds <= 0:
+        return False
+    try:
+        return await asyncio.wait_for(room.acquire(), None if seconds == inf else seconds)
+    except TimeoutError:
+        return False
 
 
 def _passing(status: int) -> bool:

@@ -115,8 +115,7 @@ class Reader:
     def _take(self, batch: Sending | None, chunk: Sequence[tuple[bytes, Answer]]) -> int:
         if not chunk:
             return 0
-        usage = usage_of(answer.body for _, answer in chunk if not answer.code)
-        first = self._journal.take(batch, chunk, self._clock(), usage)
+        first = self._journal.take(batch, chunk, self._clock())
         for key, answer in chunk:
             if key in first:
                 self._waiting.answer(key, answer)

@@ -125,9 +125,13 @@ class Run:
         except Exception as error:  # noqa: BLE001  an item's error is its own
             result = BatchResult(index, error=error)
         except asyncio.CancelledError:
-            if index not in self._put_off:
+            task = asyncio.current_task()
+            if index in self._put_off:
+                result = BatchResult(index, waiting=True)
+            elif task is not None and task.cancelling():
                 raise
-            result = BatchResult(index, waiting=True)
+            else:  # something of its own was cancelled, which in order would keep all that follow from the app
+                result = BatchResult(index, error=RuntimeError("the call waited for something that was cancelled"))
         self._results.append(result)
         self._news.set()
 

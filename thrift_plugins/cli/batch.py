@@ -54,6 +54,8 @@ def resume(
     with Executor(account, journal, settings=BatchSettings(poll=poll)) as executor:
         last = -1
         while (progress := executor.progress()).waiting:
+            if executor.broken is not None:
+                raise executor.broken
             if progress.waiting != last:
                 typer.echo(_line(progress))
                 last = progress.waiting
@@ -75,6 +77,7 @@ def cancel(
 
 
 async def _cancel(client: BatchClient, path: str) -> int:
+    from thrift_plugins.batching.client import BatchError
     from thrift_plugins.batching.journals import open_records
 
     journal = open_records(path, client.account)
@@ -82,9 +85,12 @@ async def _cancel(client: BatchClient, path: str) -> int:
     try:
         journal.stopped(stop=True)  # whoever works on it does not send the rest again
         for one in journal.unfinished():
-            if one.remote:
-                await client.cancel(one.remote)
-                cancelled += 1
+            try:
+                if one.remote:
+                    await client.cancel(one.remote)
+                    cancelled += 1
+            except BatchError as error:  # one that has ended meanwhile cannot be, and the others still are to be
+                typer.echo(f"{one.remote} was not cancelled: {error}", err=True)
     finally:
         journal.close()
         await client.aclose()
