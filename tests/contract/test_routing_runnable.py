@@ -140,7 +140,7 @@ async def test_what_is_asked_aside_is_asked_in_the_callers_config() -> None:
     told: list[Any] = []
 
     def small(_: str, config: RunnableConfig) -> str:
-        told.append((config["configurable"]["session_id"], config["tags"], config["metadata"]["mine"]))
+        told.append((config.get("configurable"), config.get("tags"), config.get("metadata", {})["mine"]))
         return "4"
 
     runtime = Runtime(Config(store="memory:", routing=RoutingConfig(twice=True)))
@@ -149,7 +149,7 @@ async def test_what_is_asked_aside_is_asked_in_the_callers_config() -> None:
     config = RunnableConfig(configurable={"session_id": "s"}, tags=["t"], metadata={"mine": 1})
     assert list(chain.stream("What is 2+2?", config)) == ["4"]
     assert [piece async for piece in chain.astream("What is 2+2?", config)] == ["4"]
-    assert told == [("s", ["t"], 1)] * 4
+    assert told == [({"session_id": "s"}, ["t"], 1)] * 4
 
 
 class Caching(FakeListChatModel):
