@@ -7,7 +7,7 @@ the ledger.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from thrift_plugins.attempt import Attempt, as_worked, may_be_billed, used
@@ -68,6 +68,7 @@ class Attempts:
     streamed: bool = False
     twice: Twice | None = None
     lessons: Lessons | None = None
+    rejected: list[int] = field(default_factory=list)
 
     def make(self, decision: Decision, baseline: Tier) -> Generator[Effect, Any, tuple[Reply, frozenset[str]]]:
         """Ask, keep, book. Gives the answer, and the tactics that have touched it."""
@@ -147,6 +148,7 @@ class Attempts:
                 raise
             if attempt.reply is not None:
                 recorded(self.lessons, self.request, tier, attempt.reply, self.booking, served=False)
+                self.rejected.append(decision.tier)
             self.booking.gave_up(tier, attempt.usage, "failed" if attempt.error else "rejected", attempt.why or "")
             call = above
             decision, tier = call.decision, self.tiers[call.tier]

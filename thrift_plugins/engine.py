@@ -159,7 +159,7 @@ class Engine:
             lessons = attempts.lessons = None if held or insisted else self.lessons
             reply, touched = yield from attempts.make(decision, tiers[baseline])
             decision = attempts.decision or decision
-            for index in others(lessons, request, tiers, baseline, decision):
+            for index in others(lessons, request, tiers, baseline, (decision.tier, *attempts.rejected)):
                 yield Renew(f"{request.id}-{index}", self._other(request, tiers, baseline, booking.dialect, index))
         else:
             if hit and hit.stale_key is not None:

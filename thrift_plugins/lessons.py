@@ -161,6 +161,8 @@ def _lines(path: Path) -> Iterator[str]:
             f"no questions are written down in {path}: a ledger holds no text. Name the features that may be, in routing.record, and "
             "a share for which all tiers are asked, in routing.shadow; or give a file of labels"
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"no questions can be read from {path}: {error}") from error
 
 
 def _clean(value: Any) -> Any:

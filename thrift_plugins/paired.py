@@ -6,7 +6,7 @@ other tiers in the background, and the bill for that is routing's. Pairs that ch
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -61,18 +61,18 @@ def recorded(
 
 
 def others(
-    lessons: Lessons | None, request: Request, tiers: Sequence[Tier], baseline: int, answered: Decision
+    lessons: Lessons | None, request: Request, tiers: Sequence[Tier], baseline: int, answered: Collection[int]
 ) -> tuple[int, ...]:
     """Indices of the tiers that the same is asked of too; none where the app does not want it, or it might do something twice.
 
     Args:
-        answered: who has answered.
+        answered: who has, also where its answer did not stand: that is written down, and paid for.
     """
     if lessons is None or not request.cacheable or request.waits or not lessons.wants(request):
         return ()
     if not lessons.draws(request):
         return ()
-    return tuple(index for index in ladder_of(eligible(request, tiers), baseline) if index != answered.tier)
+    return tuple(index for index in ladder_of(eligible(request, tiers), baseline) if index not in answered)
 
 
 def shadow(request: Request, tier: Tier) -> Request:

@@ -124,6 +124,17 @@ def test_what_it_costs_is_on_routings_bill(provider: LoopbackProvider) -> None:
     assert lesson.example.costs["large"] > lesson.example.costs["small"] > 0
 
 
+def test_a_rejected_answer_is_not_paid_for_again(provider: LoopbackProvider) -> None:
+    """It is written down already, and the first of two answers is what counts."""
+    provider.script(lambda request: Answer("I'm sorry, but I can't help." if request.model == CHEAP else "At nine."))
+    app = App(provider)
+    assert app.ask("Hello").text == "At nine."
+    app.runtime.close()
+    assert [request.model for request in provider.requests] == [CHEAP, STRONG]
+    [lesson] = lessons(Path("questions.jsonl"))
+    assert lesson.example.replies.keys() == {"small", "large"}
+
+
 def test_only_what_the_app_names_is_written_down(provider: LoopbackProvider) -> None:
     app = App(provider)
     app.ask("Mine is anna@example.com, sk-proj-abcdefghijklmnop1234567890.", feature="private")

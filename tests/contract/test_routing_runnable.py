@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
 from langchain_core.output_parsers import StrOutputParser
+from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableConfig, RunnableLambda
 
 from tests.langchain_kit import CHEAP, STRONG, chat
-from thrift_plugins import CacheConfig, Config, ConfigError, Runtime, route
-from thrift_plugins.langchain import RoutingRunnable
+from thrift_plugins import CacheConfig, Config, ConfigError, RoutingConfig, Runtime, route
+from thrift_plugins.langchain import RoutingRunnable, ThriftChatModel
 from thrift_plugins.testing import Answer, Fault, LoopbackProvider
 
 PROMPT = ChatPromptTemplate.from_messages([("user", "{question}")])
@@ -106,3 +110,79 @@ async def test_a_stream_that_is_left_is_closed(provider: LoopbackProvider) -> No
     assert provider.wait_idle()
     assert chain.runtime.ledger is not None
     assert [record["outcome"] for record in chain.runtime.ledger.records()] == ["aborted", "aborted"]
+
+
+class Heard(BaseCallbackHandler):
+    """Notes every answer of a model that it hears of."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        self.said.append(response.generations[0][0].text)
+
+
+@pytest.mark.parametrize("bound", [False, True])
+async def test_callbacks_of_a_tier_hear_nothing_of_a_rejected_answer(provider: LoopbackProvider, bound: bool) -> None:
+    heard = Heard()
+    provider.script(lambda request: Answer("I'm sorry, but I can't help." if request.model == CHEAP else "At nine."))
+    small = chat(provider, CHEAP, callbacks=None if bound else [heard])
+    tier: Any = small.with_config(callbacks=[heard]) if bound else small
+    large = PROMPT | chat(provider, STRONG, callbacks=[heard])
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False)))
+    chain: RoutingRunnable[Any, AIMessage] = RoutingRunnable([PROMPT | tier, large], models=[CHEAP, STRONG], runtime=runtime)
+    assert chain.invoke(EASY).text == (await chain.ainvoke(EASY)).text == "At nine."
+    assert heard.said == ["At nine.", "At nine."]
+
+
+async def test_what_is_asked_aside_is_asked_in_the_callers_config() -> None:
+    """Streams are asked aside too where an answer must be compared first."""
+    told: list[Any] = []
+
+    def small(_: str, config: RunnableConfig) -> str:
+        told.append((config.get("configurable"), config.get("tags"), config.get("metadata", {})["mine"]))
+        return "4"
+
+    runtime = Runtime(Config(store="memory:", routing=RoutingConfig(twice=True)))
+    tiers: Any = [RunnableLambda(small), RunnableLambda(lambda _: "5")]
+    chain: RoutingRunnable[str, str] = RoutingRunnable(tiers, models=[CHEAP, STRONG], runtime=runtime)
+    config = RunnableConfig(configurable={"session_id": "s"}, tags=["t"], metadata={"mine": 1})
+    assert list(chain.stream("What is 2+2?", config)) == ["4"]
+    assert [piece async for piece in chain.astream("What is 2+2?", config)] == ["4"]
+    assert told == [({"session_id": "s"}, ["t"], 1)] * 4
+
+
+class Caching(FakeListChatModel):
+    """Says what of its prompt it has put into its provider's cache, where it does not stream."""
+
+    def _generate(self, *args: Any, **kwargs: Any) -> ChatResult:
+        result = super()._generate(*args, **kwargs)
+        usage = UsageMetadata(
+            input_tokens=5_000,
+            output_tokens=9,
+            total_tokens=5_009,
+            input_token_details={"cache_read": 500, "cache_creation": 4_000},
+        )
+        message = AIMessage("Hi", usage_metadata=usage, response_metadata={"model_name": "claude-sonnet-4-5"})
+        result.generations = [ChatGeneration(message=message)]
+        return result
+
+
+def test_usage_is_booked_as_for_a_model_alone() -> None:
+    """What is written to a prompt cache costs more; and of a broken stream only what was said is counted."""
+    booked = []
+    wraps: list[Callable[[Runtime, Caching], Any]] = [
+        lambda runtime, model: RoutingRunnable([model], models=["claude-sonnet-4-5"], runtime=runtime),
+        lambda runtime, model: ThriftChatModel(tiers=[model], runtime=runtime),
+    ]
+    for wrap in wraps:
+        runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False)))
+        model = wrap(runtime, Caching(responses=["Hello there"]))
+        model.invoke("Hello")
+        stream = model.stream("Hello")
+        next(stream)
+        stream.close()
+        assert runtime.ledger is not None
+        booked.append([record["usage"] for record in runtime.ledger.records()])
+    assert booked[0] == booked[1]
+    assert booked[0][0]["cache_write"] == 4_000

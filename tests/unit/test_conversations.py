@@ -44,8 +44,9 @@ def test_a_warm_prompt_stays_with_its_model(conversations: Conversations) -> Non
     asked = request(long(20_000), Message("user", "Hello?"))
     conversations.learn(asked, TIERS[2], TIERS[2], Usage(20_010, 20, source="provider"))
     more = request(*asked.messages, Message("assistant", "Yes."), Message("user", "And now?"), at=NOW + 20)
-    kept = conversations.keep(more, TIERS, 2, CHEAP)
+    kept = conversations.keep(more, TIERS, 2, replace(CHEAP, propensity=0.9))
     assert (kept.tier, kept.name, kept.policy, kept.alternatives) == (2, "strong", "pinned", ())
+    assert kept.propensity is None, "chance has drawn another tier"
     assert kept.reasons == ("stays: its prompt cache is worth more", "short request")
 
 

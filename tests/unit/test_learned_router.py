@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from thrift_plugins.errors import ConfigError
-from thrift_plugins.routing import LearnedRouter
+from thrift_plugins.routing import LearnedRouter, learned
 from thrift_plugins.routing.drift import EVERY
 from thrift_plugins.routing.example import Example
 from thrift_plugins.routing.labelled import examples
@@ -186,11 +186,29 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_a_file_that_was_changed(router: LearnedRouter, tmp_path: Path, how: str) -> None:
+def test_a_file_that_was_changed(
+    router: LearnedRouter, tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "router.json"
     router.save(file)
-    file.write_text(BROKEN[how](json.loads(file.read_text(encoding="utf-8"))), encoding="utf-8")
+    whole = file.read_text(encoding="utf-8")
+    file.write_text(BROKEN[how](json.loads(whole)), encoding="utf-8")
     with pytest.raises(ConfigError, match="train it anew"):
+        LearnedRouter.load(file)
+    own = json.loads(whole)["sha256"]
+    monkeypatch.setattr(learned, "_digest", lambda _: own)  # as if whoever has changed it had written that anew
+    with pytest.raises(ConfigError, match="train it anew"):
+        LearnedRouter.load(file)
+
+
+def test_a_file_that_was_changed_to_what_could_be(router: LearnedRouter, tmp_path: Path) -> None:
+    """A line that lets everything through, or a weight, is as good a number as the one that was learnt."""
+    file = tmp_path / "router.json"
+    router.save(file)
+    told = json.loads(file.read_text(encoding="utf-8"))
+    told["promises"]["*"][0] = 100.0
+    file.write_text(json.dumps(told), encoding="utf-8")
+    with pytest.raises(ConfigError, match="not what was written"):
         LearnedRouter.load(file)
 
 
@@ -240,6 +258,8 @@ LINES = {
     "[]": "an object",
     "{": "line 2",
     '{"question": "x", "label": 1}': "it has question, label",
+    '{"prompt": "x", "scores": {"a": 1}, "tools": [{"function": "f"}]}': "function objects",
+    '{"prompt": "x", "scores": {"a": 1}, "schema": 5}': "a JSON schema",
 }
 
 
@@ -250,6 +270,22 @@ def test_lines_that_are_something_else(tmp_path: Path, line: str) -> None:
     with pytest.raises(ConfigError, match="line 2") as raised:
         list(examples(file))
     assert LINES[line] in str(raised.value)
+
+
+def test_a_file_in_another_encoding(tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    file.write_text('{"prompt": "café", "scores": {"a": true}}\n', encoding="latin-1")
+    with pytest.raises(ConfigError, match="is not in UTF-8"):
+        list(examples(file))
+
+
+def test_costs_of_nothing_are_no_costs() -> None:
+    """Local models may all cost nothing; and where some examples do not say, no two units are added up."""
+    free = [replace(each, costs={"small": 0.0, "large": 0.0}) for each in world(300)]
+    some = [replace(each, costs={"small": 1e-6, "large": 1e-5} if at % 2 else {}) for at, each in enumerate(world(300))]
+    made = train(free, NAMED, quality=0.9)
+    assert made.promises[EVERY].routes
+    assert try_out(made, free).point == try_out(made, some).point == try_out(made, world(300)).point
 
 
 def test_lines(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def promote(
         if _old(in_force, number).exists():
             _old(in_force, number).replace(_old(in_force, number + 1))
     if in_force.exists():
-        in_force.replace(_old(in_force, 1))
+        _write(_old(in_force, 1), in_force.read_bytes())  # a copy: the app's file is there at every moment
     _write(in_force, text)
     typer.echo(
         f"{candidate} is in force as {in_force}; restart the app. `thrift-plugins router rollback` takes it back."

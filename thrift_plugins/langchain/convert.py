@@ -190,10 +190,12 @@ def _plain(value: Any) -> Any:
 
 def usage_in(message: AIMessage) -> Usage:
     """The provider's own count, as LangChain gives it; zero for an answer out of LangChain's own cache."""
-    counted = message.usage_metadata
-    if counted is None:
-        return Usage()
-    if cast("Mapping[str, Any]", counted).get("total_cost") == 0:  # LangChain's mark of a hit of its cache
+    return Usage() if message.usage_metadata is None else usage_of(cast("Mapping[str, Any]", message.usage_metadata))
+
+
+def usage_of(counted: Mapping[str, Any]) -> Usage:
+    """The same of the count alone, as `UsageMetadataCallbackHandler` keeps it."""
+    if counted.get("total_cost") == 0:  # LangChain's mark of a hit of its cache
         return Usage(source="provider")
     if "input_tokens" not in counted:
         return Usage()

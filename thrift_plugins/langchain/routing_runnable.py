@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
@@ -28,8 +28,9 @@ from thrift_plugins import drive
 from thrift_plugins.config import Config
 from thrift_plugins.effects import Call, Flow, Replay, counted
 from thrift_plugins.errors import ConfigError
-from thrift_plugins.langchain.convert import message_in, message_out, reply_in
+from thrift_plugins.langchain.convert import message_in, message_out, reply_in, usage_of
 from thrift_plugins.langchain.request import DIALECT, run_of, scope_of
+from thrift_plugins.langchain.turn import unheard_here
 from thrift_plugins.lineup import lineup
 from thrift_plugins.runtime import Runtime, chosen_runtime
 from thrift_plugins.shape import words
@@ -168,7 +169,9 @@ class _Turn:
 
     def quiet(self) -> _Turn:
         """The same, for nobody."""
-        return _Turn(self.runnables, self.given, {"callbacks": []}, self.kwargs, unheard=True)
+        runnables = [_unheard(runnable) for runnable in self.runnables]
+        config: RunnableConfig = {**self.config, "callbacks": []}  # the rest of it may decide what is answered
+        return _Turn(runnables, self.given, config, self.kwargs, unheard=True)
 
     def aside(self) -> _Turn:
         """The same, for an answer that may be rejected."""
@@ -182,7 +185,7 @@ class _Turn:
             return self._shown(effect)
         used, config = self._heard(effect)
         try:
-            with self._counted(effect):
+            with self._counted(effect), self._traced():
                 self.answer = self.runnables[effect.tier].invoke(self.given, config, **self.kwargs)
         except BaseException:
             _broke(effect, used)
@@ -195,7 +198,7 @@ class _Turn:
             return self._shown(effect)
         used, config = self._heard(effect)
         try:
-            with self._counted(effect):
+            with self._counted(effect), self._traced():
                 self.answer = await self.runnables[effect.tier].ainvoke(self.given, config, **self.kwargs)
         except BaseException:
             _broke(effect, used)
@@ -267,6 +270,10 @@ class _Turn:
             watch(model)
         return counted(effect, model)
 
+    def _traced(self) -> AbstractContextManager[None]:
+        """Tracers, which need no config to hear of a run, hear of none that is for nobody."""
+        return unheard_here() if self.unheard else nullcontext()
+
     def _shown(self, effect: Replay) -> Reply:
         if self._aside is not None:
             self.answer = self._aside.answer
@@ -306,6 +313,18 @@ def _only_model(runnable: Runnable[Any, Any]) -> BaseChatModel | None:
     return found[0] if len(found) == 1 else None
 
 
+def _unheard(runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:
+    """A tier without the callbacks that the app has set on its parts, as far as those can be seen."""
+    if isinstance(runnable, RunnableBinding):
+        config = {name: value for name, value in runnable.config.items() if name != "callbacks"}
+        told = {"bound": _unheard(runnable.bound), "config": config, "config_factories": []}
+        return runnable.model_copy(update=told)
+    if isinstance(runnable, RunnableSequence):
+        first, *middle, last = map(_unheard, runnable.steps)
+        return runnable.model_copy(update={"first": first, "middle": middle, "last": last})
+    return runnable.model_copy(update={"callbacks": None}) if isinstance(runnable, BaseChatModel) else runnable
+
+
 def _form(runnable: Runnable[Any, Any]) -> Callable[[Reply], Any] | None:
     """What gives a student's answer the form of this tier's, where that is a text or a message."""
     while isinstance(runnable, RunnableBinding | RunnableSequence):
@@ -335,14 +354,7 @@ def _messages(given: Any) -> list[BaseMessage]:
 
 def _usage(used: UsageMetadataCallbackHandler) -> Usage:
     """What all models in a tier have used together."""
-    told = [
-        Usage.told(
-            usage["input_tokens"],
-            usage["output_tokens"],
-            cache_read=(usage.get("input_token_details") or {}).get("cache_read"),
-        )
-        for usage in used.usage_metadata.values()
-    ]
+    told = [usage_of(cast("Mapping[str, Any]", usage)) for usage in used.usage_metadata.values()]
     return sum(told[1:], told[0]) if told else Usage()
 
 
@@ -356,7 +368,7 @@ def _reply(answer: Any, used: UsageMetadataCallbackHandler) -> Reply:
 
 def _broke(effect: Call, used: UsageMetadataCallbackHandler, said: Sequence[Any] = ()) -> None:
     if used.usage_metadata or said:
-        effect.partial = Reply("" if not said else str(_joined(said)), _usage(used), complete=False, storable=False)
+        effect.partial = replace(_reply(_joined(said), used), complete=False)
 
 
 def _joined(said: Sequence[Any]) -> Any:

@@ -214,7 +214,9 @@ def _stay(
 ) -> Decision:
     above = tuple(index for index in able if tier < index <= baseline)
     reasons = (f"stays: {why}", *decision.reasons)
-    return replace(decision, tier=tier, name=tiers[tier].name, policy="pinned", reasons=reasons, alternatives=above)
+    return replace(
+        decision, tier=tier, name=tiers[tier].name, policy="pinned", reasons=reasons, alternatives=above, propensity=None
+    )  # chance has not drawn this tier
 
 
 def _key(request: Request) -> bytes:

@@ -35,12 +35,19 @@ def examples(file: Path) -> Iterator[Example]:
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from error
     with lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                try:
-                    yield _scored(json.loads(line))
-                except (ValueError, TypeError, AttributeError, RecursionError) as error:
-                    raise ConfigError(f"{file}, line {number}: {error}") from error
+        try:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield _of_line(line, f"{file}, line {number}")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{file} is not in UTF-8: {error}") from error
+
+
+def _of_line(line: str, where: str) -> Example:
+    try:
+        return _scored(json.loads(line))
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{where}: {error}") from error
 
 
 def _scored(told: Any) -> Example:
@@ -61,14 +68,16 @@ def example_of(told: Mapping[str, Any]) -> Example:
         ValueError, TypeError, AttributeError: it is something else.
     """
     feature = told.get("feature") or ""
-    tools = told.get("tools") or ()
+    schema = told.get("schema")
+    if schema is not None and not isinstance(schema, Mapping):
+        raise ValueError("`schema` must be a JSON schema")
     request = Request(
         id=str(told.get("id", "")),
         at=0.0,
         model="",
         messages=tuple(_messages(told)),
-        tools=tuple(tool.get("function", tool) for tool in tools),
-        schema=told.get("schema"),
+        tools=tuple(map(_tool, told.get("tools") or ())),
+        schema=schema,
         scope=Scope(feature=str(feature)),
     )
     return Example(
@@ -77,6 +86,13 @@ def example_of(told: Mapping[str, Any]) -> Example:
         {str(tier): _reply(given) for tier, given in _mapping(told, "answers").items()},
         {str(tier): _cost(given) for tier, given in _mapping(told, "costs").items()},
     )
+
+
+def _tool(given: Any) -> Mapping[str, Any]:
+    inner = given.get("function", given) if isinstance(given, Mapping) else given
+    if not isinstance(inner, Mapping):
+        raise ValueError("`tools` must be function objects")  # noqa: TRY004  as above
+    return inner
 
 
 def _mapping(told: Mapping[str, Any], name: str) -> Mapping[str, Any]:

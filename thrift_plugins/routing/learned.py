@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from math import log
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -26,7 +27,7 @@ from thrift_plugins.types import Decision, Reply, Request, Tier
 if TYPE_CHECKING:
     from thrift_plugins.routing.scorer import Scorer
 
-FORMAT: Final = "thrift-router/3"
+FORMAT: Final = "thrift-router/4"
 FAR: Final = 4.0
 """Standard deviations beyond which a number says no more."""
 
@@ -240,7 +241,7 @@ class LearnedRouter:
             "counts": list(self.counts),
             "slots": {str(slot): list(row) for slot, row in sorted(self.slots.items())},
         }
-        path.write_text(json.dumps(told, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+        path.write_text(_compact({**told, "sha256": _digest(told)}) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> LearnedRouter:
@@ -259,6 +260,15 @@ class LearnedRouter:
             raise ConfigError(f"{path} is no router, or was changed ({error}): train it anew") from error
 
 
+def _compact(told: Mapping[str, Any]) -> str:
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+
+
+def _digest(told: Mapping[str, Any]) -> str:
+    """Of all that a file says. Values that could be, but that nobody has learnt, would break the promise unseen."""
+    return sha256(_compact(told).encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _read(text: str) -> LearnedRouter:
     if len(text) > _LARGEST:
         raise ValueError("too large")
@@ -267,6 +277,9 @@ def _read(text: str) -> LearnedRouter:
         raise ValueError(f"format {told['format']!r}, not {FORMAT!r}")
     if told["traits"] != list(NAMES):
         raise ValueError("it was trained by another version, which read other things of a request")
+    digest = told.pop("sha256")
+    if digest != _digest(told):
+        raise ValueError("it is not what was written")
     tiers = tuple(texts(told["tiers"]))
     width = len(tiers)
     if not 2 <= width <= _MOST_TIERS or len(set(tiers)) < width:

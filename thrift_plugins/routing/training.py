@@ -22,7 +22,7 @@ from thrift_plugins.routing.answers import answer_traits
 from thrift_plugins.routing.check import AnswerCheck
 from thrift_plugins.routing.checking import fit_check, out_of_fold
 from thrift_plugins.routing.drift import EVERY, Histogram
-from thrift_plugins.routing.example import Example
+from thrift_plugins.routing.example import Example, costs_of
 from thrift_plugins.routing.learned import FAR, Goal, LearnedRouter, Promise
 from thrift_plugins.routing.pieces import counted
 from thrift_plugins.routing.promise import LEAST, Row, Way, vouched
@@ -45,7 +45,6 @@ _LEARNT: Final = (
     0.5  # of the doubt, for lines on what is learnt: the rest is for what learning itself has seen by chance
 )
 _BESIDE_FORM: Final = 0.05  # of it, where an answer's form alone may vouch for it
-_DEARER: Final = 10.0
 _TELLING: Final = 2  # steps of a weight below which a slot is left out
 
 
@@ -138,9 +137,7 @@ def train(
 
 def _costs(examples: Sequence[Example], tiers: Sequence[str]) -> Floats:
     """(n, tiers) what each answer cost."""
-    if all(tier in example.costs for example in examples for tier in tiers):
-        return np.array([[float(example.costs[tier]) for tier in tiers] for example in examples])
-    return np.tile(_DEARER ** np.arange(len(tiers), dtype=float), (len(examples), 1))
+    return np.array([[float(costs[tier]) for tier in tiers] for costs in costs_of(examples, tiers)])
 
 
 def _checked(

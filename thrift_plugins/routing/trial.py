@@ -9,13 +9,10 @@ from typing import Final, NamedTuple
 
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.routing.drift import EVERY
-from thrift_plugins.routing.example import Example
+from thrift_plugins.routing.example import Example, costs_of
 from thrift_plugins.routing.learned import LearnedRouter, Promise
 from thrift_plugins.routing.verify import rejects
 from thrift_plugins.types import Tier
-
-DEARER: Final = 10.0
-"""How many times as dear as the one below a tier is taken to be, where examples do not say what answers cost."""
 
 _POINTS: Final = 20
 
@@ -74,13 +71,13 @@ def try_out(router: LearnedRouter, examples: Sequence[Example]) -> Trial:
     tiers = [Tier(name, name) for name in router.tiers]
     top = router.tiers[-1]
     served, paid, cheaper = [], [], 0
-    for example in known:
-        costs = _costs(example, router.tiers)
-        name, cost = _served(router, example, tiers, costs)
+    costs = costs_of(known, router.tiers)
+    for example, own in zip(known, costs, strict=True):
+        name, cost = _served(router, example, tiers, own)
         served.append(example.scores[name])
         paid.append(cost)
         cheaper += name != top
-    alone = [_costs(example, router.tiers)[top] for example in known]
+    alone = [own[top] for own in costs]
     best = [example.scores[top] for example in known]
     asked = (router.goal(example.request.scope.feature).quality for example in known)
     due = sum(share * quality for share, quality in zip(asked, best, strict=True)) / sum(best)
@@ -100,12 +97,6 @@ def _served(
         return decision.name, cost
     above = tiers[decision.alternatives[0]].name
     return above, cost + costs[above]
-
-
-def _costs(example: Example, tiers: Sequence[str]) -> Mapping[str, float]:
-    if all(tier in example.costs for tier in tiers):
-        return example.costs
-    return {tier: DEARER**at for at, tier in enumerate(tiers)}
 
 
 def curve(router: LearnedRouter, examples: Sequence[Example]) -> list[Point]:
