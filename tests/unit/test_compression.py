@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pytest
@@ -180,6 +181,39 @@ def test_the_overlap_of_chunks_is_sent_once():
     )
     assert made.texts[1].strip() == "The second part is about sails and ropes."
     assert made.dropped[0].text == shared
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<document>\n" * 15_000,
+        "<context>" + "\t" * 150_000 + "x</context>",
+        "Passages:\nOslo lies at a fjord.\n\nQuestion: Where?" + "\n " * 75_000 + "x",
+        "`" * 150_000,
+        "<div>" * 4 + "<a " * 50_000,
+        "<div>" * 4 + "<!-- >" * 25_000,
+        "<div>" * 4 + "<![CDATA[ ]>" * 12_500,
+        "<div></div>" * 4 + "<script>x</style>" * 10_000,
+    ],
+)
+def test_what_nothing_closes_takes_no_longer_than_other_texts(text):
+    started = process_time()
+    compressed(text)
+    Compressor().compress((Message("user", "Go"), Message("tool", text, tool_call_id="c")), MODEL)
+    assert process_time() - started < 10  # minutes, where each opening is looked for to the end
+
+
+@pytest.mark.parametrize("declaration", ["<![foo[x]]>", "<![", "<![1]>"])
+def test_a_page_with_a_declaration_that_is_none_stays_as_it_was(declaration):
+    page = f"<div><p>Oslo lies at a fjord.</p></div>{declaration}<p>It rains.</p>" * 4
+    made = compress_contexts(Compressor(), QUESTION, [Passage(page)], MODEL)
+    assert made.texts == (page,)
+
+
+def test_a_page_that_was_cut_is_read_all_the_same():
+    page = "<div><p>Oslo lies at a fjord.</p></div>" * 4 + '<a href="https://exa'
+    made = compress_contexts(Compressor(), QUESTION, [Passage(page)], MODEL)
+    assert made.texts[0].startswith("Oslo lies at a fjord.\nOslo")
 
 
 def test_a_half_tag_is_never_left():

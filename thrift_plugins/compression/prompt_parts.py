@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from thrift_plugins.compression.enclosed import enclosed
 from thrift_plugins.text.sentences import is_dialogue
 
 Kind: TypeAlias = Literal["context", "head", "frame", "query", "other"]
@@ -33,9 +34,7 @@ class Part:
 
 
 _TAGS: Final = "context|contexts|document|documents|passage|passages|search_results|search_result|sources|source|transcript|article|articles|excerpts|knowledge"
-_TAGGED: Final = re.compile(
-    rf"<(?P<tag>{_TAGS})(?:\s[^<>\n]*)?>\n?(?P<inner>.*?)(?P<end>\s*</(?P=tag)>)", re.DOTALL | re.IGNORECASE
-)
+_OPENS: Final = re.compile(rf"<(?P<tag>{_TAGS})(?:\s[^<>\n]*)?>\n?", re.IGNORECASE)
 _RULE: Final = re.compile(r"^(?:-{5,}|={5,}|#{5,})$", re.MULTILINE)
 _NAMES_CONTEXT: Final = re.compile(r"\b(?:context|passages?|documents?|sources?)\b", re.IGNORECASE)
 _HEADED: Final = re.compile(
@@ -84,20 +83,30 @@ def query_in(parts: list[Part]) -> str:
 
 
 def _unlabelled(text: str) -> str:
-    text = re.sub(r"\n\s*(?:Answer|A|回答|答案)\s*[:：]?\s*\Z", "", text)  # noqa: RUF001
+    before, gap, last = text.rstrip().rpartition("\n")
+    if gap and _LABEL.fullmatch(last.strip()):
+        text = before
     return _ASKED.sub("", text, count=1).strip()
+
+
+_LABEL: Final = re.compile(r"(?:Answer|A|回答|答案)\s*[:：]?")  # noqa: RUF001
 
 
 def _tagged(text: str) -> list[Part] | None:
     found: list[Part] = []
     at = 0
-    for match in _TAGGED.finditer(text):
-        found += _beside(text[at : match.start()])
-        found.append(Part("frame", text[match.start() : match.start("inner")]))
-        found += _passages(match.group("inner"))
-        found.append(Part("frame", match.group("end")))
-        at = match.end()
+    for opens, closes in enclosed(text, _OPENS, _closing):
+        inner = text[opens.end() : closes.start()].rstrip()
+        found += _beside(text[at : opens.start()])
+        found.append(Part("frame", opens.group()))
+        found += _passages(inner)
+        found.append(Part("frame", text[opens.end() + len(inner) : closes.end()]))
+        at = closes.end()
     return [*found, *_beside(text[at:])] if found else None
+
+
+def _closing(tag: str) -> re.Pattern[str]:
+    return re.compile(f"</{tag}>", re.IGNORECASE)
 
 
 def _ruled(text: str) -> list[Part] | None:
