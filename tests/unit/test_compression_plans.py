@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.prompt_values import StringPromptValue
 from langchain_core.prompts import FewShotPromptTemplate, PromptTemplate
 from typer.testing import CliRunner
 
@@ -87,6 +88,19 @@ def test_cache_control_is_placed_for_anthropic_alone():
     assert made[0].content[0]["text"] == given[0].content
     assert PromptCompressor(model="claude-sonnet-4-5", cache_control=True).invoke(made) is made
     assert PromptCompressor(model="gpt-4o", cache_control=True).invoke(given) is given
+
+
+def test_a_text_has_no_place_for_a_mark():
+    compressor = PromptCompressor(model="claude-sonnet-4-5", cache_control=True)
+    text = "Rules. " * 2_000
+    assert compressor.invoke(text) == text
+    assert compressor.invoke(StringPromptValue(text=text)).to_string() == text
+
+
+@pytest.mark.parametrize("most", [0, -5])
+def test_a_prompt_compressor_refuses_a_history_of_nothing(most):
+    with pytest.raises(ConfigError, match=f"max_history must be 1 or more, not {most}"):
+        PromptCompressor(max_history=most)
 
 
 # ---- few-shot ----
