@@ -216,6 +216,27 @@ def test_a_page_that_was_cut_is_read_all_the_same():
     assert made.texts[0].startswith("Oslo lies at a fjord.\nOslo")
 
 
+def test_an_embedder_that_is_down_leaves_the_text_as_it_was_and_is_asked_again():
+    class Embedder(StaticEmbedder):
+        down = True
+
+        def embed(self, texts):
+            if self.down:
+                raise ConnectionError
+            return super().embed(texts)
+
+    embedder = Embedder()
+    compressor = Compressor(Limit(ratio=4), embedder=embedder)
+    made = compress_contexts(compressor, QUESTION, [Passage(text) for text in FACTS.values()], MODEL)
+    assert made.texts == tuple(FACTS.values())
+    prompt = (Message("user", passages()),)
+    told = compressor.compress(prompt, MODEL)
+    assert told.messages == prompt
+    assert told.undoings() == ["extraction undone (ConnectionError raised)"]
+    embedder.down = False
+    assert compressor.compress(prompt, MODEL).saved > 0
+
+
 def test_a_half_tag_is_never_left():
     text = "<b>Oslo is the capital of Norway. It is old.</b> Hens lay eggs. Cows eat grass all day long. Pigs dig."
     made = compress_contexts(Compressor(Limit(ratio=3)), QUESTION, [Passage(text)], MODEL)

@@ -161,6 +161,8 @@ class Compressor:
                 self._known.move_to_end(key)
                 return self._known[key]
         work = self._made(parts, place, measure, asked, limit)
+        if work is not None and work.failed:
+            return work  # an embedder that was down may be up again
         with self._lock:
             self._known[key] = work
             if len(self._known) > _KEPT:
@@ -176,17 +178,17 @@ class Compressor:
         return work
 
     def run(self, work: stages.Work, asked: str, limit: Limit) -> None:
-        """Take a text through the stages.
+        """Take a text through the stages. One that raises, as an embedder of the app's own may, leaves it as it was.
 
         Args:
             asked: the question that its contexts were found for; "" where there is none, and nothing is left out.
         """
         if self._spelling:
-            stages.spelling(work)
+            work.take("tidy", stages.spelling)
         if self._duplicates:
-            stages.duplicates(work)
+            work.take("duplicates", stages.duplicates)
         if limit.extracts and asked:
-            stages.extraction(work, asked, limit, self.extractor)
+            work.take("extraction", lambda work: stages.extraction(work, asked, limit, self.extractor))
         self.remember(work.dropped)
 
     @staticmethod

@@ -35,6 +35,7 @@ class Work:
         before: of all parts as they were.
         stages: what was done.
         dropped: what was left out.
+        failed: whether a stage has raised, and may not the next time.
     """
 
     parts: list[Part]
@@ -43,6 +44,7 @@ class Work:
     tokens: int
     stages: list[Stage] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
+    failed: bool = False
     before: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,6 +54,14 @@ class Work:
     def text(self) -> str:
         """All parts together."""
         return "".join(part.text for part in self.parts)
+
+    def take(self, name: StageName, stage: Callable[[Work], None]) -> None:
+        """Go through a stage, or say that it raised."""
+        try:
+            stage(self)
+        except Exception as error:  # noqa: BLE001  an embedder is the app's own; a prompt can always be sent as it is
+            self.failed = True
+            self.stages.append(Stage(name, self.message, self.tokens, self.tokens, "", f"{type(error).__name__} raised"))
 
     def changed(self, name: StageName, at: int, text: str, *, detail: str = "", wrong: str = "") -> None:
         """Take over one part as a stage has made it, if it is right and shorter. Only the part is counted."""
