@@ -20,6 +20,7 @@ from thrift_plugins.compression.condense import Case, Lock, cases, condense, cov
 from thrift_plugins.compression.examples import Examples
 from thrift_plugins.compression.labelled import labelled
 from thrift_plugins.compression.policy import CompressionPolicy
+from thrift_plugins.compression.ranker import Ranker
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.langchain import ExampleSelector, PromptCompressor
 from thrift_plugins.prices import Prices
@@ -218,6 +219,7 @@ def test_cases_are_read_or_refused(tmp_path: Path):
         ("{", "not JSON"),
         ('{"in": 1}', "a case has"),
         ('{"input": "a", "contains": 3}', "a list of texts"),
+        ('{"input": "a", "contains": ["x", "!"]}', "without words"),
     ):
         file.write_text(text)
         with pytest.raises(ConfigError, match=says):
@@ -311,7 +313,14 @@ def test_examples_of_an_app_are_read_or_refused(tmp_path: Path):
         ('{"question": "a", "passages": []}', "must be a list"),
         ('{"question": "a", "passages": ["x"]}', "nothing says"),
         ('{"question": "a", "passages": ["x"], "cited": [4]}', "from 0 to 0"),
+        ('{"question": "a", "passages": ["x"], "cited": ["y"]}', "from 0 to 0"),
+        ('{"question": "a", "passages": ["x"], "answers": "Oslo"}', "`answers` must be a list"),
+        ('{"question": "a", "passages": ["x"], "needed": "Oslo"}', "`needed` must be a list"),
     ):
         file.write_text(text)
         with pytest.raises(ConfigError, match=says):
             list(labelled(file))
+    file.write_bytes(b"\xff")
+    for read in (labelled, cases, Ranker.load):
+        with pytest.raises(ConfigError, match="cannot read"):
+            [*read(file)]
