@@ -21,6 +21,8 @@ from thrift_plugins.compression.ranker import shipped
 from thrift_plugins.compression.reading import Reading
 from thrift_plugins.compression.vectors import WordTable
 from thrift_plugins.errors import ConfigError
+from thrift_plugins.langchain import ContextCompressor, PromptCompressor
+from thrift_plugins.llama_index import ContextCompressor as NodeCompressor
 from thrift_plugins.text.embed import StaticEmbedder
 from thrift_plugins.types import Message, ToolCall
 
@@ -307,6 +309,36 @@ def test_a_risk_is_kept_to_or_refused(tmp_path: Path):
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(ConfigError, match="is no calibration"):
         Calibration.load(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize("margins", ["[NaN]", "[1.0]", "[1e999]", '"-1"', "[" * 100_000])
+def test_a_spoilt_calibration_is_refused(tmp_path, margins):
+    file = tmp_path / "c.json"
+    file.write_text(f'{{"format": "thrift-calibration/1", "extractor": "x", "margins": {margins}}}')
+    with pytest.raises(ConfigError, match="is no calibration"):
+        Calibration.load(file)
+
+
+def test_a_margin_is_not_spelt_nearer_to_the_best_than_it_was(tmp_path):
+    calibration = Calibration((-0.12342, -0.12348, -0.29), "x")
+    calibration.save(tmp_path / "c.json")
+    assert Calibration.load(tmp_path / "c.json").margins == (-0.29, -0.1235, -0.1235)
+
+
+def test_a_calibration_for_another_ranker_is_refused_wherever_it_is_given():
+    other = Limit(risk=0.1, calibration=Calibration((-1.0,) * 99, "another ranker"))
+    plain = Compressor()
+    for give in (
+        lambda: Compressor(other),
+        lambda: ContextCompressor(other),
+        lambda: ContextCompressor(other, compressor=plain),
+        lambda: NodeCompressor(other),
+        lambda: PromptCompressor(other),
+        lambda: plain.compress((Message("user", "Hi"),), MODEL, limit=other),
+        lambda: compress_contexts(plain, QUESTION, [Passage("x")], MODEL, other),
+    ):
+        with pytest.raises(ConfigError, match="made with another ranker"):
+            give()
 
 
 def test_margins():
