@@ -206,6 +206,26 @@ def test_a_rewriting_that_costs_answers_does_not_hold():
         condense("", CASES, obedient)
 
 
+def test_cases_of_which_none_is_right_show_nothing():
+    with pytest.raises(ConfigError, match="none of the cases right"):
+        condense(PROMPT, [Case(str(n), ("yes",)) for n in range(149)], lambda _system, _user: "no", ablate=False)
+
+
+@pytest.mark.parametrize(
+    ("rule", "instead", "missing"),
+    [
+        ("You must ask before noon.", "You may ask before noon.", ("added 'may'", "must")),
+        ("Ask for name and email.", "Ask for name or email.", ("added 'or'",)),
+        ("Refund all items.", "Refund some items.", ("added 'some'", "all")),
+        ("Refund it if the train was late.", "Refund it: the train was late.", ("if",)),
+    ],
+)
+def test_a_word_that_turns_a_rule_is_named(rule, instead, missing):
+    (told,) = coverage(rule, instead).rules
+    assert told.status == "changed"
+    assert told.missing == missing
+
+
 def test_cases_are_read_or_refused(tmp_path: Path):
     file = tmp_path / "cases.jsonl"
     file.write_text('{"input": "a", "expected": "No"}\n\n{"input": "b", "contains": ["x", "$5"]}\n{"input": "c"}\n')
