@@ -341,6 +341,12 @@ def test_a_calibration_for_another_ranker_is_refused_wherever_it_is_given():
             give()
 
 
+@pytest.mark.parametrize("risk", [0, -0.5, 1, 5, float("nan")])
+def test_a_risk_that_is_none_is_refused(risk):
+    with pytest.raises(ConfigError, match="risk must be above 0 and below 1"):
+        Calibration((-1.0,) * 30, "x").promise(risk)
+
+
 def test_margins():
     assert margin_of([1.0, 3.0, 2.0], [True, False, True], every=False) == -1.0
     assert margin_of([1.0, 3.0, 2.0], [True, False, True], every=True) == -2.0

@@ -206,6 +206,22 @@ def test_a_rewriting_that_costs_answers_does_not_hold():
         condense("", CASES, obedient)
 
 
+def test_a_prompt_is_not_overwritten_with_the_shorter_one(tmp_path: Path):
+    prompt, file = tmp_path / "p.md", tmp_path / "cases.jsonl"
+    prompt.write_text(PROMPT)
+    file.write_text('{"input": "a"}')
+    told = CliRunner().invoke(app, ["condense", str(prompt), "--cases", str(file), "--out", f"{tmp_path}/./p.md"])
+    assert isinstance(told.exception, ConfigError)
+    assert "is the prompt itself" in str(told.exception)
+    assert prompt.read_text() == PROMPT
+
+
+@pytest.mark.parametrize("margin", [0.0, -0.1, 1.0, float("nan")])
+def test_a_margin_that_is_none_is_refused(margin):
+    with pytest.raises(ConfigError, match="margin must be above 0 and below 1"):
+        condense(PROMPT, CASES, obedient, ablate=False, margin=margin)
+
+
 def test_cases_of_which_none_is_right_show_nothing():
     with pytest.raises(ConfigError, match="none of the cases right"):
         condense(PROMPT, [Case(str(n), ("yes",)) for n in range(149)], lambda _system, _user: "no", ablate=False)

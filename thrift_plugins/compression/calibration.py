@@ -58,12 +58,14 @@ class Calibration:
         """The threshold for a risk, and where the real risk lies.
 
         Raises:
-            ConfigError: so few examples cannot support it; says how many would.
+            ConfigError: it is none, or so few examples cannot support it; says how many would.
         """
+        if not 0 < risk < 1:
+            raise ConfigError(f"risk must be above 0 and below 1, not {risk}")
         count = len(self.margins)
         allowed = floor(risk * (count + 1) - 1 + 1e-9)
         if allowed < 0 or allowed >= count:
-            needed = floor(1 / risk) if risk else 0
+            needed = floor(1 / risk)
             raise ConfigError(
                 f"a risk of {risk:g} needs {needed:,} examples or more, and the calibration has {count:,}: give it more, or ask for less"
             )

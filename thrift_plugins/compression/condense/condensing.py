@@ -143,10 +143,12 @@ def condense(
         progress: told what is tried.
 
     Raises:
-        ConfigError: the prompt is empty, there are no cases, or it gets none of them right: then nothing could be lost.
+        ConfigError: the prompt is empty, the margin is not above 0 and below 1, there are no cases, or it gets none of them right: then nothing could be lost.
     """
     if not prompt.strip() or not cases:
         raise ConfigError("condensing needs a prompt, and cases to try it on")
+    if not 0 < margin < 1:
+        raise ConfigError(f"margin must be above 0 and below 1, not {margin}: it is a share of the answers")
     trial = _Trial(prompt, cases, ask, passes or Case.passes, model)
     if not trial.right:
         raise ConfigError("the prompt gets none of the cases right, so that they can show nothing: see what they expect")
