@@ -343,6 +343,9 @@ def test_examples_of_an_app_are_read_or_refused(tmp_path: Path):
     assert needed.every
     assert cited.needed.sum() == 3
     assert talk.is_dialogue
+    file.write_text(json.dumps({"question": "Who?", "passages": ["I did. No."], "needed": ["I did.", "You did."]}))
+    (nowhere,) = labelled(file)
+    assert not nowhere.needed.any()
     for text, says in (
         ("{", "not JSON"),
         ("{}", "an example has"),

@@ -1,7 +1,7 @@
 r"""An app's own examples: questions with their passages, and what an answer needed of them. JSON lines, gzipped or not.
 
 {"question": "...", "passages": [{"title": "...", "text": "..."}], "answers": ["Oslo"]}      one of these must stay
-{"question": "...", "passages": ["...", "..."], "needed": ["a sentence", "another"]}         all of these must
+{"question": "...", "passages": ["...", "..."], "needed": ["a sentence", "another"]}         all of these must; one that is nowhere is lost
 {"question": "...", "passages": [...], "cited": [0, 3]}                                      something of each must
 {"question": "...", "transcript": "A: ...\nB: ...", "needed": ["A: ..."]}                    of a dialogue
 """
@@ -79,6 +79,8 @@ def _example(line: str, where: str) -> Labelled:
         parts = [" ".join(str(one).split()) for one in _listed(told, "needed", where) if str(one).strip()]
         flat = [" ".join(text.split()) for text in texts]
         found = np.array([bool(text) and any(text in part or part in text for part in parts) for text in flat], bool)
+        there = all(any(text and (text in part or part in text) for text in flat) for part in parts)
+        found &= there  # what is in no passage is lost at any threshold, whatever else is kept
         return Labelled(told["question"], passages, found, every=True)
     if "cited" in told:
         cited = {*map(str, _listed(told, "cited", where))}
