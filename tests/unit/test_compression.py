@@ -239,6 +239,17 @@ def test_an_embedder_that_is_down_leaves_the_text_as_it_was_and_is_asked_again()
     assert compressor.compress(prompt, MODEL).saved > 0
 
 
+@pytest.mark.parametrize("ends", ["\n\nWhat is the capital of Norway?", "\n\nQuestion: What is the capital of Norway?"])
+@pytest.mark.parametrize("head", ["Context:\n", "[1] Cities\nRome is old.\n\n[2] Food\nBread is baked.\n\n[3] More\n"])
+def test_instructions_between_passages_and_question_stay(head, ends):
+    told = "\n\nUse the passages above alone. Never guess.\n\nIf you do not know, say so."
+    prompt = head + "\n\n".join(FACTS.values()) + told + ends
+    made = compressed(prompt)
+    assert made.saved > 0
+    assert made.messages[0].content.endswith(told.strip() + ends)
+    assert query_in(parts_of(prompt)) == QUESTION
+
+
 def test_a_half_tag_is_never_left():
     text = "<b>Oslo is the capital of Norway. It is old.</b> Hens lay eggs. Cows eat grass all day long. Pigs dig."
     made = compress_contexts(Compressor(Limit(ratio=3)), QUESTION, [Passage(text)], MODEL)
