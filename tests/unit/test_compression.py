@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from time import process_time
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from thrift_plugins.compression.ranker import shipped
 from thrift_plugins.compression.reading import Reading
 from thrift_plugins.compression.vectors import WordTable
 from thrift_plugins.errors import ConfigError
+from thrift_plugins.langchain import ContextCompressor, PromptCompressor
+from thrift_plugins.llama_index import ContextCompressor as NodeCompressor
 from thrift_plugins.text.embed import StaticEmbedder
 from thrift_plugins.types import Message, ToolCall
 
@@ -182,6 +185,71 @@ def test_the_overlap_of_chunks_is_sent_once():
     assert made.dropped[0].text == shared
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<document>\n" * 15_000,
+        "<context>" + "\t" * 150_000 + "x</context>",
+        "Passages:\nOslo lies at a fjord.\n\nQuestion: Where?" + "\n " * 75_000 + "x",
+        "`" * 150_000,
+        "<div>" * 4 + "<a " * 50_000,
+        "<div>" * 4 + "<!-- >" * 25_000,
+        "<div>" * 4 + "<![CDATA[ ]>" * 12_500,
+        "<div></div>" * 4 + "<script>x</style>" * 10_000,
+    ],
+)
+def test_what_nothing_closes_takes_no_longer_than_other_texts(text):
+    started = process_time()
+    compressed(text)
+    Compressor().compress((Message("user", "Go"), Message("tool", text, tool_call_id="c")), MODEL)
+    assert process_time() - started < 10  # minutes, where each opening is looked for to the end
+
+
+@pytest.mark.parametrize("declaration", ["<![foo[x]]>", "<![", "<![1]>"])
+def test_a_page_with_a_declaration_that_is_none_stays_as_it_was(declaration):
+    page = f"<div><p>Oslo lies at a fjord.</p></div>{declaration}<p>It rains.</p>" * 4
+    made = compress_contexts(Compressor(), QUESTION, [Passage(page)], MODEL)
+    assert made.texts == (page,)
+
+
+def test_a_page_that_was_cut_is_read_all_the_same():
+    page = "<div><p>Oslo lies at a fjord.</p></div>" * 4 + '<a href="https://exa'
+    made = compress_contexts(Compressor(), QUESTION, [Passage(page)], MODEL)
+    assert made.texts[0].startswith("Oslo lies at a fjord.\nOslo")
+
+
+def test_an_embedder_that_is_down_leaves_the_text_as_it_was_and_is_asked_again():
+    class Embedder(StaticEmbedder):
+        down = True
+
+        def embed(self, texts):
+            if self.down:
+                raise ConnectionError
+            return super().embed(texts)
+
+    embedder = Embedder()
+    compressor = Compressor(Limit(ratio=4), embedder=embedder)
+    made = compress_contexts(compressor, QUESTION, [Passage(text) for text in FACTS.values()], MODEL)
+    assert made.texts == tuple(FACTS.values())
+    prompt = (Message("user", passages()),)
+    told = compressor.compress(prompt, MODEL)
+    assert told.messages == prompt
+    assert told.undoings() == ["extraction undone (ConnectionError raised)"]
+    embedder.down = False
+    assert compressor.compress(prompt, MODEL).saved > 0
+
+
+@pytest.mark.parametrize("ends", ["\n\nWhat is the capital of Norway?", "\n\nQuestion: What is the capital of Norway?"])
+@pytest.mark.parametrize("head", ["Context:\n", "[1] Cities\nRome is old.\n\n[2] Food\nBread is baked.\n\n[3] More\n"])
+def test_instructions_between_passages_and_question_stay(head, ends):
+    told = "\n\nUse the passages above alone. Never guess.\n\nIf you do not know, say so."
+    prompt = head + "\n\n".join(FACTS.values()) + told + ends
+    made = compressed(prompt)
+    assert made.saved > 0
+    assert made.messages[0].content.endswith(told.strip() + ends)
+    assert query_in(parts_of(prompt)) == QUESTION
+
+
 def test_a_half_tag_is_never_left():
     text = "<b>Oslo is the capital of Norway. It is old.</b> Hens lay eggs. Cows eat grass all day long. Pigs dig."
     made = compress_contexts(Compressor(Limit(ratio=3)), QUESTION, [Passage(text)], MODEL)
@@ -252,6 +320,42 @@ def test_a_risk_is_kept_to_or_refused(tmp_path: Path):
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(ConfigError, match="is no calibration"):
         Calibration.load(tmp_path / "bad.json")
+
+
+@pytest.mark.parametrize("margins", ["[NaN]", "[1.0]", "[1e999]", '"-1"', "[" * 100_000])
+def test_a_spoilt_calibration_is_refused(tmp_path, margins):
+    file = tmp_path / "c.json"
+    file.write_text(f'{{"format": "thrift-calibration/1", "extractor": "x", "margins": {margins}}}')
+    with pytest.raises(ConfigError, match="is no calibration"):
+        Calibration.load(file)
+
+
+def test_a_margin_is_not_spelt_nearer_to_the_best_than_it_was(tmp_path):
+    calibration = Calibration((-0.12342, -0.12348, -0.29), "x")
+    calibration.save(tmp_path / "c.json")
+    assert Calibration.load(tmp_path / "c.json").margins == (-0.29, -0.1235, -0.1235)
+
+
+def test_a_calibration_for_another_ranker_is_refused_wherever_it_is_given():
+    other = Limit(risk=0.1, calibration=Calibration((-1.0,) * 99, "another ranker"))
+    plain = Compressor()
+    for give in (
+        lambda: Compressor(other),
+        lambda: ContextCompressor(other),
+        lambda: ContextCompressor(other, compressor=plain),
+        lambda: NodeCompressor(other),
+        lambda: PromptCompressor(other),
+        lambda: plain.compress((Message("user", "Hi"),), MODEL, limit=other),
+        lambda: compress_contexts(plain, QUESTION, [Passage("x")], MODEL, other),
+    ):
+        with pytest.raises(ConfigError, match="made with another ranker"):
+            give()
+
+
+@pytest.mark.parametrize("risk", [0, -0.5, 1, 5, float("nan")])
+def test_a_risk_that_is_none_is_refused(risk):
+    with pytest.raises(ConfigError, match="risk must be above 0 and below 1"):
+        Calibration((-1.0,) * 30, "x").promise(risk)
 
 
 def test_margins():

@@ -132,6 +132,18 @@ def test_the_ledger_claims_no_more_than_the_cache_would_have_left():
     assert made.baseline == made.actual + sum(made.rows.values())
 
 
+@pytest.mark.parametrize("params", [{}, {"cache_control": {"type": "ephemeral"}}])
+def test_an_argument_of_the_call_that_keeps_the_prompt_is_reckoned_with(params):
+    compression = policy(max_history=3_000)
+    before, now = (replace(REQUEST, messages=talk(n, words=100), params=params, at=REQUEST.at + n) for n in (20, 24))
+    compression.compress(before, CLAUDE)
+    told = compression.compress(now, CLAUDE)
+    assert told is not None
+    refused = any(stage.undone == "the prompt cache is worth more" for stage in told.stages)
+    assert refused == bool(params)
+    assert (told.read > 0) == bool(params)
+
+
 def test_turns_stay_whole_where_results_come_late_or_in_the_users_words():
     late = (
         Message("user", "Look at one thing. " * 20),

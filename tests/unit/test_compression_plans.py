@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.prompt_values import StringPromptValue
 from langchain_core.prompts import FewShotPromptTemplate, PromptTemplate
 from typer.testing import CliRunner
 
@@ -19,6 +20,7 @@ from thrift_plugins.compression.condense import Case, Lock, cases, condense, cov
 from thrift_plugins.compression.examples import Examples
 from thrift_plugins.compression.labelled import labelled
 from thrift_plugins.compression.policy import CompressionPolicy
+from thrift_plugins.compression.ranker import Ranker
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.langchain import ExampleSelector, PromptCompressor
 from thrift_plugins.prices import Prices
@@ -87,6 +89,19 @@ def test_cache_control_is_placed_for_anthropic_alone():
     assert made[0].content[0]["text"] == given[0].content
     assert PromptCompressor(model="claude-sonnet-4-5", cache_control=True).invoke(made) is made
     assert PromptCompressor(model="gpt-4o", cache_control=True).invoke(given) is given
+
+
+def test_a_text_has_no_place_for_a_mark():
+    compressor = PromptCompressor(model="claude-sonnet-4-5", cache_control=True)
+    text = "Rules. " * 2_000
+    assert compressor.invoke(text) == text
+    assert compressor.invoke(StringPromptValue(text=text)).to_string() == text
+
+
+@pytest.mark.parametrize("most", [0, -5])
+def test_a_prompt_compressor_refuses_a_history_of_nothing(most):
+    with pytest.raises(ConfigError, match=f"max_history must be 1 or more, not {most}"):
+        PromptCompressor(max_history=most)
 
 
 # ---- few-shot ----
@@ -191,6 +206,42 @@ def test_a_rewriting_that_costs_answers_does_not_hold():
         condense("", CASES, obedient)
 
 
+def test_a_prompt_is_not_overwritten_with_the_shorter_one(tmp_path: Path):
+    prompt, file = tmp_path / "p.md", tmp_path / "cases.jsonl"
+    prompt.write_text(PROMPT)
+    file.write_text('{"input": "a"}')
+    told = CliRunner().invoke(app, ["condense", str(prompt), "--cases", str(file), "--out", f"{tmp_path}/./p.md"])
+    assert isinstance(told.exception, ConfigError)
+    assert "is the prompt itself" in str(told.exception)
+    assert prompt.read_text() == PROMPT
+
+
+@pytest.mark.parametrize("margin", [0.0, -0.1, 1.0, float("nan")])
+def test_a_margin_that_is_none_is_refused(margin):
+    with pytest.raises(ConfigError, match="margin must be above 0 and below 1"):
+        condense(PROMPT, CASES, obedient, ablate=False, margin=margin)
+
+
+def test_cases_of_which_none_is_right_show_nothing():
+    with pytest.raises(ConfigError, match="none of the cases right"):
+        condense(PROMPT, [Case(str(n), ("yes",)) for n in range(149)], lambda _system, _user: "no", ablate=False)
+
+
+@pytest.mark.parametrize(
+    ("rule", "instead", "missing"),
+    [
+        ("You must ask before noon.", "You may ask before noon.", ("added 'may'", "must")),
+        ("Ask for name and email.", "Ask for name or email.", ("added 'or'",)),
+        ("Refund all items.", "Refund some items.", ("added 'some'", "all")),
+        ("Refund it if the train was late.", "Refund it: the train was late.", ("if",)),
+    ],
+)
+def test_a_word_that_turns_a_rule_is_named(rule, instead, missing):
+    (told,) = coverage(rule, instead).rules
+    assert told.status == "changed"
+    assert told.missing == missing
+
+
 def test_cases_are_read_or_refused(tmp_path: Path):
     file = tmp_path / "cases.jsonl"
     file.write_text('{"input": "a", "expected": "No"}\n\n{"input": "b", "contains": ["x", "$5"]}\n{"input": "c"}\n')
@@ -204,6 +255,7 @@ def test_cases_are_read_or_refused(tmp_path: Path):
         ("{", "not JSON"),
         ('{"in": 1}', "a case has"),
         ('{"input": "a", "contains": 3}', "a list of texts"),
+        ('{"input": "a", "contains": ["x", "!"]}', "without words"),
     ):
         file.write_text(text)
         with pytest.raises(ConfigError, match=says):
@@ -291,13 +343,23 @@ def test_examples_of_an_app_are_read_or_refused(tmp_path: Path):
     assert needed.every
     assert cited.needed.sum() == 3
     assert talk.is_dialogue
+    file.write_text(json.dumps({"question": "Who?", "passages": ["I did. No."], "needed": ["I did.", "You did."]}))
+    (nowhere,) = labelled(file)
+    assert not nowhere.needed.any()
     for text, says in (
         ("{", "not JSON"),
         ("{}", "an example has"),
         ('{"question": "a", "passages": []}', "must be a list"),
         ('{"question": "a", "passages": ["x"]}', "nothing says"),
         ('{"question": "a", "passages": ["x"], "cited": [4]}', "from 0 to 0"),
+        ('{"question": "a", "passages": ["x"], "cited": ["y"]}', "from 0 to 0"),
+        ('{"question": "a", "passages": ["x"], "answers": "Oslo"}', "`answers` must be a list"),
+        ('{"question": "a", "passages": ["x"], "needed": "Oslo"}', "`needed` must be a list"),
     ):
         file.write_text(text)
         with pytest.raises(ConfigError, match=says):
             list(labelled(file))
+    file.write_bytes(b"\xff")
+    for read in (labelled, cases, Ranker.load):
+        with pytest.raises(ConfigError, match="cannot read"):
+            [*read(file)]

@@ -35,6 +35,8 @@ def condense(
     from thrift_plugins.errors import ConfigError
 
     out = out or prompt.with_name(f"{prompt.stem}.condensed{prompt.suffix}")
+    if out.resolve() == prompt.resolve():
+        raise ConfigError(f"{out} is the prompt itself: name another file for the shorter one")
     lock = out.with_name(f"{out.name}.lock.json")
     text = prompt.read_text(encoding="utf-8")
     if check:

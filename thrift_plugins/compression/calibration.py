@@ -58,12 +58,14 @@ class Calibration:
         """The threshold for a risk, and where the real risk lies.
 
         Raises:
-            ConfigError: so few examples cannot support it; says how many would.
+            ConfigError: it is none, or so few examples cannot support it; says how many would.
         """
+        if not 0 < risk < 1:
+            raise ConfigError(f"risk must be above 0 and below 1, not {risk}")
         count = len(self.margins)
         allowed = floor(risk * (count + 1) - 1 + 1e-9)
         if allowed < 0 or allowed >= count:
-            needed = floor(1 / risk) if risk else 0
+            needed = floor(1 / risk)
             raise ConfigError(
                 f"a risk of {risk:g} needs {needed:,} examples or more, and the calibration has {count:,}: give it more, or ask for less"
             )
@@ -78,9 +80,17 @@ class Calibration:
         """As in `promise`."""
         return self.promise(risk).threshold
 
+    def check(self, extractor: str, name: str = "the calibration") -> None:
+        """Raises ConfigError where it was made with another extractor than this one."""
+        if self.extractor != extractor:
+            raise ConfigError(
+                f"{name} was made with another ranker or other word vectors ({self.extractor}, here {extractor}): "
+                "calibrate again with 'thrift-plugins compress calibrate'"
+            )
+
     def save(self, path: str | Path) -> None:
         """Write it for `load`."""
-        margins = [round(margin, 4) if isfinite(margin) else None for margin in self.margins]
+        margins = [_down(margin) if isfinite(margin) else None for margin in self.margins]
         told = {"format": FORMAT, "extractor": self.extractor, "margins": margins}
         Path(path).write_text(json.dumps(told) + "\n", encoding="utf-8")
 
@@ -95,12 +105,23 @@ class Calibration:
             told = json.loads(Path(path).read_text(encoding="utf-8"))
             if told["format"] != FORMAT:
                 raise ConfigError(f"{path} is a calibration of the format {told['format']!r}, not {FORMAT!r}")
-            margins = [float("-inf") if margin is None else float(margin) for margin in told["margins"]]
-            return cls(tuple(margins), str(told["extractor"]))
+            return cls(tuple(map(_margin, told["margins"])), str(told["extractor"]))
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ConfigError(f"{path} is no calibration of the format {FORMAT!r}: {error}") from error
+
+
+def _margin(told: float | None) -> float:
+    margin = float("-inf") if told is None else float(told)
+    if not margin <= 0:
+        raise ValueError("a margin is a number of 0 or less")
+    return margin
+
+
+def _down(margin: float) -> float:
+    """With four digits behind the point, never nearer to 0: what was kept at a margin is kept at its spelling too."""
+    return floor(round(margin * 1e4, 6)) / 1e4
 
 
 def margin_of(scores: Sequence[float], needed: Sequence[bool], *, every: bool) -> float:

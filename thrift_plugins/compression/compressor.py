@@ -55,7 +55,7 @@ class Compressor:
         duplicates: whether what contexts say twice is sent once.
 
     Raises:
-        ConfigError: both an extractor and an embedder.
+        ConfigError: both an extractor and an embedder, or a calibration that was made with others.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Compressor:
         self._lock = threading.Lock()
         self._known: OrderedDict[bytes, stages.Work | None] = OrderedDict()
         self._fetchable: OrderedDict[str, str] = OrderedDict()
+        self._check(self.limit)
 
     @property
     def extractor(self) -> Extractor:
@@ -82,6 +83,17 @@ class Compressor:
         if self._extractor is None:
             self._extractor = Extractor(embedder=self._embedder)
         return self._extractor
+
+    def of(self, limit: Limit | None) -> Limit:
+        """A limit over its own. Raises ConfigError where it is a risk whose calibration was made with another extractor."""
+        if limit is None or limit is self.limit:
+            return self.limit
+        self._check(limit)
+        return limit
+
+    def _check(self, limit: Limit) -> None:
+        if limit.risk is not None and limit.calibration is not None:
+            limit.calibration.check(self.extractor.name)
 
     @property
     def signature(self) -> str:
@@ -122,7 +134,7 @@ class Compressor:
             plan: says whether it pays to send a message shorter, by the tokens of the prompt up to it before and after.
         """
         messages = tuple(messages)
-        limit = limit or self.limit
+        limit = self.of(limit)
         measure = measure_for(model)
         works = [
             (place, work)
@@ -161,6 +173,8 @@ class Compressor:
                 self._known.move_to_end(key)
                 return self._known[key]
         work = self._made(parts, place, measure, asked, limit)
+        if work is not None and work.failed:
+            return work  # an embedder that was down may be up again
         with self._lock:
             self._known[key] = work
             if len(self._known) > _KEPT:
@@ -176,17 +190,17 @@ class Compressor:
         return work
 
     def run(self, work: stages.Work, asked: str, limit: Limit) -> None:
-        """Take a text through the stages.
+        """Take a text through the stages. One that raises, as an embedder of the app's own may, leaves it as it was.
 
         Args:
             asked: the question that its contexts were found for; "" where there is none, and nothing is left out.
         """
         if self._spelling:
-            stages.spelling(work)
+            work.take("tidy", stages.spelling)
         if self._duplicates:
-            stages.duplicates(work)
+            work.take("duplicates", stages.duplicates)
         if limit.extracts and asked:
-            stages.extraction(work, asked, limit, self.extractor)
+            work.take("extraction", lambda work: stages.extraction(work, asked, limit, self.extractor))
         self.remember(work.dropped)
 
     @staticmethod
@@ -204,11 +218,12 @@ class Compressor:
 
 
 def own_or_new(compressor: Compressor | None, limit: Limit | None, embedder: Embedder | None) -> Compressor:
-    """The compressor that an adapter was given, or a new one. Raises ConfigError where it was given an embedder beside one."""
+    """The compressor that an adapter was given, or a new one. Raises ConfigError where they do not go together."""
     if compressor is None:
         return Compressor(limit, embedder=embedder)
     if embedder is not None:
         raise ConfigError("give the embedder to the compressor: Compressor(embedder=...)")
+    compressor.of(limit)
     return compressor
 
 

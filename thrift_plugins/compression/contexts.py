@@ -43,7 +43,7 @@ def compress_contexts(
         model: whose tokens are counted.
         limit: over that of the compressor.
     """
-    limit = limit or compressor.limit
+    limit = compressor.of(limit)
     parts = [Part("context", passage.text, passage.title, passage.score) for passage in passages]
     before = sum(count(part.text, model) for part in parts)
     work = stages.Work(parts, 0, lambda text: count(text, model), before)

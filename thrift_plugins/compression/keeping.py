@@ -86,7 +86,7 @@ class Conversations:
         known = self._last(key)
         if known is not None and (cut < known.cut or made.tokens_before < known.whole):
             known = None  # another conversation that begins alike, or this one from an earlier turn on
-        if rules is not None and rules.marked and not marks:
+        if rules is not None and rules.marked and not marks and not _named(request.params):
             rules = None  # nothing of it is in the cache
         warm = known is not None and rules is not None and request.at - known.at <= rules.lifetime
         refused = bool(warm and known and rules and not _pays(talk, cut, known, rules, keeping))
@@ -104,7 +104,7 @@ class Conversations:
             stages=made.stages + short.stages + told,
             dropped=made.dropped + short.dropped,
             kept=short.kept,
-            read=0 if rules is None or rules.marked else _read(talk, known, whole, rules, warm=warm),
+            read=0 if rules is None or marks else _read(talk, known, whole, rules, warm=warm),
         )
 
     def _marked(
@@ -165,8 +165,12 @@ def _read(talk: Talk, known: _Sent | None, whole: int, rules: CacheRules, *, war
 
 def _marked_by_the_app(request: Request) -> bool:
     """Whether the app says itself what is to be cached: in messages, tools, or arguments of the call."""
-    told: Json = [*request.tools, request.params]
-    return is_marked(request.messages) or any(name == "cache_control" for name in _names(told))
+    return is_marked(request.messages) or _named([*request.tools, request.params])
+
+
+def _named(told: Json) -> bool:
+    """Whether tools or arguments ask for the cache. An argument of the call asks to keep all of its prompt."""
+    return any(name == "cache_control" for name in _names(told))
 
 
 def _names(value: Json) -> Iterator[str]:

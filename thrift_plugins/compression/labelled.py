@@ -1,7 +1,7 @@
 r"""An app's own examples: questions with their passages, and what an answer needed of them. JSON lines, gzipped or not.
 
 {"question": "...", "passages": [{"title": "...", "text": "..."}], "answers": ["Oslo"]}      one of these must stay
-{"question": "...", "passages": ["...", "..."], "needed": ["a sentence", "another"]}         all of these must
+{"question": "...", "passages": ["...", "..."], "needed": ["a sentence", "another"]}         all of these must; one that is nowhere is lost
 {"question": "...", "passages": [...], "cited": [0, 3]}                                      something of each must
 {"question": "...", "transcript": "A: ...\nB: ...", "needed": ["A: ..."]}                    of a dialogue
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,8 @@ def labelled(path: str | Path) -> Iterator[Labelled]:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield _example(line, f"{path}, line {number}")
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise ConfigError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _example(line: str, where: str) -> Labelled:
@@ -72,21 +73,30 @@ def _example(line: str, where: str) -> Labelled:
     passages = _passages(told, where)
     texts = [passage.text[a:b] for passage in passages for a, b in passage.pieces()]
     if "answers" in told:
-        wanted = [str(answer).casefold() for answer in told["answers"] if str(answer).strip()]
+        wanted = [str(answer).casefold() for answer in _listed(told, "answers", where) if str(answer).strip()]
         return Labelled(told["question"], passages, _having(texts, wanted), every=False)
     if "needed" in told:
-        parts = [" ".join(str(one).split()) for one in told["needed"] if str(one).strip()]
+        parts = [" ".join(str(one).split()) for one in _listed(told, "needed", where) if str(one).strip()]
         flat = [" ".join(text.split()) for text in texts]
         found = np.array([bool(text) and any(text in part or part in text for part in parts) for text in flat], bool)
+        there = all(any(text and (text in part or part in text) for text in flat) for part in parts)
+        found &= there  # what is in no passage is lost at any threshold, whatever else is kept
         return Labelled(told["question"], passages, found, every=True)
     if "cited" in told:
-        cited = {int(number) for number in told["cited"]}
-        if not cited <= set(range(len(passages))):
+        cited = {*map(str, _listed(told, "cited", where))}
+        if not cited <= {*map(str, range(len(passages)))}:
             raise ConfigError(f"{where}: `cited` are numbers of passages, from 0 to {len(passages) - 1}")
         owner = [number for number, passage in enumerate(passages) for _ in passage.pieces()]
-        groups = np.array([number if number in cited else -1 for number in owner], np.intp)
+        groups = np.array([number if str(number) in cited else -1 for number in owner], np.intp)
         return Labelled(told["question"], passages, groups >= 0, every=True, groups=groups)
     raise ConfigError(f"{where}: nothing says what was needed: give `answers`, `needed` or `cited`")
+
+
+def _listed(told: Mapping[str, Any], name: str, where: str) -> list[Any]:
+    found = told[name]
+    if not isinstance(found, list):  # of a text, every letter would be one
+        raise ConfigError(f"{where}: `{name}` must be a list")
+    return found
 
 
 def _having(texts: list[str], wanted: list[str]) -> NDArray[np.bool_]:

@@ -40,8 +40,6 @@ class Limit:
             self._promised(self.risk)
 
     def _promised(self, risk: float) -> float:
-        if not 0 < risk < 1:
-            raise ConfigError(f"risk must be above 0 and below 1, not {risk}")
         if self.calibration is None:
             raise ConfigError(
                 "risk needs a calibration on examples of your own: make one with 'thrift-plugins compress calibrate'"

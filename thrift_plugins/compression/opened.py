@@ -12,7 +12,6 @@ from thrift_plugins.compression.keeping import Keeping
 from thrift_plugins.compression.limit import Limit
 from thrift_plugins.compression.policy import CompressionPolicy
 from thrift_plugins.compression.ranker import Ranker
-from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices import Prices
 from thrift_plugins.text.onnx import OnnxEmbedder
 
@@ -79,9 +78,5 @@ def limit_of(settings: Settings, extractor: Extractor) -> Limit:
     if settings.risk is None:
         return Limit(settings.max_tokens, settings.ratio)
     calibration = Calibration.load(settings.calibration)
-    if calibration.extractor != extractor.name:
-        raise ConfigError(
-            f"{settings.calibration} was made with another ranker or other word vectors ({calibration.extractor}, here {extractor.name}): "
-            "calibrate again with 'thrift-plugins compress calibrate'"
-        )
+    calibration.check(extractor.name, settings.calibration)
     return Limit(risk=settings.risk, calibration=calibration)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from thrift_plugins.compression.enclosed import enclosed
 from thrift_plugins.text.sentences import is_dialogue
 
 Kind: TypeAlias = Literal["context", "head", "frame", "query", "other"]
@@ -33,9 +34,7 @@ class Part:
 
 
 _TAGS: Final = "context|contexts|document|documents|passage|passages|search_results|search_result|sources|source|transcript|article|articles|excerpts|knowledge"
-_TAGGED: Final = re.compile(
-    rf"<(?P<tag>{_TAGS})(?:\s[^<>\n]*)?>\n?(?P<inner>.*?)(?P<end>\s*</(?P=tag)>)", re.DOTALL | re.IGNORECASE
-)
+_OPENS: Final = re.compile(rf"<(?P<tag>{_TAGS})(?:\s[^<>\n]*)?>\n?", re.IGNORECASE)
 _RULE: Final = re.compile(r"^(?:-{5,}|={5,}|#{5,})$", re.MULTILINE)
 _NAMES_CONTEXT: Final = re.compile(r"\b(?:context|passages?|documents?|sources?)\b", re.IGNORECASE)
 _HEADED: Final = re.compile(
@@ -84,20 +83,30 @@ def query_in(parts: list[Part]) -> str:
 
 
 def _unlabelled(text: str) -> str:
-    text = re.sub(r"\n\s*(?:Answer|A|回答|答案)\s*[:：]?\s*\Z", "", text)  # noqa: RUF001
+    before, gap, last = text.rstrip().rpartition("\n")
+    if gap and _LABEL.fullmatch(last.strip()):
+        text = before
     return _ASKED.sub("", text, count=1).strip()
+
+
+_LABEL: Final = re.compile(r"(?:Answer|A|回答|答案)\s*[:：]?")  # noqa: RUF001
 
 
 def _tagged(text: str) -> list[Part] | None:
     found: list[Part] = []
     at = 0
-    for match in _TAGGED.finditer(text):
-        found += _beside(text[at : match.start()])
-        found.append(Part("frame", text[match.start() : match.start("inner")]))
-        found += _passages(match.group("inner"))
-        found.append(Part("frame", match.group("end")))
-        at = match.end()
+    for opens, closes in enclosed(text, _OPENS, _closing):
+        inner = text[opens.end() : closes.start()].rstrip()
+        found += _beside(text[at : opens.start()])
+        found.append(Part("frame", opens.group()))
+        found += _passages(inner)
+        found.append(Part("frame", text[opens.end() + len(inner) : closes.end()]))
+        at = closes.end()
     return [*found, *_beside(text[at:])] if found else None
+
+
+def _closing(tag: str) -> re.Pattern[str]:
+    return re.compile(f"</{tag}>", re.IGNORECASE)
 
 
 def _ruled(text: str) -> list[Part] | None:
@@ -123,8 +132,14 @@ def _headed(text: str) -> list[Part] | None:
     if match is None:
         return None
     end = _end_of_context(text, match.end())
-    before = _beside(text[: match.start()])
-    return [*before, Part("frame", match.group()), *_passages(text[match.end() : end]), *_beside(text[end:], asks=True)]
+    told = _end_of_passages(text, match.end(), end)
+    return [
+        *_beside(text[: match.start()]),
+        Part("frame", match.group()),
+        *_passages(text[match.end() : told]),
+        Part("other", text[told:end]),
+        *_beside(text[end:], asks=True),
+    ]
 
 
 def _listed(text: str) -> list[Part] | None:
@@ -132,9 +147,11 @@ def _listed(text: str) -> list[Part] | None:
     if len(marks) < _LEAST_LISTED or [_number(mark) for mark in marks[:2]] not in ([1, 2], [0, 1]):
         return None
     end = _end_of_context(text, marks[-1].end())
+    told = _end_of_passages(text, marks[-1].end(), end)
     return [
         *_beside(text[: marks[0].start()]),
-        *_passages(text[marks[0].start() : end]),
+        *_passages(text[marks[0].start() : told]),
+        Part("other", text[told:end]),
         *_beside(text[end:], asks=True),
     ]
 
@@ -161,6 +178,29 @@ def _end_of_context(text: str, start: int) -> int:
     if last > 0 and len(text) - last <= _LONGEST_QUESTION and not _NUMBERED.match(text, last + 2):
         return last + 2
     return len(text)
+
+
+def _end_of_passages(text: str, start: int, end: int) -> int:
+    """Where the instructions begin that stand between passages that nothing closes and the question behind them."""
+    for _ in range(_PARAGRAPHS):
+        gap = text.rfind("\n\n", start, max(start, len(text[:end].rstrip())))
+        if gap < 0 or _TELLS.match(text, gap + 2) is None:
+            break
+        end = gap + 2
+    return end
+
+
+_PARAGRAPHS: Final = 12
+"""Of instructions; each look costs the length of the text."""
+
+
+_TELLS: Final = re.compile(
+    r"\s*(?:[-*>#]+ *|\*\*)?(?:Instructions?\b|Answer\b|Respond\b|Reply\b|Return\b|Output\b|Write\b|Use\b|Using\b|Cite\b|Quote\b|Keep\b|Be\b|Do not\b|Don['\u2019]t\b"
+    r"|Never\b|Always\b|Only\b|Please\b|Make sure\b|Remember\b|You (?:are|must|should|may|can|will)\b|If (?:you|the (?:answer|context|question|documents?|passages?))\b"
+    r"|(?:Based|Given|Considering|According)\b|请|不要|只|仅|根据|如果)",
+    re.IGNORECASE,
+)
+"""How a paragraph begins that tells a model what to do. One of a passage that begins so stays too."""
 
 
 def _beside(text: str, *, asks: bool = False) -> list[Part]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
+from thrift_plugins.compression.enclosed import enclosed
 from thrift_plugins.compression.extraction import GAP, Extractor
 from thrift_plugins.compression.json_forms import cheapest
 from thrift_plugins.compression.limit import Limit
@@ -34,6 +35,7 @@ class Work:
         before: of all parts as they were.
         stages: what was done.
         dropped: what was left out.
+        failed: whether a stage has raised, and may not the next time.
     """
 
     parts: list[Part]
@@ -42,6 +44,7 @@ class Work:
     tokens: int
     stages: list[Stage] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
+    failed: bool = False
     before: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +54,14 @@ class Work:
     def text(self) -> str:
         """All parts together."""
         return "".join(part.text for part in self.parts)
+
+    def take(self, name: StageName, stage: Callable[[Work], None]) -> None:
+        """Go through a stage, or say that it raised."""
+        try:
+            stage(self)
+        except Exception as error:  # noqa: BLE001  an embedder is the app's own; a prompt can always be sent as it is
+            self.failed = True
+            self.stages.append(Stage(name, self.message, self.tokens, self.tokens, "", f"{type(error).__name__} raised"))
 
     def changed(self, name: StageName, at: int, text: str, *, detail: str = "", wrong: str = "") -> None:
         """Take over one part as a stage has made it, if it is right and shorter. Only the part is counted."""
@@ -208,20 +219,32 @@ def _close(parts: list[Part], at: int) -> None:
         parts[at - 1] = replace(parts[at - 1], text="")
 
 
-_SILENT: Final = re.compile(
-    r"<(script|style|noscript|template|svg|head)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE
-)
+_SILENT: Final = re.compile(r"<(?P<tag>(?:script|style|noscript|template|svg|head)\b|!--)", re.IGNORECASE)
 _LINK: Final = re.compile(r"\b(?:href|src)\s*=\s*[\"']?(https?://[^\s\"'<>]+)", re.IGNORECASE)
 
 
 def _lost_of_page(page: str, made: str) -> str:
     """What of the words of a page is missing; "" where nothing is. Its addresses must all be there."""
-    seen = _SILENT.sub(" ", page)
+    seen = _seen(page)
     missing = [link for link in _LINK.findall(seen) if html.unescape(link) not in made]
     if missing:
         return f"{len(missing)} addresses would be lost"
     plain = html.unescape(re.sub(r"<[^<>]+>", " ", seen))
     return broken(" ".join(plain.split()), " ".join(made.split()), ("negation",)) or _fewer_words(plain, made)
+
+
+def _seen(page: str) -> str:
+    """A page without what nobody sees of it."""
+    parts: list[str] = []
+    at = 0
+    for opens, closes in enclosed(page, _SILENT, _closing):
+        parts.append(page[at : opens.start()])
+        at = closes.end()
+    return " ".join([*parts, page[at:]])
+
+
+def _closing(tag: str) -> re.Pattern[str]:
+    return re.compile("-->" if tag == "!--" else rf"</{tag}\s*>", re.IGNORECASE)
 
 
 def _fewer_words(plain: str, made: str) -> str:

@@ -37,7 +37,7 @@ def _prose(text: str) -> str:
     return "\n".join(line if _EXACT.search(line) else _INNER.sub(" ", line) for line in text.split("\n"))
 
 
-_MARKUP: Final = re.compile(r"<(?:html|body|div|p|span|table|ul|ol|section|article|h[1-6])\b[^>]*>", re.IGNORECASE)
+_MARKUP: Final = re.compile(r"<(?:html|body|div|p|span|table|ul|ol|section|article|h[1-6])\b[^<>]*>", re.IGNORECASE)
 _LEAST_TAGS: Final = 4
 _SILENT: Final = frozenset({"script", "style", "noscript", "template", "svg", "head"})
 _BREAKS: Final = frozenset(
@@ -64,14 +64,29 @@ _BREAKS: Final = frozenset(
 
 def is_html(text: str) -> bool:
     """Whether a text is a page, or a part of one, and not prose that names a tag."""
-    return text.lstrip().startswith("<") and "```" not in text and len(_MARKUP.findall(text)) >= _LEAST_TAGS
+    if not text.lstrip().startswith("<") or "```" in text or len(_MARKUP.findall(text)) < _LEAST_TAGS:
+        return False
+    low = text.lower()
+    return not any(low.count(opens, low.rfind(closes) + 1) > _FEW for opens, closes in _READ_ON)
+
+
+_READ_ON: Final = (("<", ">"), ("<!--", "-->"), ("<![", "]>"), ("<![cdata[", "]]>"))
+"""What the parser reads to the end of a page for where it is not closed, each time that it is opened."""
+
+_FEW: Final = 16
 
 
 def html_text(text: str) -> str:
-    """The words of a page with the addresses of its links and pictures, a line for each block, `|` between cells."""
+    """The words of a page with the addresses of its links and pictures, a line for each block, `|` between cells.
+
+    As it was where its declarations are none that a parser knows.
+    """
     reader = _Words()
-    reader.feed(text)
-    reader.close()
+    try:
+        reader.feed(text)
+        reader.close()
+    except AssertionError:
+        return text
     return re.sub(r"\n{2,}", "\n", re.sub(r"[ \t]*\n[ \t]*", "\n", "".join(reader.parts))).strip()
 
 

@@ -23,6 +23,7 @@ from thrift_plugins.compression.compressor import own_or_new
 from thrift_plugins.compression.contexts import CompressedContexts, compress_contexts
 from thrift_plugins.compression.history import trimmed
 from thrift_plugins.compression.reading import Passage
+from thrift_plugins.errors import ConfigError
 from thrift_plugins.langchain.convert import message_in, with_change
 from thrift_plugins.prices import Prices
 from thrift_plugins.text.embed import Embedder
@@ -122,10 +123,14 @@ class PromptCompressor(Runnable[Any, Any]):
         limit: what of the contexts may be left out. None: nothing; only their spelling changes.
         model: whose tokens are counted.
         cache_control: whether to mark, for Anthropic's models, what their prompt cache is to keep: the instructions, and the
-            whole prompt, which the next turn begins with; where they are long enough.
-        max_history: tokens of the whole prompt from which the oldest turns are left out, whole, tool calls with results.
+            whole prompt, which the next turn begins with; where they are long enough. A text has no place for a mark.
+        max_history: tokens of the whole prompt from which the oldest turns are left out, whole, tool calls with results; 1 or
+            more.
         embedder: compares whole sentences in the place of the static word vectors, such as an `OnnxEmbedder`.
         compressor: one to share, with an extractor of the app's own.
+
+    Raises:
+        ConfigError: a `max_history` below 1, or both a compressor and an embedder.
     """
 
     def __init__(
@@ -138,6 +143,8 @@ class PromptCompressor(Runnable[Any, Any]):
         embedder: Embedder | None = None,
         compressor: Compressor | None = None,
     ) -> None:
+        if max_history is not None and max_history < 1:
+            raise ConfigError(f"max_history must be 1 or more, not {max_history}")
         self._compressor = own_or_new(compressor, limit, embedder)
         self._limit = limit or self._compressor.limit
         self._model, self._max_history = model, max_history
@@ -172,7 +179,9 @@ class PromptCompressor(Runnable[Any, Any]):
     def _compressed(self, prompt: Prompt) -> Any:
         given = _messages(prompt)
         result = self.compress(prompt)
-        made = self._marked(given if result.change is None else with_change(given, result.change))
+        made = given if result.change is None else with_change(given, result.change)
+        if not isinstance(prompt, str | StringPromptValue):
+            made = self._marked(made)
         if made == given:
             return prompt
         if isinstance(prompt, str):

@@ -33,7 +33,7 @@ _ABBREVIATION: Final = re.compile(
 )
 _LOOK_BACK: Final = 12
 FENCE: Final = re.compile(
-    r"^[ \t]*(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
+    r"^[ \t]*(?P<fence>`{3,}+|~{3,}+)[^\n]*\n.*?(?:^[ \t]*(?P=fence)[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
 )
 """A fenced block, up to its own end or that of the text; a longer fence may hold a shorter one."""
 

@@ -51,8 +51,8 @@ def cases(path: str | Path) -> list[Case]:
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
     found = [_case(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
         raise ConfigError(f'{path} has no cases: one a line, as {{"input": "...", "expected": "..."}}')
@@ -69,4 +69,6 @@ def _case(line: str, where: str) -> Case:
     expected = told.get("contains", [told["expected"]] if "expected" in told else [])
     if not isinstance(expected, list) or not all(isinstance(one, str) for one in expected):
         raise ConfigError(f"{where}: `expected` is a text, `contains` a list of texts")
+    if not all(map(_plain, expected)):
+        raise ConfigError(f"{where}: no answer can be seen to have a text without words")
     return Case(told["input"], tuple(expected))

@@ -143,11 +143,15 @@ def condense(
         progress: told what is tried.
 
     Raises:
-        ConfigError: the prompt is empty, or there are no cases.
+        ConfigError: the prompt is empty, the margin is not above 0 and below 1, there are no cases, or it gets none of them right: then nothing could be lost.
     """
     if not prompt.strip() or not cases:
         raise ConfigError("condensing needs a prompt, and cases to try it on")
+    if not 0 < margin < 1:
+        raise ConfigError(f"margin must be above 0 and below 1, not {margin}: it is a share of the answers")
     trial = _Trial(prompt, cases, ask, passes or Case.passes, model)
+    if not trial.right:
+        raise ConfigError("the prompt gets none of the cases right, so that they can show nothing: see what they expect")
     progress("the original")
     tried = [trial.original()]
     noise = trial.noise()
@@ -171,6 +175,11 @@ class _Trial:
         self.prompt, self._cases, self._ask, self._passes, self.model = prompt, cases, ask, passes, model
         self._originals = [ask(prompt, case.input) for case in cases]
         self._right = [passes(case, answer, answer) for case, answer in zip(cases, self._originals, strict=True)]
+
+    @property
+    def right(self) -> int:
+        """Cases that the original gets right."""
+        return sum(self._right)
 
     def original(self) -> Candidate:
         return Candidate(

@@ -20,6 +20,11 @@ Status: TypeAlias = Literal["kept", "changed", "lost"]
 
 _MARKS: Final = ("placeholder", "tag", "address", "fence", "code", "quote", "id", "number", "negation")
 _BULLET: Final = re.compile(r"^\s*(?:[-*\u2022+]|\d{1,3}[.)]|#+|>)\s+")
+_TURNING: Final = frozenset(
+    "must may might should shall can could will would or if any some all more most from into out up off".split()  # noqa: SIM905
+)
+"""Words that say little of what a rule is about, and all of whether it binds: "must" may not become "may"."""
+
 _ALIKE: Final = 0.4
 """Share of a rule's words from which a sentence is taken for another wording of it."""
 
@@ -69,6 +74,7 @@ class _Said(NamedTuple):
     text: str
     words: list[str]
     marks: Counter[tuple[str, str]]
+    turns: Counter[str]
 
 
 def rules(prompt: str) -> list[Rule]:
@@ -98,7 +104,9 @@ def _bare(text: str) -> str:
 
 
 def _said(text: str) -> _Said:
-    return _Said(text, [term for term in terms_of(tokens(text)) if not says_little(term)], marks(text, _MARKS))
+    words = tokens(text)
+    own = [term for term in terms_of(words) if not says_little(term) and term not in _TURNING]
+    return _Said(text, own, marks(text, _MARKS), Counter(word for word in words if word in _TURNING))
 
 
 def _covered(rule: Rule, said: Sequence[_Said]) -> Covered:
@@ -109,7 +117,8 @@ def _covered(rule: Rule, said: Sequence[_Said]) -> Covered:
     gone = own.marks - best.marks
     added = {mark: count for mark, count in (best.marks - own.marks).items() if mark[0] == "negation"}
     missing = [told for (_, told), count in gone.items() for _ in range(count)]
-    missing += [f"added {told!r}" for _, told in added]
+    missing += [f"added {told!r}" for told in [*(told for _, told in added), *(best.turns - own.turns)]]
+    missing += (own.turns - best.turns).elements()
     have = Counter(best.words)
     told = {one.casefold() for one in missing}
     missing += [word for word, count in Counter(own.words).items() if have[word] < count and word not in told]
