@@ -87,7 +87,8 @@ def test_what_does_not_fit_is_dropped_and_counted():
     assert ledger is not None
     for number in range(CALLS):
         call(runtime, number)
-    assert (ledger.waiting, ledger.dropped) == (50, CALLS - 50)
+    assert ledger.dropped == CALLS - 50
+    assert ledger.waiting in (50, 51), "and the line that stands for what was lost, where the writer has come to it"
     log.open.set()
     assert len([entry for entry in ledger.records() if not entry["error"]]) == 50
     assert summarise(ledger.records()).total.lost == CALLS - 50, "the ledger itself says how many are missing"
