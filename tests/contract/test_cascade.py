@@ -152,7 +152,7 @@ async def test_llama_index(provider: LoopbackProvider, way: str) -> None:
 
 # Two cheap answers ------------------------------------------------------------------------------------------------
 
-SAME = "The answer is 42."
+SAME = "The answer is 420420."
 
 
 def _by_heat(request: WireRequest) -> Answer:
@@ -172,7 +172,7 @@ async def test_langchain_twice(provider: LoopbackProvider, way: str, agree: bool
     provider.script(lambda request: Answer(SAME) if agree and request.model == CHEAP else _by_heat(request))
     ears, model = Ears(), lc_thrift(provider, _twice())
     heard = await _lc(way, model, ears) + "".join(ears.heard)
-    assert ("42" in heard, "sunny" in heard) == (agree, not agree)
+    assert ("420420" in heard, "sunny" in heard) == (agree, not agree)
     assert REJECTED not in heard
     assert ears.starts == 1
     assert [request.body["temperature"] for request in provider.requests[:2]] == [0, 0.7]
@@ -206,7 +206,7 @@ async def test_llama_index_twice(provider: LoopbackProvider, way: str) -> None:
 
 
 def test_the_first_of_two_answers_is_shown(provider: LoopbackProvider) -> None:
-    provider.script(lambda request: Answer(SAME if request.body["temperature"] == 0 else "Answer: 42"))
+    provider.script(lambda request: Answer(SAME if request.body["temperature"] == 0 else "Answer: 420420"))
     model = lc_thrift(provider, _twice())
     assert model.invoke(ASKED).content == SAME
     chain: RoutingRunnable[Any, Any] = RoutingRunnable(
