@@ -37,9 +37,9 @@ def provider(seconds: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         yield made
 
 
-def submitted(provider: LoopbackBatches) -> None:
+def submitted(provider: LoopbackBatches, key: str | None = None) -> None:
     model = ChatOpenAI(model=MODEL, api_key="k", base_url=provider.base_url)
-    with BatchExecutor(OpenAIBatchClient(), "j.db", settings=QUICK) as executor:
+    with BatchExecutor(OpenAIBatchClient(), "j.db", settings=QUICK, key=key) as executor:
         assert executor.submit(model, [f"say {i}" for i in range(4)]).waiting == 4
 
 
@@ -57,6 +57,18 @@ def test_status_and_cancel(provider: LoopbackBatches):
 @pytest.mark.parametrize("seconds", [0.3])
 def test_resume_looks_after_what_is_under_way(provider: LoopbackBatches):
     submitted(provider)
+    told = command("batch", "resume", "j.db", "--poll", "0.05")
+    assert told.stdout.splitlines()[-1].startswith("4 answered, 0 sent, 0 queued, 0 in error")
+
+
+@pytest.mark.parametrize("seconds", [0.3])
+def test_resume_takes_the_key_of_a_journal_from_the_environment(
+    provider: LoopbackBatches, monkeypatch: pytest.MonkeyPatch
+):
+    key = "a key of the journal's own"
+    submitted(provider, key=key)
+    assert "THRIFT_JOURNAL_KEY" in str(command("batch", "resume", "j.db", "--poll", "0.05").exception)
+    monkeypatch.setenv("THRIFT_JOURNAL_KEY", key)
     told = command("batch", "resume", "j.db", "--poll", "0.05")
     assert told.stdout.splitlines()[-1].startswith("4 answered, 0 sent, 0 queued, 0 in error")
 

@@ -166,7 +166,7 @@ def belonging(place: str, known: dict[str, str], account: str, packs: Packs) -> 
     facts = {"account": account, "encrypted": "yes" if cipher else "no"}
     if known.get("encrypted", facts["encrypted"]) != facts["encrypted"]:
         encrypted = known["encrypted"] == "yes"
-        how = "is encrypted, and needs its key" if encrypted else "is not encrypted, and cannot become so"
+        how = "is encrypted, and needs its key (for `thrift-plugins batch resume`, in THRIFT_JOURNAL_KEY)" if encrypted else "is not encrypted, and cannot become so"
         raise ConfigError(f"the journal {place} {how}")
     if cipher and "check" in known and cipher.decrypt(bytes.fromhex(known["check"])) is None:
         raise ConfigError(f"the journal {place} is encrypted with another key")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,13 +46,14 @@ def resume(
 ) -> None:
     """Look after what is under way until it is answered: send what is queued, read what has come. The app may then run again.
 
-    What a chain asks after an answer, only the app itself can ask.
+    What a chain asks after an answer, only the app itself can ask. The key of an encrypted journal is in THRIFT_JOURNAL_KEY.
     """
     from thrift_plugins.batching.executor import Executor
     from thrift_plugins.batching.settings import BatchSettings
 
     _there(journal)
-    with Executor(account, journal, settings=BatchSettings(poll=poll)) as executor:
+    key = os.environ.get("THRIFT_JOURNAL_KEY")  # no option: others on the machine see a command's
+    with Executor(account, journal, settings=BatchSettings(poll=poll), key=key) as executor:
         last = -1
         while (progress := executor.progress()).waiting:
             if executor.broken is not None:
