@@ -10,7 +10,7 @@ predicted by a router that has learnt from all of them. So the confidence is one
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -94,13 +94,37 @@ def train(
         ConfigError: fewer than 100 examples, scores that are all alike, or a promise that is none; says what to do.
     """
     goal, goals = Goal(quality, confidence), goals or {}
-    for each in (goal, *goals.values()):
+    _check_asked((goal, *goals.values()), tiers)
+    whole, scores = _labelled(examples, tiers)
+    read = _read([example.request for example in whole])
+    kernel = read.kernel()
+    weights, left_out = _learnt(kernel, scores)
+    seen = _Seen(left_out, scores, _costs(whole, tiers), *_checked(whole, scores, tiers, seed))
+    features = np.array([example.request.scope.feature for example in whole])
+    promises = _promises(seen, features, goal, goals)
+    gap = (seen.predicted[:, -1] - seen.predicted[:, 0]).tolist()
+    drift = {
+        name: Histogram.fit([each for each, label in zip(gap, features, strict=True) if name in (EVERY, label)])
+        for name in promises
+    }
+    checks = _checks(whole, scores, tiers) if seen.loss is not None else {}
+    own = {name: goals[name] for name in promises if name in goals}
+    return _router(read, weights, scores.mean(axis=0), tuple(tiers), promises, goal, own, checks, drift)
+
+
+def _check_asked(goals: Iterable[Goal], tiers: Sequence[str]) -> None:
+    """Raises ConfigError where what is to be promised is no promise, or there is nothing to choose among."""
+    for each in goals:
         if not 0 < each.quality <= 1 or not 0.5 <= each.confidence < 1:
             raise ConfigError(
                 f"quality must be above 0 and at most 1, confidence 0.5 to below 1, not {each.quality} and {each.confidence}"
             )
     if len(tiers) < 2 or len(set(tiers)) < len(tiers):
         raise ConfigError("a router needs two tiers or more, each named once, cheapest first")
+
+
+def _labelled(examples: Sequence[Example], tiers: Sequence[str]) -> tuple[list[Example], Floats]:
+    """The examples that have a score for every tier, and (n, tiers) those. Raises ConfigError where they teach nothing."""
     whole = [example for example in examples if all(tier in example.scores for tier in tiers)][-MOST:]
     if len(whole) < LEAST:
         raise ConfigError(
@@ -114,25 +138,17 @@ def train(
         raise ConfigError(
             "all answers have the same score: there is nothing to tell apart; label some that are not good"
         )
-    read = _read([example.request for example in whole])
-    kernel = read.kernel()
-    weights, left_out = _learnt(kernel, scores)
-    seen = _Seen(left_out, scores, _costs(whole, tiers), *_checked(whole, scores, tiers, seed))
-    features = np.array([example.request.scope.feature for example in whole])
+    return whole, scores
+
+
+def _promises(
+    seen: _Seen, features: NDArray[np.str_], goal: Goal, goals: Mapping[str, Goal]
+) -> dict[str, Promise]:
+    """What may be promised of each feature: what holds for all together need not hold for one of them."""
     named = sorted(set(features.tolist()))
     if named == [""]:
-        promises = {EVERY: _promise(seen, goal)}
-    else:  # what holds for all together need not hold for one of them
-        parts = {name: features == name for name in named}
-        promises = {name: _promise(seen.part(mine), goals.get(name, goal)) for name, mine in parts.items()}
-    gap = (seen.predicted[:, -1] - seen.predicted[:, 0]).tolist()
-    drift = {
-        name: Histogram.fit([each for each, label in zip(gap, features, strict=True) if name in (EVERY, label)])
-        for name in promises
-    }
-    checks = _checks(whole, scores, tiers) if seen.loss is not None else {}
-    own = {name: goals[name] for name in promises if name in goals}
-    return _router(read, weights, scores.mean(axis=0), tuple(tiers), promises, goal, own, checks, drift)
+        return {EVERY: _promise(seen, goal)}
+    return {name: _promise(seen.part(features == name), goals.get(name, goal)) for name in named}
 
 
 def _costs(examples: Sequence[Example], tiers: Sequence[str]) -> Floats:
