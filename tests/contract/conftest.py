@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from thrift_plugins.testing import LoopbackProvider
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _frameworks_are_no_garbage() -> None:
@@ -45,3 +47,17 @@ def _forgotten_clients() -> Iterator[None]:
             clients._cached_sync_httpx_client.cache_clear()
             clients._cached_async_httpx_client.cache_clear()
         gc.collect()
+
+
+@pytest.fixture(scope="module")
+def _answering() -> Iterator[LoopbackProvider]:
+    with LoopbackProvider() as running:
+        yield running
+
+
+@pytest.fixture
+def quiet(_answering: LoopbackProvider) -> LoopbackProvider:
+    """One provider for a module, which has forgotten what the test before asked and what it was to answer."""
+    assert _answering.wait_idle()
+    _answering.reset()
+    return _answering

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,18 +32,10 @@ FRAMEWORKS = pytest.mark.parametrize("framework", ["langchain", "llama_index"])
 ASKED = kit.PROMPT + "hello, I just lost my card today 7"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[LoopbackProvider]:
-    with LoopbackProvider() as running:
-        yield running
-
-
 @pytest.fixture
-def provider(server: LoopbackProvider) -> LoopbackProvider:
-    assert server.wait_idle()
-    server.reset()
-    server.script(labelling)
-    return server
+def provider(quiet: LoopbackProvider) -> LoopbackProvider:
+    quiet.script(labelling)
+    return quiet
 
 
 def labelling(request: WireRequest) -> Answer:

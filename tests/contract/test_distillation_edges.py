@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -29,18 +28,10 @@ from thrift_plugins.types import ToolCall
 ASKED = kit.PROMPT + "hello, I just lost my card today 7"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[LoopbackProvider]:
-    with LoopbackProvider() as running:
-        yield running
-
-
 @pytest.fixture
-def provider(server: LoopbackProvider) -> LoopbackProvider:
-    assert server.wait_idle()
-    server.reset()
-    server.script(lambda request: Answer(text=kit.topic_of(request.last_user)))
-    return server
+def provider(quiet: LoopbackProvider) -> LoopbackProvider:
+    quiet.script(lambda request: Answer(text=kit.topic_of(request.last_user)))
+    return quiet
 
 
 def entries(runtime: Runtime) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +26,10 @@ CHEAP, STRONG = "gpt-4o-mini", "gpt-4o"
 ALWAYS = QualityConfig(enabled=True, share=1.0)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[LoopbackProvider]:
-    with LoopbackProvider() as running:
-        yield running
-
-
 @pytest.fixture
-def provider(server: LoopbackProvider) -> LoopbackProvider:
-    assert server.wait_idle()
-    server.reset()
-    server.script(differing)
-    return server
+def provider(quiet: LoopbackProvider) -> LoopbackProvider:
+    quiet.script(differing)
+    return quiet
 
 
 def differing(request: WireRequest) -> Answer:
