@@ -19,7 +19,8 @@ def open_router(settings: RoutingConfig) -> Router:
     Raises:
         ConfigError: the file of a trained one that cannot be read.
     """
-    made: Router = RuleRouter(caution=settings.caution)
+    cautions = {name: settings.of(name).caution for name in settings.features}
+    made: Router = RuleRouter(settings.caution, {name: own for name, own in cautions.items() if own != settings.caution})
     if settings.router:
         made = DriftGuard(_held_to(settings, LearnedRouter.load(settings.router)))
     return Exploring(made, settings.explore) if settings.explore else made

@@ -43,7 +43,12 @@ def trained() -> None:
     done = command("router", "train", labels("labels.jsonl", 700), "--tiers", "small,large", "--quality", "0.95")
     assert done.exit_code == 0
     assert "faq" in done.stdout
-    assert 'router = "router.json"' in done.stdout
+    assert "thrift-plugins router promote candidate.json" in " ".join(done.stdout.split())
+
+
+def in_force() -> None:
+    trained()
+    Path("candidate.json").rename("router.json")
 
 
 def test_from_labels_to_an_app() -> None:
@@ -58,7 +63,7 @@ def test_from_labels_to_an_app() -> None:
 
 
 def test_an_app_uses_it() -> None:
-    trained()
+    in_force()
     with LoopbackProvider() as provider:
         config = Config(store="memory:", cache=CacheConfig(enabled=False), routing=RoutingConfig(router="router.json"))
         runtime = Runtime(config)
@@ -106,7 +111,6 @@ def test_the_curve_is_drawn() -> None:
 
 def test_only_a_better_router_is_promoted(monkeypatch: pytest.MonkeyPatch) -> None:
     trained()
-    Path("router.json").rename("candidate.json")
     others = labels("others.jsonl", 500, seed=8)
     done = command("router", "promote", "candidate.json", others)
     assert "is in force as router.json" in " ".join(done.stdout.split())
@@ -135,15 +139,15 @@ def test_features_have_promises_of_their_own() -> None:
     )
     done = command("router", "train", labels("labels.jsonl", 700), "--tiers", "small,large")
     assert "0.9 (0.8)" in done.stdout
-    told = json.loads(Path("router.json").read_text())
+    told = json.loads(Path("candidate.json").read_text())
     assert (told["target"], told["confidence"], told["goals"]) == (0.95, 0.95, {"faq": [0.9, 0.8]})
     assert command("router", "train", "labels.jsonl", "--tiers", "small,large", "--quality", "0.97").exit_code == 0
-    told = json.loads(Path("router.json").read_text())
+    told = json.loads(Path("candidate.json").read_text())
     assert (told["target"], told["goals"]) == (0.97, {"faq": [0.9, 0.8]})
 
 
 def test_what_promises_less_than_is_asked_for_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
-    trained()
+    in_force()
     asked = Request("1", 0.0, "gpt-4o", (Message("user", EASY),), scope=Scope(feature="faq"))
     two = [Tier("small", "gpt-4o-mini"), Tier("large", "gpt-4o")]
 
@@ -155,3 +159,17 @@ def test_what_promises_less_than_is_asked_for_is_not_used(caplog: pytest.LogCapt
     assert not caplog.records
     assert chosen(quality=0.99) == chosen(features={"faq": {"confidence": 0.99}}) == "large"
     assert "promises 0.95 of the quality with 0.95 confidence for 'faq'" in caplog.text
+
+
+@pytest.mark.parametrize(("named", "where"), [("", "router.json"), ("[routing]\nrouter = 'live.json'\n", "live.json")])
+def test_training_leaves_the_router_in_force_alone(named: str, where: str) -> None:
+    Path("thrift.toml").write_text(named)
+    trained()
+    assert not Path(where).exists()
+    assert command("router", "promote", "candidate.json", labels("others.jsonl", 500, seed=8)).exit_code == 0
+    before = Path(where).read_bytes()
+    done = command("router", "train", "labels.jsonl", "--tiers", "small,large", "--out", f"../{Path.cwd().name}/{where}")
+    assert "is the router in force" in str(done.exception)
+    assert Path(where).read_bytes() == before
+    Path("candidate.json").unlink()
+    assert command("router", "explain", EASY, "--feature", "faq").stdout.startswith("small"), "that in force is asked"

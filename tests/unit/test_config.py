@@ -224,6 +224,8 @@ def test_routing_of_a_feature(tmp_path: Path):
         ({"faq": {"confidence": 0.2}}, "routing.features.faq: routing.confidence must be 0.5 to below 1"),
         ({"faq": {"twice": 1}}, "routing.features.faq: routing.twice must be of type bool"),
         ({"faq": {"tier": 1}}, "routing.features.faq.tier must be the name of a tier"),
+        ({"faq": {"caution": 0}}, "routing.features.faq: routing.caution must be above 0"),
+        ({"*": {"twice": True}}, "what holds for every feature stands in .routing. itself"),
     ],
 )
 def test_routing_of_a_feature_that_cannot_be(features: Any, says: str):

@@ -14,9 +14,11 @@ import httpx
 import openai
 import pytest
 
+from thrift_plugins.config import RoutingConfig
 from thrift_plugins.errors import ConfigError, StoreUnavailable, UnsupportedByTier
+from thrift_plugins.routed import open_router
 from thrift_plugins.routing import RuleRouter, eligible, forced, input_billed, recoverable, rejects
-from thrift_plugins.types import NO_USAGE, Message, Reply, Request, Tier, ToolCall
+from thrift_plugins.types import NO_USAGE, Message, Reply, Request, Scope, Tier, ToolCall
 
 DATA = Path(os.environ.get("THRIFT_DATA", Path(__file__).parents[2] / "../shared/data"))
 CHEAP, STRONG = TIERS = (Tier("cheap", "small-1"), Tier("strong", "large-1"))
@@ -211,10 +213,19 @@ def test_full_caution_never_leaves_the_baseline() -> None:
     assert RuleRouter(caution=1.0).decide(ask(""), TIERS, 1).name == "strong"
 
 
+def test_a_feature_has_a_caution_of_its_own() -> None:
+    router = open_router(RoutingConfig(features={"legal": {"caution": 1.0}, "chat": {"caution": 0.1}, "mail": "mini"}))
+    asked = {name: ask("Why is the sky blue? Describe it.", scope=Scope(feature=name)) for name in ("legal", "chat", "")}
+    three = (Tier("nano", "n"), Tier("mini", "m"), Tier("pro", "p"))
+    assert [router.decide(request, three, 2).name for request in asked.values()] == ["pro", "nano", "mini"]
+
+
 @pytest.mark.parametrize("caution", [0.0, -1.0, 1.1])
 def test_caution_out_of_range_is_refused(caution: float) -> None:
     with pytest.raises(ConfigError, match="caution"):
         RuleRouter(caution=caution)
+    with pytest.raises(ConfigError, match="caution"):
+        RuleRouter(cautions={"faq": caution})
 
 
 # ---- recorded data ----

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
 from thrift_plugins.cli.booked import LedgerUrl
-from thrift_plugins.cli.cache.opened import ConfigFile
+from thrift_plugins.cli.cache.opened import ConfigFile, settings
 from thrift_plugins.cli.lessons import Labels, examples_of
 from thrift_plugins.errors import ConfigError
 
 _KEPT = 9  # routers that were in force before
 
-InForce = Annotated[Path, typer.Option("--router", help="The file that the app reads.")]
-_FILE = Path("router.json")
+InForce: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--router", help="The file that the app reads; by default that of the settings, or router.json."),
+]
+_FILE: Final = "router.json"
+
+
+def file_in_force(config: Path | None) -> Path:
+    """The file that the app reads: that of its settings, or where these name none, the one that `promote` writes."""
+    return Path(settings(config).routing.router or _FILE)
 
 
 def promote(
     candidate: Annotated[Path, typer.Argument(help="The trained router that is to be put in force.")],
     labels: Labels = None,
-    in_force: InForce = _FILE,
+    router: InForce = None,
     config: ConfigFile = None,
     ledger: LedgerUrl = None,
 ) -> None:
@@ -30,7 +38,7 @@ def promote(
     from thrift_plugins.routing.promise import TOLERANCE
     from thrift_plugins.routing.trial import better, try_out
 
-    made = LearnedRouter.load(candidate)
+    made, in_force = LearnedRouter.load(candidate), router or file_in_force(config)
     known = examples_of(labels, made.tiers, "held", config, ledger)
     before = LearnedRouter.load(in_force) if in_force.exists() else None
     why = better(try_out(made, known), try_out(before, known) if before else None, TOLERANCE)
@@ -44,14 +52,16 @@ def promote(
         _write(_old(in_force, 1), in_force.read_bytes())  # a copy: the app's file is there at every moment
     _write(in_force, text)
     typer.echo(
-        f"{candidate} is in force as {in_force}; restart the app. `thrift-plugins router rollback` takes it back."
+        f'{candidate} is in force as {in_force}: [routing] router = "{in_force}". Restart the app; `thrift-plugins router '
+        "rollback` takes it back."
     )
 
 
-def rollback(in_force: InForce = _FILE) -> None:
+def rollback(router: InForce = None, config: ConfigFile = None) -> None:
     """Put the router back in force that was before."""
     from thrift_plugins.routing.learned import LearnedRouter
 
+    in_force = router or file_in_force(config)
     last = _old(in_force, 1)
     if not last.exists():
         raise ConfigError(f"there is no router before {in_force}: set routing.router = '' to go back to the rules")

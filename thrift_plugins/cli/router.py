@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -11,6 +11,8 @@ from thrift_plugins.cli.booked import LedgerUrl
 from thrift_plugins.cli.cache.opened import ConfigFile, settings
 from thrift_plugins.cli.figures import JsonFile, write_figures
 from thrift_plugins.cli.lessons import Labels, examples_of
+from thrift_plugins.cli.promotion import file_in_force
+from thrift_plugins.errors import ConfigError
 
 if TYPE_CHECKING:
     from thrift_plugins.config import RoutingConfig
@@ -18,8 +20,10 @@ if TYPE_CHECKING:
 
 router = typer.Typer(name="router", no_args_is_help=True, help="Train a router on answers of known quality.")
 
+_OUT: Final = Path("candidate.json")
+"""What is trained serves nobody before it is promoted."""
+
 Trained = Annotated[Path, typer.Option("--router", help="The trained router.")]
-_OUT = Path("router.json")
 
 
 @router.command()
@@ -34,7 +38,7 @@ def train(
     confidence: Annotated[
         float | None, typer.Option(help="With which confidence; by default that of the settings, or 0.95.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The file to write.")] = _OUT,
+    out: Annotated[Path, typer.Option(help="The file to write; not one that is in force.")] = _OUT,
     config: ConfigFile = None,
     ledger: LedgerUrl = None,
 ) -> None:
@@ -46,12 +50,20 @@ def train(
 
     names = [name.strip() for name in tiers.split(",") if name.strip()]
     own = settings(config).routing
+    if out.exists() and out.resolve() == file_in_force(config).resolve():
+        raise ConfigError(
+            f"{out} is the router in force: train another file, and `thrift-plugins router promote` puts it in its place if it "
+            "is better"
+        )
     goal, goals = _goals(own, quality, confidence)
     known = examples_of(labels, names, "train", config, ledger)
     made = trained(known, names, quality=goal.quality, confidence=goal.confidence, goals=goals)
     made.save(out)
     _print_promises(made)
-    typer.echo(f'Written to {out}. Put it to use: [routing] router = "{out}".')
+    typer.echo(
+        f"Written to {out}. Try it on other answers with `thrift-plugins router evaluate`, and put it in force with "
+        f"`thrift-plugins router promote {out}`."
+    )
 
 
 def _goals(own: RoutingConfig, quality: float | None, confidence: float | None) -> tuple[Goal, dict[str, Goal]]:
@@ -110,13 +122,17 @@ def evaluate(
 def explain(
     prompt: Annotated[str, typer.Argument(help="What a user may ask.")],
     feature: Annotated[str, typer.Option(help="In which feature.")] = "",
-    trained: Trained = _OUT,
+    trained: Annotated[
+        Path | None, typer.Option("--router", help="The trained router; by default the one in force, or else candidate.json.")
+    ] = None,
+    config: ConfigFile = None,
 ) -> None:
     """Say which tier would answer a prompt, and why."""
     from thrift_plugins.routing.learned import LearnedRouter
     from thrift_plugins.types import Message, Request, Scope, Tier
 
-    made = LearnedRouter.load(trained)
+    in_force = file_in_force(config)
+    made = LearnedRouter.load(trained or (in_force if in_force.exists() else _OUT))
     request = Request("", 0.0, "", (Message("user", prompt),), scope=Scope(feature=feature))
     decision = made.decide(request, [Tier(name, name) for name in made.tiers], len(made.tiers) - 1)
     typer.echo(f"{decision.name}: {'; '.join(decision.reasons)}")

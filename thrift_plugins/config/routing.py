@@ -12,7 +12,7 @@ from thrift_plugins.errors import ConfigError
 _MOST_EXPLORED: Final = 0.2
 """Of all requests: exploring is to cost little."""
 
-_ROUTED_APART: Final = ("tier", "quality", "confidence", "twice")
+_ROUTED_APART: Final = ("tier", "caution", "quality", "confidence", "twice")
 """Settings of routing that a feature may have of its own."""
 
 
@@ -33,7 +33,7 @@ class RoutingConfig:
         record: features whose questions and answers are written down, redacted, beside the store, to train a router on.
         shadow: share of those for which the other tiers are asked too, in the background; 0 to 0.2.
         features: feature to the tier that it always goes to, by its name or its model's; or to a table of its own `tier`,
-            `quality`, `confidence` and `twice`, over these.
+            `caution`, `quality`, `confidence` and `twice`, over these.
     """
 
     enabled: bool = True
@@ -69,6 +69,8 @@ class RoutingConfig:
             raise ConfigError(f"routing.confidence must be 0.5 to below 1, not {self.confidence}")
 
     def _check_features(self) -> None:
+        if "*" in self.features:
+            raise ConfigError("routing.features has no '*': what holds for every feature stands in [routing] itself")
         for name, own in self.features.items():
             if not isinstance(own, str | Mapping):
                 raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from thrift_plugins.errors import ConfigError
@@ -32,13 +32,16 @@ class RuleRouter:
 
     Attributes:
         caution: share of the scale that is the baseline's own: 0 < caution <= 1. At 1 everything goes there.
+        cautions: feature to its own.
     """
 
     caution: float = 0.5
+    cautions: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not 0 < self.caution <= 1:
-            raise ConfigError(f"routing caution must be above 0 and at most 1, not {self.caution}")
+        for caution in (self.caution, *self.cautions.values()):
+            if not 0 < caution <= 1:
+                raise ConfigError(f"routing caution must be above 0 and at most 1, not {caution}")
 
     def decide(self, request: Request, tiers: Sequence[Tier], baseline: int) -> Decision:
         """Choose a tier; see `Router.decide`."""
@@ -51,16 +54,17 @@ class RuleRouter:
             return Decision(able[0], tiers[able[0]].name, "only", (reason,))
         ladder = ladder_of(able, baseline)
         score, reasons = difficulty(request)
-        step = self._step(score, len(ladder))
+        caution = self.cautions.get(request.scope.feature, self.caution)
+        step = _step(score, len(ladder), 1 - caution)
         chosen = ladder[step]
         return Decision(chosen, tiers[chosen].name, "rules", reasons, ladder[step + 1 :], score)
 
-    def _step(self, score: float, steps: int) -> int:
-        """Position on a ladder of `steps` tiers; the last one is the baseline."""
-        allowed = 1 - self.caution
-        if score >= allowed:
-            return steps - 1
-        return int(score / allowed * (steps - 1))
+
+def _step(score: float, steps: int, allowed: float) -> int:
+    """Position on a ladder of `steps` tiers; the last one is the baseline, whose are all scores from `allowed` on."""
+    if score >= allowed:
+        return steps - 1
+    return int(score / allowed * (steps - 1))
 
 
 def difficulty(request: Request) -> tuple[float, tuple[str, ...]]:

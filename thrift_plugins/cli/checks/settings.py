@@ -71,12 +71,14 @@ def acting(config: Config) -> frozenset[str]:
 
 
 def _by(routing: RoutingConfig) -> str:
-    by = f"{routing.router}, which was trained" if routing.router else f"rules, caution {routing.caution:g}"
+    cautions = {"": routing.caution, **{f" in {name}": routing.of(name).caution for name in routing.features}}
+    told = [f"{own:g}{where}" for where, own in cautions.items() if not where or own != routing.caution]
+    by = f"{routing.router}, which was trained" if routing.router else f"rules, caution {', '.join(told)}"
     twice = [name for name in routing.features if routing.of(name).twice]
     also = "all features" if routing.twice else ", ".join(twice)
     written = ", ".join(routing.record)
-    told = (also and f"cheap tiers are asked twice in {also}", written and f"questions of {written} are written down")
-    return "; ".join(filter(None, (f"on: by {by}", *told)))
+    more = (also and f"cheap tiers are asked twice in {also}", written and f"questions of {written} are written down")
+    return "; ".join(filter(None, (f"on: by {by}", *more)))
 
 
 def _compresses(compression: CompressionConfig) -> bool:
