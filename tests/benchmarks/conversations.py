@@ -1,8 +1,9 @@
 """What routing does to conversations under providers' prompt caches: `python -m tests.benchmarks.conversations`.
 
 Simulated: conversations of 1 to 30 turns, some with tool loops, pauses of seconds to an hour, prompts of any length, and a
-router that changes its mind as it likes. Each model keeps the prompts that it has seen for five minutes after the last use,
-as OpenAI (by itself), Google (the same) and Anthropic (on demand, at a price) do; nobody keeps less than 1,024 tokens.
+router that changes its mind as it likes. Two of three are an agent's, whose every request carries its tools. Each model keeps
+the prompts that it has seen for five minutes after the last use, as OpenAI (by itself), Google (the same) and Anthropic (on
+demand, at a price) do; nobody keeps less than 1,024 tokens.
 Without routing the same conversation is had with the dearest model alone.
 """
 
@@ -26,6 +27,7 @@ LADDERS = (
 WORD = "harbour "  # a token or a little more for every tokenizer
 TARGETS = {"conversations_above": 0.0, "switches_in_tool_loops": 0.0}
 LIVES, SHORTEST = 300.0, 1_024
+TOOLS = ({"name": "search", "parameters": {"type": "object", "properties": {"query": {"type": "string"}}}},)
 
 
 @dataclass(slots=True)
@@ -73,7 +75,8 @@ class Talk:
         tiers = tuple(Tier(name, name) for name in self.names)
         with_us = {name: Provider(alone, asks) for name in self.names}
         without = Provider(alone, asks)
-        size, at, last = len(system.split()) + 10, 1_780_000_000.0, ""
+        tools = TOOLS if self.number % 3 else ()
+        size, at, last = len(system.split()) + 10 + 30 * len(tools), 1_780_000_000.0, ""
         session = f"s{self.number}" if chance.random() < 0.5 else ""
         flips = chance.choice((0.1, 0.5, 0.9))
         wish = 0
@@ -84,11 +87,10 @@ class Talk:
             said = int(10 ** chance.uniform(0.5, 2.5))
             self.messages.append(Message("user", WORD * said))
             size += said + 8
-            steps = chance.choice((1, 1, 1, 2, 5))
+            steps = chance.choice((1, 1, 1, 2, 5)) if tools else 1
             for step in range(steps):
-                request = Request(
-                    f"{self.number}", at, self.names[-1], tuple(self.messages), scope=Scope(session=session, user=str(self.number))
-                )
+                scope = Scope(session=session, user=str(self.number))
+                request = Request(f"{self.number}", at, self.names[-1], tuple(self.messages), tools, scope=scope)
                 decision = self.decide(request, tiers, wish)
                 out = int(10 ** chance.uniform(0.7, 3))
                 tier = tiers[decision.tier]

@@ -69,6 +69,30 @@ def test_a_prompt_that_may_be_long_enough_to_be_cached(conversations: Conversati
     assert conversations.keep(more, two, 1, CHEAP).tier == tier
 
 
+def test_a_prompt_too_short_to_be_cached_is_not_written_there(conversations: Conversations) -> None:
+    """Putting it there costs a quarter more: what it would have cost is told without."""
+    two = (Tier("cheap", "claude-3-5-haiku-latest"), Tier("strong", "claude-sonnet-4-5"))
+    marked = Message("system", [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}])
+    asked = request(marked, Message("user", "Hello?"))
+    conversations.learn(asked, two[0], two[1], Usage(1_000, 0, source="provider"))
+    thread = conversations._thread(asked)
+    assert thread is not None
+    assert thread.account == 1_000 * (3_000 - 800), "nano-dollars: $3.00 and $0.80 for a million tokens"
+
+
+@pytest.mark.parametrize(("grew", "tier"), [(100, 0), (40_000, 1)])
+def test_a_loop_may_grow_past_what_the_way_back_is_paid_with(conversations: Conversations, grew: int, tier: int) -> None:
+    """Nobody changes inside it: what a tool says is read by the cheap model, and by the app's own on the way back."""
+    two = (Tier("cheap", "gpt-5-mini"), Tier("strong", "gpt-5"))
+    tools = ({"name": "search", "parameters": {}},)
+    before = request(Message("user", "Where is it?"), tools=tools)
+    conversations.learn(before, two[1], two[1], Usage(50, 20, source="provider"))
+    conversations.learn(replace(before, messages=(*before.messages, CALLED, GIVEN)), two[1], two[1], Usage(50 + grew, 20, source="provider"))
+    asked = request(Message("user", "Where was it?"), tools=tools)
+    assert conversations.keep(asked, two, 1, CHEAP).tier == tier
+    assert conversations.keep(replace(asked, tools=()), two, 1, CHEAP).tier == 0, "nothing is added without tools"
+
+
 def test_what_other_processes_have_answered_is_taken_for_the_apps_own(conversations: Conversations) -> None:
     more = request(long(20_000), Message("user", "Hello?"), Message("assistant", "Yes."), Message("user", "And now?"))
     assert conversations.keep(more, TIERS, 2, CHEAP).tier == 2

@@ -4,7 +4,8 @@ Providers read the part of a prompt that they have seen a moment ago for a fract
 to a cheaper model for a turn and comes back pays the full price for all of it once more, which may be more than the turn
 has saved. So each conversation has an account: what it has cost less than it would have with the app's own model, and
 that model's prompt cache. It may go to a cheaper model only as long as the account can pay for the way back, at the
-worst. Then routing never makes a conversation dearer, whenever it ends, and however often the router changes its mind.
+worst. Then routing never makes a conversation dearer, whenever it ends, and however often the router changes its mind; unless
+tools add far more to a prompt than they did before, since nobody changes inside a tool loop.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from statistics import median_low
 from threading import Lock
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from thrift_plugins.errors import UnknownModelPrice
 from thrift_plugins.prices import Rates
@@ -27,7 +29,8 @@ LIVES: Final = 300.0
 
 _SHORTEST: Final = 1_024  # tokens of a prompt below which no provider caches any of it
 _EXPECTED: Final = 16  # output tokens of an answer before any of its feature is known
-_LATEST: Final = 10  # answers of a feature, of which the shortest is expected next
+_GROWTH: Final = 1_024  # tokens that tools' results add to a prompt, before any of the feature are known
+_LATEST: Final = 10  # answers of a feature, of which the shortest is expected next, and of steps of its tool loops
 _FEATURES: Final = 1_000
 _REMEMBERED: Final = 10_000
 _UNSURE: Final = 8  # part of an estimate that it may be short by, where it is near `_SHORTEST`
@@ -51,6 +54,7 @@ class _Thread:
         at: when that was, in seconds since the epoch.
         warm: model to the tokens of it that the model has seen, and when.
         caches: whether a prompt was seen to be cached.
+        begun: size of its prompt when the user spoke last.
     """
 
     tier: str = ""
@@ -59,6 +63,7 @@ class _Thread:
     at: float = 0.0
     warm: dict[str, tuple[int, float]] = field(default_factory=dict)
     caches: bool = False
+    begun: int = 0
 
     def known_to(self, model: str, at: float) -> int:
         """Tokens that a model still has in its cache."""
@@ -79,7 +84,8 @@ class Conversations:
     def __init__(self, prices: RateCard) -> None:
         self._prices = prices
         self._threads: OrderedDict[bytes, _Thread] = OrderedDict()
-        self._short: OrderedDict[str, deque[int]] = OrderedDict()
+        self._answers = _Latest()
+        self._growth = _Latest()
         self._lock = Lock()
 
     def keep(self, request: Request, tiers: Sequence[Tier], baseline: int, decision: Decision) -> Decision:
@@ -114,7 +120,7 @@ class Conversations:
         """
         size = sum(estimate(message.text) for message in request.messages)
         with self._lock:
-            out = max(self._answers(request.scope.feature), default=_EXPECTED)
+            out = max(self._answers.of(request.scope.feature), default=_EXPECTED)
         costs: dict[str, Nano] = {}
         for tier in tiers:
             if tier.name in decision.chances or tier.name == decision.name:
@@ -139,15 +145,11 @@ class Conversations:
             size = usage.input_tokens + usage.output_tokens
             thread.tier, thread.size, thread.at = tier.name, size, request.at
             thread.warm[tier.model] = (size, request.at)
-            self._answers(request.scope.feature).append(usage.output_tokens)
-
-    def _answers(self, feature: str) -> deque[int]:
-        """Output tokens of a feature's latest answers."""
-        answers = self._short.setdefault(feature, deque(maxlen=_LATEST))
-        self._short.move_to_end(feature)
-        if len(self._short) > _FEATURES:
-            self._short.popitem(last=False)
-        return answers
+            self._answers.of(request.scope.feature).append(usage.output_tokens)
+            if not in_tool_loop(request):
+                thread.begun = usage.input_tokens
+            elif thread.begun:  # else its beginning was another process's
+                self._growth.of(request.scope.feature).append(max(0, usage.input_tokens - thread.begun))
 
     def _thread(self, request: Request) -> _Thread | None:
         with self._lock:
@@ -180,15 +182,63 @@ class Conversations:
             return True
         if thread is None:
             thread = _Thread(size=_before(request, size), at=request.at)
-        if not _is_cached(own, request, thread, size + size // _UNSURE):
-            return True
         with self._lock:
-            out = min(self._answers(request.scope.feature), default=_EXPECTED)
-        without = _turn(own, size, out, _standing(thread, request.at), request, thread)
-        here = min(thread.known_to(model, request.at), size)
-        with_it = _turn(other, size, out, here if _is_cached(other, request, thread, size) else 0, request, thread)
-        back = (size + out) * (_fresh(own, request, thread) - own.cache_read) // 1_000
-        return thread.account + without - with_it - back >= 0
+            out = min(self._answers.of(request.scope.feature), default=_EXPECTED)
+            growth = median_low(self._growth.of(request.scope.feature) or (_GROWTH,))
+        way = _Way(own, other, request, thread, out)
+        left = thread.account + way.saved(size, _standing(thread, request.at), thread.known_to(model, request.at))
+        if not way.is_paid_by(left, size):
+            return False
+        if not request.tools:
+            return True
+        # Nobody changes inside a tool loop, so this model reads what the tools say, and the other one does on the way back.
+        told, grown = size + out, size + out + growth
+        left += way.saved(grown, *(told if _is_cached(rates, request, thread, size) else 0 for rates in (own, other)))
+        return way.is_paid_by(left, grown)
+
+
+class _Latest:
+    """The latest numbers of each feature."""
+
+    def __init__(self) -> None:
+        self._features: OrderedDict[str, deque[int]] = OrderedDict()
+
+    def of(self, feature: str) -> deque[int]:
+        numbers = self._features.setdefault(feature, deque(maxlen=_LATEST))
+        self._features.move_to_end(feature)
+        if len(self._features) > _FEATURES:
+            self._features.popitem(last=False)
+        return numbers
+
+
+class _Way(NamedTuple):
+    """To another model and back.
+
+    Attributes:
+        own, other: prices of the app's own model and of the other one.
+        out: output tokens of a turn.
+    """
+
+    own: Rates
+    other: Rates
+    request: Request
+    thread: _Thread
+    out: int
+
+    def saved(self, size: int, standing: int, here: int) -> Nano:
+        """What a turn costs less there, where the models would have and do have so many tokens of its prompt in their caches."""
+        told = [
+            _turn(rates, size, self.out, known if _is_cached(rates, self.request, self.thread, size) else 0, self.request, self.thread)
+            for rates, known in ((self.own, standing), (self.other, here))
+        ]  # fmt: skip
+        return told[0] - told[1]
+
+    def is_paid_by(self, left: Nano, size: int) -> bool:
+        """Whether so much pays for reading anew what the app's own model would have had in its cache after a turn."""
+        if not _is_cached(self.own, self.request, self.thread, size + size // _UNSURE):
+            return True
+        lost = _fresh(self.own, self.request, self.thread) - self.own.cache_read
+        return left >= (size + self.out) * lost // 1_000
 
 
 def turn_of(request: Request) -> Request:
@@ -257,7 +307,8 @@ def _standing(thread: _Thread, at: float) -> int:
 def _turn(rates: Rates, size: int, out: int, known: int, request: Request, thread: _Thread) -> Nano:
     """What a turn costs where so many tokens of its prompt are in the cache."""
     known = min(known, size)
-    pico = (size - known) * _fresh(rates, request, thread) + known * rates.cache_read + out * rates.output
+    fresh = _fresh(rates, request, thread) if size >= _SHORTEST else rates.input
+    pico = (size - known) * fresh + known * rates.cache_read + out * rates.output
     return pico // 1_000
 
 
