@@ -8,37 +8,42 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from thrift_plugins.background import Background
 from thrift_plugins.batching.session import current
-from thrift_plugins.budgeting import Lengths, OutputPolicy
-from thrift_plugins.caching import CachePolicy, Rule
-from thrift_plugins.config import BatchFeature, CacheConfig, CompressionConfig, Config, OutputConfig
+from thrift_plugins.caching import CachePolicy
+from thrift_plugins.config import BatchFeature, Config
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
 from thrift_plugins.forgetting import Forgetting
 from thrift_plugins.gating import open_gate, shared
-from thrift_plugins.learnt import Learner, Learnt
-from thrift_plugins.ledger import Ledger, Observer, remarks
-from thrift_plugins.ledger.holdout import in_holdout
+from thrift_plugins.ledger import Ledger, remarks
+from thrift_plugins.parts import (
+    accounts_of,
+    cache_policy,
+    compression_policy,
+    holdout_of,
+    open_learnt,
+    open_recorder,
+    open_telemetry,
+    output_policy,
+)
 from thrift_plugins.prices import Prices
 from thrift_plugins.routed import fixed, open_lessons, open_router, open_twice
 from thrift_plugins.routing import Conversations, Router
 from thrift_plugins.scope import current_recording, current_route, current_run, current_scope, wants_fresh
 from thrift_plugins.spending import Purse, Remaining
-from thrift_plugins.stores import LocalSlices, accounts_beside, ledger_beside, open_accounts, open_event_log, open_store
+from thrift_plugins.stores import LocalSlices, ledger_beside, open_event_log, open_store
 from thrift_plugins.stores.accounts import Accounts
 from thrift_plugins.stores.base import Clock, EventLog, Store
 from thrift_plugins.tokens import Bounds
 from thrift_plugins.types import Json, Message, Request, Scope
 
 if TYPE_CHECKING:
-    from thrift_plugins.compression.policy import CompressionPolicy
-    from thrift_plugins.distilled import Recording
     from thrift_plugins.quality import Gate, Judge
     from thrift_plugins.semantic import SemanticCache
     from thrift_plugins.teaching import School
@@ -90,11 +95,11 @@ class Runtime:
         self.store = (
             store if store is not None else open_store(settings.store, clock=clock, max_bytes=settings.cache.max_bytes)
         )
-        policy = _cache_policy(settings.cache) if settings.cache.enabled else None
+        policy = cache_policy(settings.cache) if settings.cache.enabled else None
         self.semantic = self._open_semantic(policy, embedder)
         self.local_accounts: LocalSlices | None = None
         self.accounts = self._open_accounts(accounts)
-        bounds, output = Bounds(), _output_policy(settings.output)
+        bounds, output = Bounds(), output_policy(settings.output)
         self.purse = Purse(tuple(settings.budgets), self.prices, bounds) if settings.budgets else None
         audits = open_gate(settings, judge, embedder, prices=self.prices, bounds=bounds)
         self.gate: Gate | None = audits.gate if audits else None
@@ -107,18 +112,18 @@ class Runtime:
             semantic=self.semantic is not None,
             purse=self.purse,
             output=output,
-            compression=_compression(settings.compression, self.prices),
-            holdout=_holdout(settings),
+            compression=compression_policy(settings.compression, self.prices),
+            holdout=holdout_of(settings),
             fixed=fixed(settings.routing),
             lessons=open_lessons(settings, self.prices),
             twice=open_twice(settings.routing, self.prices),
             conversations=Conversations(self.prices) if settings.routing.enabled and settings.routing.pin else None,
             audits=audits,
             pupils=self.school.students if self.school else None,
-            recorder=_recorder(settings),
+            recorder=open_recorder(settings),
         )
         self.background = Background()
-        self.learnt = _learnt(self.store, bounds if self.purse else None, output.lengths if output else None)
+        self.learnt = open_learnt(self.store, bounds if self.purse else None, output.lengths if output else None)
         self._verdicts = shared(self.store, self.gate) if self.gate else None
         self.ledger = self._open_ledger(event_log)
 
@@ -127,7 +132,7 @@ class Runtime:
             return None
         url = self.config.ledger.url or ledger_beside(self.config.store)
         log = event_log if event_log is not None else open_event_log(url)
-        observer = _telemetry(self.clock) if self.config.ledger.otel else None
+        observer = open_telemetry(self.clock) if self.config.ledger.otel else None
         return Ledger(log, self.prices, capacity=self.config.ledger.capacity, observer=observer)
 
     def _open_accounts(self, accounts: Accounts | None) -> Accounts | None:
@@ -135,7 +140,7 @@ class Runtime:
         if not settings.budgets and not settings.quality.enabled:
             return accounts
         if accounts is None:
-            accounts = _accounts_of(settings, self.clock)
+            accounts = accounts_of(settings, self.clock)
         if all(budget.outage != "local" for budget in settings.budgets):
             return accounts
         self.local_accounts = LocalSlices(clock=self.clock)
@@ -276,69 +281,6 @@ class Runtime:
         self.store.close()
 
 
-def _recorder(settings: Config) -> Recording | None:
-    if not settings.distillation.record:
-        return None
-    from thrift_plugins.teaching import open_recorder  # noqa: PLC0415  for those who use it
-
-    return open_recorder(settings)
-
-
-def _telemetry(clock: Clock) -> Observer:
-    try:
-        from thrift_plugins.ledger.otel import Telemetry  # noqa: PLC0415  for those who have it
-    except ModuleNotFoundError as error:
-        raise ConfigError("ledger.otel needs OpenTelemetry's API: pip install 'thrift-plugins[otel]'") from error
-    return Telemetry(clock)
-
-
-def _holdout(settings: Config) -> Callable[[Request], bool] | None:
-    """Drawn alike in all processes of an app: they share a store."""
-    share, secret = settings.ledger.holdout, settings.store.encode()
-    return (lambda request: in_holdout(request, share, secret)) if share and settings.ledger.enabled else None
-
-
-def _learnt(store: Store, bounds: Bounds | None, lengths: Lengths | None) -> Learnt | None:
-    """What outlives a process, if anything learns, and if the store outlives it too."""
-    learners: dict[str, Learner] = {}
-    if bounds is not None:
-        learners["bounds"] = bounds
-    if lengths is not None:
-        learners["lengths"] = lengths
-    return Learnt(store, learners) if learners and store.kind != "memory" else None
-
-
-def _output_policy(settings: OutputConfig) -> OutputPolicy | None:
-    targets = (settings.default(), *settings.features.values())
-    if all(target.mode == "off" for target in targets):
-        return None
-    return OutputPolicy(settings.features, settings.default())
-
-
-def _compression(settings: CompressionConfig, prices: Prices) -> CompressionPolicy | None:
-    known = {name: settings.of(name) for name in ("", *settings.features)}
-    if not any(own.enabled for own in known.values()):
-        return None
-    from thrift_plugins.compression.opened import Settings, opened  # noqa: PLC0415  numpy is for those who use it
-
-    return opened(
-        {
-            name: Settings(*(getattr(own, field) for field in Settings._fields)) if own.enabled else None
-            for name, own in known.items()
-        },
-        prices,
-        ranker=settings.ranker,
-        encoder=settings.encoder,
-        spelling=settings.spelling,
-        duplicates=settings.duplicates,
-        turns=settings.turns,
-    )
-
-
-def _accounts_of(settings: Config, clock: Clock = time.time) -> Accounts:
-    return open_accounts(settings.budget_url or accounts_beside(settings.store), clock=clock)
-
-
 def open_budgets(config: Config | str | Path | None, scope: Scope, run: str = "") -> list[Remaining]:
     """How the budgets of an app stand, for somebody who makes no call.
 
@@ -354,34 +296,11 @@ def open_budgets(config: Config | str | Path | None, scope: Scope, run: str = ""
     settings = config if isinstance(config, Config) else Config.load(config) if config else Config()
     if not settings.budgets:
         return []
-    accounts = _accounts_of(settings)
+    accounts = accounts_of(settings)
     try:
         return Purse(tuple(settings.budgets), Prices(settings.prices), Bounds()).remaining(accounts, scope, run)
     finally:
         accounts.close()
-
-
-def _cache_policy(settings: CacheConfig) -> CachePolicy:
-    return CachePolicy(
-        settings.ttl,
-        settings.max_temperature,
-        ttl_time_sensitive=settings.ttl_time_sensitive,
-        stale=settings.stale,
-        kinds=settings.kinds,
-        fold=settings.fold,
-        read_only_tools=frozenset(settings.read_only_tools),
-        features={
-            name: Rule(
-                own.enabled,
-                own.ttl,
-                own.stale,
-                own.kind or None,
-                own.tool_calls,
-                own.max_temperature,
-            )
-            for name, own in settings.features.items()
-        },
-    )
 
 
 logger = logging.getLogger("thrift_plugins")
