@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from thrift_plugins.errors import StreamClosed
 from thrift_plugins.ledger.event import Cost, Event
+from thrift_plugins.ledger.without import Served, Shorter, without_student, without_us
 from thrift_plugins.quality.flaws import Flaw
 from thrift_plugins.tokens import count_messages, count_reply
 from thrift_plugins.tries import Tries
@@ -20,7 +21,6 @@ from thrift_plugins.types import (
     Overhead,
     Patch,
     Processing,
-    Provenance,
     Reply,
     Request,
     Scope,
@@ -28,20 +28,6 @@ from thrift_plugins.types import (
     Usage,
     decision_record,
 )
-
-
-class Shorter(Protocol):
-    """What a compressed prompt tells of itself."""
-
-    @property
-    def saved(self) -> int: ...
-    @property
-    def read(self) -> int: ...
-    @property
-    def breaks(self) -> tuple[int, ...]: ...
-    def notes(self) -> list[str]: ...
-    def undoings(self) -> list[str]: ...
-
 
 HitKind: TypeAlias = Literal["exact", "stale", "shared", "semantic"]
 """Where an answer from the cache was found: under the request's own address, there but past its time, in the hands of
@@ -166,20 +152,9 @@ class Booking:
 
     def confirmed(self, tier: Tier, usage: Usage, finish_reason: str | None) -> Event:
         """The event of a cheap answer that is given because a student thinks it likely too."""
-        known, own = self._request.baseline_usage, self._baseline
-        source: Provenance = "replayed" if known else "modelled"
-        patches = [Patch("distillation", "model", own.model, tier.model, source)]
-        asked = self._asked_as or tier.processing
-        if asked != own.processing:
-            patches.append(Patch("distillation", "processing", own.processing, asked, source))
-        if tier.processing != asked:
-            patches.append(Patch("batch", "processing", asked, tier.processing))
-        if known and replace(known, source=usage.source) != usage:
-            patches.append(Patch("distillation", "usage", known, usage, source))
-        cost = Cost(own.model, known or usage, processing=own.processing)
-        return self._event(
-            "answered", cost, tuple(patches), served=tier.model, usage=usage, finish_reason=finish_reason
-        )
+        served = Served(tier, usage, self._asked_as or tier.processing)
+        cost, patches = without_student(self._baseline, served, self._request.baseline_usage)
+        return self._event("answered", cost, patches, served=tier.model, usage=usage, finish_reason=finish_reason)
 
     def beside(self, tier: Tier, usage: Usage, reason: str) -> None:
         """Note a further call that was made for one that nobody has asked for."""
@@ -309,43 +284,18 @@ class Booking:
     def _made(
         self, outcome: Outcome, tier: Tier, usage: Usage, *, finish_reason: str | None = None, error: str = ""
     ) -> Event:
-        known = self._request.baseline_usage if outcome == "answered" else None
         if self._unasked is not None:
             return self.of_our_own(self._unasked, outcome, tier, usage, error)
-        patches: list[Patch] = []
-        full = usage  # as the same model would have used it for the whole prompt
-        prompt = self._compressed
-        if prompt is not None and (prompt.saved > 0 or prompt.breaks) and usage.input_tokens:
-            full = _whole(prompt, usage)
-            if known is not None and tier.model == self._baseline.model:
-                full = replace(known, source=usage.source)  # a replay knows what the whole prompt was
-            source: Provenance = "modelled" if prompt.read else "counted"
-            patches.append(Patch("compression", "usage", full, usage, source))
-        shortened = self._shortened if outcome == "answered" and known is None else None
-        if shortened is not None:
-            patches.append(shortened)
-            short = shortened.before
-            sent = short.input_tokens + full.input_tokens - usage.input_tokens
-            cached = {name: getattr(full, name) for name in ("cache_read", "cache_write", "cache_write_1h")}
-            full = replace(short, input_tokens=sent, **cached)
-        before = known or full
-        own = tier.name == self._baseline.name  # as the app alone would have been served
-        asked = self._asked_as or tier.processing
-        mode = asked if own else self._baseline.processing
-        if asked != mode:
-            patches.append(Patch("routing", "processing", mode, asked, "modelled"))
-        if tier.processing != asked:
-            patches.append(Patch("batch", "processing", asked, tier.processing))
-        if tier.model != self._baseline.model:
-            source = "replayed" if known else "modelled"
-            patches.append(Patch("routing", "model", self._baseline.model, tier.model, source))
-            if known and replace(known, source=full.source) != full:
-                patches.append(Patch("routing", "usage", before, full, source))
-        else:
-            before = full
-        cost = Cost(self._baseline.model, before, processing=mode)
+        whole = outcome == "answered"
+        cost, patches = without_us(
+            self._baseline,
+            Served(tier, usage, self._asked_as or tier.processing),
+            known=self._request.baseline_usage if whole else None,
+            compressed=self._compressed,
+            shortened=self._shortened if whole else None,
+        )
         return self._event(
-            outcome, cost, tuple(patches), served=tier.model, usage=usage, finish_reason=finish_reason, error=error
+            outcome, cost, patches, served=tier.model, usage=usage, finish_reason=finish_reason, error=error
         )
 
     def of_our_own(self, why: Unasked, outcome: Outcome, tier: Tier, usage: Usage, error: str = "") -> Event:
@@ -397,14 +347,6 @@ class Booking:
             error=error,
             extra=told,
         )
-
-
-def _whole(prompt: Shorter, usage: Usage) -> Usage:
-    """What the same model would have used for the whole prompt, without marks of ours for the provider's prompt cache."""
-    full = replace(usage, input_tokens=usage.input_tokens + prompt.saved)
-    if prompt.breaks:
-        return replace(full, cache_read=0, cache_write=0, cache_write_1h=0)
-    return replace(full, cache_read=max(usage.cache_read, min(prompt.read, full.input_tokens - usage.cache_write)))
 
 
 def _outcome(error: BaseException) -> Outcome:
