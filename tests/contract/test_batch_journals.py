@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import closing, suppress
@@ -19,6 +20,7 @@ from thrift_plugins.batching.journals import open_journal, open_records
 from thrift_plugins.batching.packs import Packs
 from thrift_plugins.batching.pending import Answer, Pending, content_key
 from thrift_plugins.batching.records import Incident, Sending
+from thrift_plugins.batching.records_sqlite import LATER_COLUMNS
 from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.errors import ConfigError, StoreCorrupt
 
@@ -197,10 +199,40 @@ def test_failures_are_counted_until_a_line_is_answered(opened: Opened):
     journal.admit(asked("one", "two"))
     one, two = keys("one", "two")
     journal.take(None, answers("two"), NOW)
-    assert journal.failures([one, two]) == [(one, 1)]
-    assert journal.failures([one]) == [(one, 2)]
+    for times in (1, 2):
+        batch = sent(journal, f"x{times}", "one")
+        assert journal.failures([one, two]) == [(one, times)]
+        assert journal.ended(batch, "completed", NOW) == [one]
     assert journal.failures([one, two], whole=True) == [(one, 1)]  # that its batch failed is something else
     assert journal.failures([one]) == [(one, 3)]
+
+
+def test_a_failure_that_is_read_again_after_a_kill_is_counted_once(opened: Opened):
+    journal = opened()
+    journal.admit(asked("one"))
+    (one,) = keys("one")
+    sent(journal, "x", "one")
+    for whole in (False, True):
+        assert journal.failures([one], whole=whole) == [(one, 1)]
+    journal = opened()  # killed before the batch was noted as ended: its results are read again
+    (batch,) = journal.unfinished()
+    for whole in (False, True):
+        assert journal.failures([one], whole=whole) == [(one, 1)]
+    journal.ended(batch, "completed", NOW)
+    for whole in (False, True):
+        assert journal.failures([one], whole=whole) == [(one, 2)]
+
+
+def test_a_journal_of_before_there_were_further_columns_is_read(tmp_path: Path):
+    with closing(open_journal(tmp_path / "j.db", "a", BatchSettings(), now=NOW)) as journal:
+        journal.admit(asked("one"))
+    with closing(sqlite3.connect(tmp_path / "j.db")) as connection, connection:
+        for column in LATER_COLUMNS:
+            connection.execute(f"ALTER TABLE lines DROP COLUMN {column.split()[0]}")
+    with closing(open_journal(tmp_path / "j.db", "a", BatchSettings(), now=NOW)) as journal:
+        assert journal.failures(keys("one")) == [(*keys("one"), 1)]
+        journal.admit(asked("two"))
+        assert [one.key for one in journal.fresh()] == keys("one", "two")
 
 
 def test_thousands_of_lines_and_long_ones(opened: Opened):

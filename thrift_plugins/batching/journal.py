@@ -111,7 +111,10 @@ class Journal(Records, Protocol):
         ...
 
     def failures(self, keys: Iterable[bytes], *, whole: bool = False) -> list[tuple[bytes, int]]:
-        """Note that lines failed, each by itself or with their `whole` batch, and give how often each has so by now."""
+        """Note that lines failed, each by itself or with their `whole` batch, and give how often each has so by now.
+
+        One attempt fails once, however often its results are read: a process may be killed between the count and the batch's end.
+        """
         ...
 
     def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float) -> set[bytes]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Container, Iterable, Iterator, Sequence
-from secrets import token_hex
 from time import monotonic
 from typing import Any, Final
 
@@ -237,8 +236,7 @@ class RedisJournal(RedisRecords):
 
     def failures(self, keys: Iterable[bytes], *, whole: bool = False) -> list[tuple[bytes, int]]:
         """See `Journal`."""
-        mark = token_hex(4)  # a count whose answer was lost is made again, and is the same one
-        told = [word for some in _pages(list(keys)) for word in self._led(FAIL, "1" if whole else "", mark, *some)]
+        told = [word for some in _pages(list(keys)) for word in self._led(FAIL, "1" if whole else "", *some)]
         return list(zip(told[::2], told[1::2], strict=True))
 
     def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float) -> set[bytes]:

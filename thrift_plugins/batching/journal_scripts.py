@@ -8,7 +8,7 @@ The keys of a journal, all in one slot:
     open      hash of the lines that are not answered: address, size, deadline
     bodies    hash of their prompts
     tries     hash: how often a line was given to a batch before
-    fails     hash: how often a line failed in passing, and the mark of the last time that it was counted
+    fails     hash: how often a line failed in passing, and the attempt for which that was counted last
     spoilt    hash: how often a line was in a batch that failed as a whole, and the same
     answers   hash of the answers
     bad       set of the lines whose answer is an error
@@ -145,15 +145,16 @@ return told
 """Attempt and prompt of lines; nil for one that is answered. For a leader alone, because whoever asks is about to send them."""
 
 FAIL: Final = Script(f"""{_LEADER}
--- ARGV: ..., '1' for those of their whole batch, a mark of this count, keys
+-- ARGV: ..., '1' for those of their whole batch, keys
 local told = {{}}
 local counts = ARGV[3] == '1' and spoilt or fails
-for i = 5, #ARGV do
+for i = 4, #ARGV do
   if redis.call('HEXISTS', open, ARGV[i]) == 1 then
+    local attempt = redis.call('HGET', tries, ARGV[i]) or '0'
     local count, mark = string.match(redis.call('HGET', counts, ARGV[i]) or '0:', '^(%d+):(.*)$')
-    if mark ~= ARGV[4] then
+    if mark ~= attempt then
       count = count + 1
-      redis.call('HSET', counts, ARGV[i], count .. ':' .. ARGV[4])
+      redis.call('HSET', counts, ARGV[i], count .. ':' .. attempt)
     end
     told[#told + 1] = ARGV[i]
     told[#told + 1] = tonumber(count)
@@ -161,7 +162,7 @@ for i = 5, #ARGV do
 end
 return told
 """)
-"""Count failures of lines that are not answered: key and count."""
+"""Count failures of lines that are not answered, one for an attempt: key and count."""
 
 TAKE: Final = Script(f"""{_LEADER}
 -- ARGV: ..., time, number of the batch or '', then key, answer, '1' for an error, input, cached and output tokens of each

@@ -11,7 +11,7 @@ from thrift_plugins.batching.journal import Queued
 from thrift_plugins.batching.packs import Packs, in_packs
 from thrift_plugins.batching.pending import Pending
 from thrift_plugins.batching.records import UNFINISHED
-from thrift_plugins.batching.records_sqlite import NO_ANSWER, OPEN, PLACES, spans_in
+from thrift_plugins.batching.records_sqlite import LATER_COLUMNS, NO_ANSWER, OPEN, PLACES, spans_in
 from thrift_plugins.types import Processing
 
 _AT_ONCE: Final = 500
@@ -36,6 +36,14 @@ OpenLine: TypeAlias = tuple[int, bytes, int, float | None, int]
 OPEN_LINES: Final = (
     f"SELECT id, key, size, deadline, attempt FROM lines WHERE id BETWEEN ? AND ? AND state = {OPEN} ORDER BY id"  # noqa: S608
 )
+
+
+def add_columns(c: sqlite3.Connection) -> None:
+    """Make the lines of a journal of an earlier version like those of this one."""
+    known = {name for _, name, *_ in c.execute("PRAGMA table_info(lines)")}
+    for column in LATER_COLUMNS:
+        if column.split()[0] not in known:
+            c.execute(f"ALTER TABLE lines ADD COLUMN {column}")
 
 
 def known_in(c: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Known]:
@@ -69,7 +77,7 @@ def insert_lines(c: sqlite3.Connection, packs: Packs, new: Sequence[Pending], at
     """Lines that are to be sent, with how often each was given to a batch before."""
     first = _next_numbers(c, len(new))
     c.executemany(
-        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 200, '', 'batch', ?)",
+        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 200, '', 'batch', ?, -1, -1)",
         [
             (
                 number, one.key, one.address.model, one.address.url, len(one.body), one.deadline, OPEN,

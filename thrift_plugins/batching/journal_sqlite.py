@@ -12,6 +12,7 @@ from thrift_plugins.batching.journal import Line, Queued, belonging
 from thrift_plugins.batching.journal_sql import (
     Known,
     OpenLine,
+    add_columns,
     answered_in,
     drop_prompts,
     insert_lines,
@@ -39,8 +40,12 @@ from thrift_plugins.stores.locks import FileLocks
 
 _held: set[Path] = set()
 """Journals that this process works on: the kernel's locks tell processes apart, not the executors in one."""
-_FAILED: Final = "UPDATE lines SET failures = failures + 1 WHERE key = ? AND state = ? RETURNING failures"
-_SPOILT: Final = "UPDATE lines SET spoilt = spoilt + 1 WHERE key = ? AND state = ? RETURNING spoilt"
+_FAILED: Final = (
+    "UPDATE lines SET failures = failures + (failed_in <> attempt), failed_in = attempt WHERE key = ? AND state = ? RETURNING failures"
+)
+_SPOILT: Final = (
+    "UPDATE lines SET spoilt = spoilt + (spoilt_in <> attempt), spoilt_in = attempt WHERE key = ? AND state = ? RETURNING spoilt"
+)
 _OLD: Final = "SELECT id FROM answers WHERE done_at < ?"
 
 
@@ -79,6 +84,7 @@ class SQLiteJournal(SQLiteRecords):
         self._hold()
         try:
             self._belong(account)
+            self._file.transact(add_columns)
             self._retain(now - retention)
         except BaseException:
             self.close()

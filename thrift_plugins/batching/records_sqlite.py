@@ -24,7 +24,8 @@ SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS lines (
         id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, model TEXT NOT NULL, url TEXT NOT NULL, size INTEGER NOT NULL,
         deadline REAL, state INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL, spoilt INTEGER NOT NULL,
-        status INTEGER NOT NULL, code TEXT NOT NULL, processing TEXT NOT NULL, answer INTEGER NOT NULL)""",
+        status INTEGER NOT NULL, code TEXT NOT NULL, processing TEXT NOT NULL, answer INTEGER NOT NULL,
+        failed_in INTEGER NOT NULL DEFAULT -1, spoilt_in INTEGER NOT NULL DEFAULT -1)""",
     "CREATE TABLE IF NOT EXISTS prompts (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, texts BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS answers (id INTEGER PRIMARY KEY, done_at REAL NOT NULL, texts BLOB NOT NULL)",
     """CREATE TABLE IF NOT EXISTS batches (
@@ -39,6 +40,9 @@ SCHEMA: Final = (
         nano INTEGER, told TEXT NOT NULL)""",
 )
 
+
+LATER_COLUMNS: Final = ("failed_in INTEGER NOT NULL DEFAULT -1", "spoilt_in INTEGER NOT NULL DEFAULT -1")
+"""Those of `lines` that a journal made before there were any does not have: in which attempt a failure was counted last."""
 
 _CACHE_KB: Final = 65_536
 
