@@ -253,17 +253,34 @@ def test_thousands_of_lines_and_long_ones(opened: Opened):
     assert [one.key for one in journal.fresh()] == keys(*texts[600:701])
 
 
-def test_incidents_and_a_stop_are_for_everybody_who_looks(opened: Opened, place: str):
+def test_incidents_are_for_everybody_who_looks(opened: Opened, place: str):
     journal = opened()
     told = [Incident(NOW + number, "promoted", "b", number, None, "why") for number in range(3)]
     for incident in told:
         journal.note(incident)
     with closing(open_records(place, "a")) as records:
         assert records.incidents() == told
-        assert not records.stopped()
-        records.stopped(stop=True)
-        assert journal.stopped()
-        assert not records.stopped(stop=False)
+
+
+def test_a_stop_is_for_what_was_asked_before_it(opened: Opened, place: str):
+    journal = opened()
+    assert journal.stops() == 0
+    journal.admit(asked("one", "two", "three"))
+    sent(journal, "x", "one")
+    assert journal.stopped(keys("one", "two", "three")) == set()
+    with closing(open_records(place, "a")) as records:
+        records.stop()
+        assert records.stops() == journal.stops() == 1
+    journal.admit(asked("four"), 0)  # by a run that has not heard of it
+    journal.admit(asked("one", "two", "five"), 1)
+    every = keys("one", "two", "three", "four", "five")
+    assert journal.stopped(every) == set(keys("three", "four"))
+    journal = opened()
+    assert journal.stopped(every) == set(keys("three", "four"))
+    journal.admit(asked("one", "three"), 0)  # whoever began before the last stop changes nothing
+    assert journal.stopped(every) == set(keys("three", "four"))
+    journal.stop()
+    assert journal.stopped(every) == set(every)
 
 
 def test_a_journal_is_one_account_s(opened: Opened, place: str):

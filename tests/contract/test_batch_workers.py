@@ -303,6 +303,42 @@ def test_a_worker_that_does_not_lead_ends_too_where_the_server_is_gone(
         leader.close()
 
 
+def test_cancel_stops_the_chains_of_every_worker_and_not_what_they_run_next(
+    server: RedisServer, provider: LoopbackBatches
+):
+    model = ChatOpenAI(model=MODEL, temperature=0, max_retries=0, api_key="k", base_url=provider.base_url)
+    goes_on = threading.Event()
+
+    def between(said: Any) -> str:
+        goes_on.wait(30)
+        return f"and then? {said.content}"
+
+    chain = model | between | model
+    inputs = {"one": ["say 1", "say 2"], "other": ["say 3"]}
+    with (
+        BatchExecutor(OpenAIBatchClient(), server.url, settings=QUICK) as one,
+        BatchExecutor(OpenAIBatchClient(), server.url, settings=QUICK) as other,
+        ThreadPoolExecutor(2) as pool,
+    ):
+
+        def run(name: str) -> list[str]:
+            executor = one if name == "one" else other
+            return ["cancelled" if result.error else "answered" for result in executor.run(chain, inputs[name])]
+
+        first = [pool.submit(run, name) for name in inputs]
+        while one.journal.counts()["answered"] < 3:
+            time.sleep(0.02)
+        command("batch", "cancel", server.url)
+        goes_on.set()
+        assert [result.result(timeout=30) for result in first] == [["cancelled"] * 2, ["cancelled"]]
+        time.sleep(0.3)
+        assert len(provider.paid.lines) == 3  # and of the second step none
+        assert one.journal.counts()["queued"] == 0
+        again = [pool.submit(run, name) for name in inputs]
+        assert [result.result(timeout=30) for result in again] == [["answered"] * 2, ["answered"]]
+    assert (len(provider.paid.lines), provider.paid.twice) == (6, 0)
+
+
 def test_the_command_line_looks_at_a_server_too(server: RedisServer, provider: LoopbackBatches):
     model = ChatOpenAI(model=MODEL, api_key="k", base_url=provider.base_url)
     with BatchExecutor(OpenAIBatchClient(), f"{server.url}#cli", settings=QUICK) as executor:

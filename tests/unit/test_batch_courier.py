@@ -48,14 +48,16 @@ class Work:
         self.courier = Courier(client, self.journal, settings, clock=virtual_time.clock, promoter=promoter)
         self.courier.start()
 
-    def put(self, texts: Sequence[str], deadline: float | None = None) -> list[asyncio.Future[Answer]]:
+    def put(
+        self, texts: Sequence[str], deadline: float | None = None, stops: int | None = None
+    ) -> list[asyncio.Future[Answer]]:
         pendings = []
         for text in texts:
             body = {"model": "m", "text": text}
             key = content_key(self.client.account, ADDRESS, body, 0)
             waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
             pendings.append(Pending(key, ADDRESS, orjson.dumps(body), deadline, waiter))
-        self.courier.take(pendings)
+        self.courier.take(pendings, stops)
         return [pending.waiter for pending in pendings]  # type: ignore[misc]
 
     async def ask(self, texts: Sequence[str], deadline: float | None = None) -> list[Answer]:
@@ -257,13 +259,56 @@ def test_what_waits_for_room_when_a_person_cancels_is_not_sent(tmp_path: Path):
         work = Work(client, tmp_path / "j.db")
         waiters = work.put(TEXTS)
         await asyncio.sleep(50)
-        work.journal.stopped(stop=True)
+        work.journal.stop()
         answers = await asyncio.gather(*waiters)
-        assert [answer.code for answer in answers] == [""] * 5 + ["cancelled"] * 15
+        assert {answer.code for answer in answers} == {"cancelled"}
         await work.close()
 
     virtual_time.run(main())
-    assert paid(client) == (5, 0)
+    assert client.cancelled == 1  # also what the person's own command could not reach, such as a batch that was just being made
+    assert paid(client) == (0, 0)
+
+
+def test_a_run_that_was_stopped_asks_nothing_more_and_the_next_one_does(tmp_path: Path):
+    client = MemoryBatches()
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        assert texts_of(await work.ask(["first step"])) == ["first step"]
+        work.journal.stop()
+        assert [answer.code for answer in await asyncio.gather(*work.put(["second step"], stops=0))] == ["cancelled"]
+        assert work.journal.counts()["queued"] == 0
+        assert texts_of(await asyncio.gather(*work.put(["second step"], stops=1))) == ["second step"]
+        await work.close()
+
+    virtual_time.run(main())
+    assert paid(client) == (2, 0)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_what_was_stopped_before_a_kill_is_not_sent_by_the_next_run_unless_it_asks(sent: bool, tmp_path: Path):
+    client = MemoryBatches()
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        client.frozen, client.down = True, not sent
+        for waiter in work.put(["one", "two"]):
+            waiter.cancel()
+        await asyncio.sleep(5)
+        work.journal.stop()
+        await work.close()
+        client.frozen = client.down = False
+        client.ends = [("cancelled", 0)]
+        for made in client.made:
+            made.state, made.answered = "cancelled", 0
+        work = Work(client, tmp_path / "j.db")
+        assert texts_of(await work.ask(["two"])) == ["two"]
+        await asyncio.sleep(100)
+        assert work.journal.counts() == {"queued": 0, "sent": 0, "answered": 1, "errored": 1}
+        await work.close()
+
+    virtual_time.run(main())
+    assert paid(client) == (1, 0)
 
 
 def test_a_queue_that_is_full_takes_less(tmp_path: Path):

@@ -124,11 +124,22 @@ class Courier:
         self.room.forget()
         self.unsent = 0  # what was cancelled before it began has not counted itself out
 
-    def take(self, asked: Sequence[Pending]) -> None:
-        """Requests of one wave: answered from the journal, joined to what is under way, or queued."""
+    def take(self, asked: Sequence[Pending], stops: int | None = None) -> None:
+        """Requests of one wave: answered from the journal, joined to what is under way, or queued.
+
+        Args:
+            stops: how often the journal had been stopped when their run began: a run that was stopped since asks nothing more.
+                None where that is now.
+        """
         now = self.clock()
+        stopped = self.journal.stops()
+        if stops is not None and stops < stopped:
+            for pending in asked:
+                self.waiting.tell(pending, failed(*_CANCELLED))
+            self.waiting.post()
+            return
         self._warned = self._warned or warn_of_clocks((one.body for one in asked), now)
-        answered = self.journal.admit(asked)
+        answered = self.journal.admit(asked, stopped)
         known = {id(pending) for pending, _ in answered}
         for pending, answer in answered:
             self.waiting.tell(pending, answer)
@@ -172,8 +183,10 @@ class Courier:
     async def _carry(self, lot: Lot, delay: float) -> None:
         with ExitStack() as held:
             try:
-                if await self._waited(lot, delay) and self.journal.stopped():
-                    self._give_up([item.key for item in lot.items], *_CANCELLED)
+                await self._waited(lot, delay)
+                going_on = set(self._without_stopped([item.key for item in lot.items]))
+                lot = Lot(lot.address, [item for item in lot.items if item.key in going_on])
+                if not lot.items:
                     return
                 if self._due(lot):
                     await self._promote(lot)
@@ -252,7 +265,7 @@ class Courier:
                 logger.info("batch: an upload failed (%s), again in %g s", error, delay)
             await self._pause(delay, lot.deadline)
             delay = min(2 * delay, _BACKOFF_MOST)
-            if self._due(lot):
+            if self._due(lot) or self._stopped(lot):
                 self._requeue(self.journal.forget(batch, "refused", self.clock()), lot)
                 return None
 
@@ -285,11 +298,10 @@ class Courier:
         self._unlooked.discard(batch.row)
         keys = self.journal.ended(batch, status.state, self.clock())
         self.reader.report(batch, status, keys)
+        keys = self._without_stopped(keys)
         if not keys:
             return
-        if self.journal.stopped():
-            self._give_up(keys, *_CANCELLED)
-        elif status.state == "failed" and any(code in _FULL for code in status.errors):
+        if status.state == "failed" and any(code in _FULL for code in status.errors):
             self.room.fuller(lot)
             self._requeue(keys, lot, self.settings.poll)
         else:
@@ -317,7 +329,8 @@ class Courier:
             if self._too_late(lot):
                 return None
             try:
-                cancelled = cancelled or (self._due(lot) and await self._cancelled(batch))
+                leaves = not cancelled and (self._due(lot) or self._stopped(lot))
+                cancelled = cancelled or (leaves and await self._cancelled(batch))
                 status = await self.client.status(batch.remote)
                 if not (status.final and status.ready):
                     self._unlooked.discard(batch.row)
@@ -360,6 +373,16 @@ class Courier:
     def _give_up(self, keys: Sequence[bytes], status: int, message: str, code: str) -> None:
         self.reader.fail(keys, failed(status, message, code or "failed"))
 
+    def _stopped(self, lot: Lot) -> bool:
+        """Whether a person has stopped everything of a lot, and nobody has asked for any of it since."""
+        return self.journal.stops() > 0 and len(self.journal.stopped([item.key for item in lot.items])) == len(lot.items)
+
+    def _without_stopped(self, keys: Sequence[bytes]) -> list[bytes]:
+        """Those lines that go on; the others are given up."""
+        stopped = self.journal.stopped(keys) if self.journal.stops() else set()
+        self._give_up([key for key in keys if key in stopped], *_CANCELLED)
+        return [key for key in keys if key not in stopped]
+
     def _due(self, lot: Lot) -> bool:
         return due(lot.deadline, self._made_at(lot), self.clock())
 
@@ -370,15 +393,12 @@ class Courier:
     def _made_at(lot: Lot) -> float:
         return min((item.made_at for item in lot.items), default=0.0)
 
-    async def _waited(self, lot: Lot, delay: float) -> bool:
-        """Wait out a delay, and until the account's queue has room, or a deadline leaves no more time for it.
-
-        Gives whether there was anything to wait for.
-        """
+    async def _waited(self, lot: Lot, delay: float) -> None:
+        """Wait out a delay, and until the account's queue has room, or a deadline leaves no more time for it."""
         if delay:
             await self._pause(delay, lot.deadline)
         if self.room.has(lot):
-            return delay > 0
+            return
         self._roomless.append(lot)
         try:
             with self._put_off():
@@ -386,7 +406,6 @@ class Courier:
                     await self.room.changed(self._short(self.settings.poll, lot.deadline))
         finally:
             self._roomless.remove(lot)
-        return True
 
     async def _pause(self, seconds: float, deadline: float | None) -> None:
         """Sleep before something can be sent; so long that it cannot be now, or not."""

@@ -73,8 +73,6 @@ class Executor:
         place = journal if journal is not None else default_journal(home(), own)
         self.journal = open_journal(place, own, self.settings, key=key, now=clock())
         try:
-            if self.journal.lead():  # who comes to others that are at work does not undo a `cancel`
-                self.journal.stopped(stop=False)
             self._host = Host(self._courier)
         except BaseException:
             self.journal.close()

@@ -75,11 +75,18 @@ class Journal(Records, Protocol):
 
     # Lines
 
-    def admit(self, asked: Sequence[Pending]) -> list[tuple[Pending, Answer]]:
+    def admit(self, asked: Sequence[Pending], stops: int = 0) -> list[tuple[Pending, Answer]]:
         """Take requests in. Gives those that are answered already; the others are, or will be, under way.
 
         One that ended in an error is asked anew.
+
+        Args:
+            stops: how often the journal had been stopped when they were asked.
         """
+        ...
+
+    def stopped(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Those of these lines that nobody has asked since the journal was stopped last."""
         ...
 
     def fresh(self) -> list[Queued]:

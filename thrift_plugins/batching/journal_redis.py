@@ -13,6 +13,7 @@ from thrift_plugins.batching.client import Address, Intent
 from thrift_plugins.batching.journal import Deposed, Line, Queued, belonging
 from thrift_plugins.batching.journal_scripts import (
     ADMIT,
+    AGAIN,
     CHANGE,
     FAIL,
     FRESH,
@@ -25,6 +26,7 @@ from thrift_plugins.batching.journal_scripts import (
     PLAN,
     RESIGN,
     RETAIN,
+    STOPPED,
     TAKE,
     TEXTS,
 )
@@ -157,21 +159,28 @@ class RedisJournal(RedisRecords):
 
     # Lines ------------------------------------------------------------------------------------------------------------
 
-    def admit(self, asked: Sequence[Pending]) -> list[tuple[Pending, Answer]]:
+    def admit(self, asked: Sequence[Pending], stops: int = 0) -> list[tuple[Pending, Answer]]:
         """See `Journal`."""
         answered: list[tuple[Pending, Answer]] = []
         new: dict[bytes, Pending] = {}
         for some in _pages(asked):
+            known: dict[bytes, Pending] = {}
             for one, told in zip(some, self._run(LOOK, *(one.key for one in some)), strict=True):
                 if told in (b"", b"bad"):
                     new.setdefault(one.key, one)
-                elif told != b"open":
+                elif told == b"open":
+                    known.setdefault(one.key, one)
+                else:
                     answered.append((one, self._answer(one.key, told)))
+            new.update((key, known[key]) for key in (self._run(AGAIN, stops, *known) if known else ()))
         for group in in_packs((one, len(one.body)) for one in new.values()):
-            self._run(
-                ADMIT, *(word for one in group for word in (one.key, _told_of(one), self._sealed(one.key, one.body)))
-            )
+            lines = ((one.key, _told_of(one), self._sealed(one.key, one.body)) for one in group)
+            self._run(ADMIT, stops, *(word for line in lines for word in line))
         return answered
+
+    def stopped(self, keys: Sequence[bytes]) -> set[bytes]:
+        """See `Journal`."""
+        return {key for some in _pages(keys) for key in self._run(STOPPED, *some)}
 
     def fresh(self) -> list[Queued]:
         """See `Journal`."""

@@ -3,10 +3,11 @@
 The keys of a journal, all in one slot:
 
     lease     number of the worker that leads; it expires where its holder does not renew it
-    facts     hash: account, encrypted, check, stopped; counters: fence (of leases), seq (of lines and answers), batches
+    facts     hash: account, encrypted, check; counters: fence (of leases), seq (of lines and answers), batches, stops
     queue     sorted set of the lines that wait to be sent, by when they were admitted
     open      hash of the lines that are not answered: address, size, deadline
     bodies    hash of their prompts
+    asked     hash: how often the journal had been stopped when a line was asked last, where it had been
     tries     hash: how often a line was given to a batch before
     fails     hash: how often a line failed in passing, and the attempt for which that was counted last
     spoilt    hash: how often a line was in a batch that failed as a whole, and the same
@@ -30,7 +31,7 @@ from typing import Final
 from thrift_plugins.stores.redis_scripts import Script
 
 NAMES: Final = (
-    "lease", "facts", "queue", "open", "bodies", "tries", "fails", "spoilt", "answers", "bad", "done", "ages", "batches", "remotes",
+    "lease", "facts", "queue", "open", "bodies", "asked", "tries", "fails", "spoilt", "answers", "bad", "done", "ages", "batches", "remotes",
     "sums", "told", "members",
 )  # fmt: skip
 
@@ -41,6 +42,12 @@ local {", ".join(NAMES)} = unpack(KEYS)
 _LEADER: Final = f"""{_KEYS}
 if redis.call('GET', lease) ~= ARGV[1] then return false end
 redis.call('PEXPIRE', lease, ARGV[2])
+"""
+
+_ASK: Final = """
+local function ask(key, stops)
+  if tonumber(redis.call('HGET', asked, key) or 0) < tonumber(stops) then redis.call('HSET', asked, key, stops) end
+end
 """
 
 LEAD: Final = Script(f"""{_KEYS}
@@ -87,9 +94,9 @@ return told
 """)
 """How lines stand: their answer, 'bad' where that is an error, 'open', '' where they were never asked."""
 
-ADMIT: Final = Script(f"""{_KEYS}
--- ARGV: key, address and size and deadline, prompt of each line
-for i = 1, #ARGV, 3 do
+ADMIT: Final = Script(f"""{_KEYS}{_ASK}
+-- ARGV: how often it had been stopped, then key, address and size and deadline, prompt of each line
+for i = 2, #ARGV, 3 do
   local key = ARGV[i]
   if redis.call('SREM', bad, key) == 1 then
     redis.call('HDEL', answers, key)
@@ -100,10 +107,36 @@ for i = 1, #ARGV, 3 do
     redis.call('HSET', bodies, key, ARGV[i + 2])
     redis.call('ZADD', queue, redis.call('HINCRBY', facts, 'seq', 1), key)
   end
+  if redis.call('HEXISTS', open, key) == 1 then ask(key, ARGV[1]) end
 end
 return 1
 """)
 """Queue lines that are not under way and have no answer, or an error alone."""
+
+AGAIN: Final = Script(f"""{_KEYS}{_ASK}
+-- ARGV: how often it had been stopped, keys of lines
+local gone = {{}}
+for i = 2, #ARGV do
+  if redis.call('HEXISTS', open, ARGV[i]) == 1 then
+    ask(ARGV[i], ARGV[1])
+  else
+    gone[#gone + 1] = ARGV[i]
+  end
+end
+return gone
+""")
+"""Note that lines that are under way were asked again. The keys of those that are not under way any more."""
+
+STOPPED: Final = Script(f"""{_KEYS}
+-- ARGV: keys of lines
+local stops = tonumber(redis.call('HGET', facts, 'stops') or 0)
+local told = {{}}
+for _, key in ipairs(ARGV) do
+  if tonumber(redis.call('HGET', asked, key) or 0) < stops then told[#told + 1] = key end
+end
+return told
+""")
+"""Those that nobody has asked since the journal was stopped last."""
 
 FRESH: Final = Script(f"""{_KEYS}
 -- ARGV: the last place that was seen, how many at most
@@ -172,7 +205,7 @@ local from = tonumber(redis.call('HGET', facts, 'seq') or 0) + 1
 for i = 5, #ARGV, 6 do
   local key = ARGV[i]
   if redis.call('HDEL', open, key) == 1 then
-    for _, hash in ipairs({{bodies, fails, spoilt}}) do redis.call('HDEL', hash, key) end
+    for _, hash in ipairs({{bodies, asked, fails, spoilt}}) do redis.call('HDEL', hash, key) end
     redis.call('ZREM', queue, key)
     redis.call('HSET', answers, key, ARGV[i + 1])
     if ARGV[i + 2] == '1' then redis.call('SADD', bad, key) end

@@ -28,6 +28,7 @@ class Known(NamedTuple):
     code: str
     processing: Processing
     answer: int
+    stops: int
 
 
 OpenLine: TypeAlias = tuple[int, bytes, int, float | None, int]
@@ -48,7 +49,7 @@ def add_columns(c: sqlite3.Connection) -> None:
 
 def known_in(c: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Known]:
     """The rows of those keys that there are."""
-    query = f"SELECT key, id, state, attempt, status, code, processing, answer FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks alone
+    query = f"SELECT key, id, state, attempt, status, code, processing, answer, stops FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks alone
     return {row[0]: Known(*row[1:]) for chunk in _chunks(keys) for row in c.execute(query, _padded(chunk))}
 
 
@@ -56,6 +57,13 @@ def numbers_of(c: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[int]:
     """The ids of lines."""
     query = f"SELECT id FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks alone
     return (number for chunk in _chunks(keys) for (number,) in c.execute(query, _padded(chunk)))
+
+
+def stopped_in(c: sqlite3.Connection, keys: Sequence[bytes]) -> set[bytes]:
+    """Those that nobody has asked since the journal was stopped last."""
+    stops = "(SELECT CAST(value AS INTEGER) FROM facts WHERE name = 'stops')"
+    query = f"SELECT key FROM lines WHERE key IN ({_MARKS}) AND stops < {stops}"  # noqa: S608  marks alone
+    return {key for chunk in _chunks(keys) for (key,) in c.execute(query, _padded(chunk))}
 
 
 def answered_in(c: sqlite3.Connection, pack: int, keys: Sequence[bytes]) -> set[bytes]:
@@ -73,15 +81,17 @@ def _next_numbers(c: sqlite3.Connection, count: int) -> int:
     return int(c.execute(query, (count,)).fetchone()[0]) - count + 1
 
 
-def insert_lines(c: sqlite3.Connection, packs: Packs, new: Sequence[Pending], attempts: Mapping[bytes, int]) -> None:
+def insert_lines(
+    c: sqlite3.Connection, packs: Packs, new: Sequence[Pending], attempts: Mapping[bytes, int], stops: int
+) -> None:
     """Lines that are to be sent, with how often each was given to a batch before."""
     first = _next_numbers(c, len(new))
     c.executemany(
-        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 200, '', 'batch', ?, -1, -1)",
+        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 200, '', 'batch', ?, -1, -1, ?)",
         [
             (
                 number, one.key, one.address.model, one.address.url, len(one.body), one.deadline, OPEN,
-                attempts.get(one.key, 0), NO_ANSWER,
+                attempts.get(one.key, 0), NO_ANSWER, stops,
             )
             for number, one in enumerate(new, first)
         ],

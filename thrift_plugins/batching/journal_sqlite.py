@@ -21,6 +21,7 @@ from thrift_plugins.batching.journal_sql import (
     open_in,
     prompts_beside,
     queued_in,
+    stopped_in,
 )
 from thrift_plugins.batching.packs import Packs
 from thrift_plugins.batching.pending import Answer, Pending
@@ -133,7 +134,7 @@ class SQLiteJournal(SQLiteRecords):
 
     # Lines --------------------------------------------------------------------------------------------------------
 
-    def admit(self, asked: Sequence[Pending]) -> list[tuple[Pending, Answer]]:
+    def admit(self, asked: Sequence[Pending], stops: int = 0) -> list[tuple[Pending, Answer]]:
         """See `Journal`."""
 
         def work(c: sqlite3.Connection) -> tuple[list[tuple[Pending, Known]], list[Pending]]:
@@ -148,13 +149,20 @@ class SQLiteJournal(SQLiteRecords):
                     answered.append((one, row))
             if new:
                 c.executemany("DELETE FROM lines WHERE key = ?", [(key,) for key in new if key in known])
-                insert_lines(c, self._packs, list(new.values()), {key: known[key].attempt + 1 for key in new if key in known})
+                attempts = {key: known[key].attempt + 1 for key in new if key in known}
+                insert_lines(c, self._packs, list(new.values()), attempts, stops)
+            again = [(stops, row.id) for row in known.values() if row.state == OPEN and row.stops < stops]
+            c.executemany("UPDATE lines SET stops = ? WHERE id = ?", again)
             return answered, list(new.values())
 
         answered, new = self._file.transact(work)
         if self._fresh is not None:
             self._fresh.extend(Queued(one.key, one.address, len(one.body), one.deadline) for one in new)
         return self._with_answers(answered)
+
+    def stopped(self, keys: Sequence[bytes]) -> set[bytes]:
+        """See `Journal`."""
+        return self._file.run(stopped_in, keys)
 
     def _with_answers(self, answered: Sequence[tuple[Pending, Known]]) -> list[tuple[Pending, Answer]]:
         told = []
