@@ -235,6 +235,32 @@ def test_a_journal_of_before_there_were_further_columns_is_read(tmp_path: Path):
         assert [one.key for one in journal.fresh()] == keys("one", "two")
 
 
+def test_a_line_that_is_asked_again_is_wanted_by_the_deadline_of_those_who_wait(opened: Opened):
+    journal = opened()
+    one, two, three = keys("one", "two", "three")
+    assert journal.fresh() == []
+    journal.admit(asked("one", "two", deadline=NOW + 50))
+    journal.admit(asked("three"))
+    assert [(each.deadline, each.wanted) for each in journal.fresh()] == [(NOW + 50, True)] * 2 + [(None, True)]
+    assert journal.moved() == {}
+    journal.admit(asked("one", "three", deadline=NOW + 40.5))
+    journal.admit(asked("two"))
+    assert journal.moved() == {one: NOW + 40.5, three: NOW + 40.5, two: NOW + 50}
+    assert journal.moved() == {}
+    sent(journal, "x", "one", "two")
+
+    journal = opened()  # after a kill: nobody waits
+    (batch,) = journal.unfinished()
+    assert [(each.deadline, each.wanted) for each in journal.members(batch)] == [(NOW + 40.5, False), (NOW + 50, False)]
+    assert [(each.key, each.deadline, each.wanted) for each in journal.fresh()] == [(three, NOW + 40.5, False)]
+    journal.admit(asked("one", deadline=NOW + 900))
+    journal.admit(asked("two", "three"))
+    assert journal.moved() == {one: NOW + 900, two: NOW + 50, three: NOW + 40.5}
+    journal.take(None, answers("one"), NOW)
+    assert journal.admit(asked("one", deadline=NOW + 2)) != []
+    assert journal.moved() == {}
+
+
 def test_thousands_of_lines_and_long_ones(opened: Opened):
     journal = opened()
     texts = [f"text {number} {'long ' * (number % 97 * 100)}" for number in range(1_300)]

@@ -221,6 +221,30 @@ def test_what_a_leader_has_left_half_moved_the_next_one_moves(server: RedisServe
         assert next_one.attempts([key(text) for text in texts]) == dict.fromkeys([key(text) for text in texts], 1)
 
 
+def wanted(journal: RedisJournal, text: str, deadline: float | None) -> None:
+    (one,) = asked(text)
+    one.deadline = deadline
+    journal.admit([one])
+
+
+def test_a_deadline_counts_for_as_long_as_the_worker_that_has_said_it_is_there(server: RedisServer):
+    with closing(opened(server)) as leader, closing(opened(server)) as other, closing(opened(server)) as third:
+        assert leader.lead()
+        wanted(other, "one", NOW + 50)
+        assert [(one.deadline, one.wanted) for one in leader.fresh()] == [(NOW + 50, True)]
+        wanted(third, "one", NOW + 90)
+        wanted(third, "one", None)
+        assert leader.moved() == {key("one"): NOW + 50}
+        time.sleep(1.1)  # as if it had died: nobody hears of it
+        wanted(third, "one", None)
+        assert leader.moved() == {key("one"): NOW + 90}
+        wanted(other, "one", NOW + 70)
+        assert leader.moved() == {key("one"): NOW + 70}
+        other.close()
+        wanted(third, "one", NOW + 200)
+        assert leader.moved() == {key("one"): NOW + 200}
+
+
 def test_workers_with_the_same_inputs_pay_once(server: RedisServer, provider: LoopbackBatches):
     model = ChatOpenAI(model=MODEL, temperature=0, api_key="k", base_url=provider.base_url)
     inputs = [f"say {number}" for number in range(12)]

@@ -441,6 +441,125 @@ def test_a_request_with_a_deadline_does_not_take_others_out_of_their_batch(tmp_p
     assert paid(client) == (11, 0)
 
 
+def promotions(work: Work) -> list[tuple[int, int | None]]:
+    """Lines and cost of each time that lines left their batch."""
+    return [(one.lines, one.nano) for one in work.journal.incidents() if one.kind == "promoted"]
+
+
+def test_a_few_lines_that_are_wanted_earlier_leave_alone_and_in_time(tmp_path: Path):
+    client = MemoryBatches()
+    client.frozen = True
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        patient = work.put(TEXTS)
+        await asyncio.sleep(5_000)
+        deadline = virtual_time.clock() + 3600
+        hurried = await work.ask(TEXTS[:2], deadline)
+        assert virtual_time.clock() <= deadline
+        assert [answer.processing for answer in hurried] == ["standard"] * 2
+        assert promotions(work) == [(2, 2)]
+        assert [waiter.done() for waiter in patient] == [True] * 2 + [False] * 18  # nor is their batch cancelled
+        client.frozen = False
+        assert texts_of(await asyncio.gather(*patient)) == TEXTS
+        await work.close()
+
+    virtual_time.run(main())
+    assert (len(client.made), client.cancelled) == (1, 0)
+
+
+def test_where_all_lines_are_wanted_earlier_their_batch_is_left(tmp_path: Path):
+    client = MemoryBatches()
+    client.frozen = True
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        patient = work.put(TEXTS, virtual_time.clock() + 80_000)
+        await asyncio.sleep(5_000)
+        deadline = virtual_time.clock() + 3600
+        assert texts_of(await work.ask(TEXTS, deadline)) == TEXTS
+        assert virtual_time.clock() <= deadline
+        await asyncio.gather(*patient)
+        await asyncio.sleep(1)
+        assert promotions(work) == [(20, 20)]
+        await work.close()
+
+    virtual_time.run(main())
+    assert client.cancelled == 1
+    assert paid(client) == (20, 0)
+
+
+@pytest.mark.parametrize("second", [None, 80_000.0])
+def test_a_later_deadline_does_not_put_off_an_earlier_one(second: float | None, tmp_path: Path):
+    client = MemoryBatches()
+    client.frozen = True
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        deadline = virtual_time.clock() + 3600
+        first = work.put(TEXTS, deadline)
+        await asyncio.sleep(10)
+        others = work.put(TEXTS, second and virtual_time.clock() + second)
+        assert texts_of(await asyncio.gather(*first)) == TEXTS
+        assert virtual_time.clock() <= deadline
+        await asyncio.gather(*others)
+        await work.close()
+
+    virtual_time.run(main())
+    assert paid(client) == (20, 0)
+
+
+@pytest.mark.parametrize("before", ["sent", "queued"])
+@pytest.mark.parametrize("again", [None, 20_000.0])
+def test_after_a_kill_the_deadline_of_the_run_that_asks_now_counts(again: float | None, before: str, tmp_path: Path):
+    client = MemoryBatches()
+    client.frozen = True
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        client.down = before == "queued"
+        for waiter in work.put(TEXTS, virtual_time.clock() + 3600):
+            waiter.cancel()
+        await asyncio.sleep(100)
+        await work.close()
+        client.down = False
+        await asyncio.sleep(5_000)  # nobody is there: the deadline passes
+        work = Work(client, tmp_path / "j.db")
+        await asyncio.sleep(2)
+        waiters = work.put(TEXTS, again and virtual_time.clock() + again)
+        await asyncio.sleep(600)
+        client.frozen = False
+        assert texts_of(answers := await asyncio.gather(*waiters)) == TEXTS
+        assert {answer.processing for answer in answers} == {"standard" if again is None else "batch"}
+        await work.close()
+
+    virtual_time.run(main())
+    assert paid(client) == (20, 0)
+    assert len(client.made) == (0 if (again, before) == (None, "queued") else 1)
+
+
+def test_a_deadline_that_a_killed_run_has_left_counts_once_nobody_has_asked_for_long(tmp_path: Path):
+    client = MemoryBatches()
+    client.frozen = True
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        for waiter in work.put(TEXTS, virtual_time.clock() + 3600):
+            waiter.cancel()
+        await asyncio.sleep(5_000 - 3_000)
+        await work.close()
+        await asyncio.sleep(5_000)
+        work = Work(client, tmp_path / "j.db")
+        await asyncio.sleep(SETTINGS.max_age - 10)
+        assert work.journal.counts()["answered"] == 0
+        await asyncio.sleep(60)
+        assert work.journal.counts()["answered"] == 20
+        await work.close()
+
+    virtual_time.run(main())
+    assert paid(client) == (20, 0)
+
+
 def test_a_batch_that_ended_before_it_could_be_cancelled_is_read(tmp_path: Path):
     client = MemoryBatches()
     client.seconds, client.refuses_to_cancel = 896.0, True  # 15 minutes after its start is a quarter before its end

@@ -31,11 +31,12 @@ from thrift_plugins.batching.journal import Deposed, Journal
 from thrift_plugins.batching.leading import Leading
 from thrift_plugins.batching.lots import Item, Lot, as_line, too_large
 from thrift_plugins.batching.pending import Pending, custom_id, failed
-from thrift_plugins.batching.promotion import Promoter, due
+from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.records import Sending
 from thrift_plugins.batching.room import Room
 from thrift_plugins.batching.settings import BatchSettings
+from thrift_plugins.batching.underway import Underway
 from thrift_plugins.batching.volatile import warn_of_clocks
 from thrift_plugins.batching.waiting import Waiting
 
@@ -85,6 +86,8 @@ class Courier:
         )
         self._keeping: asyncio.Task[None] | None = None
         self.carrying: set[asyncio.Task[None]] = set()
+        self._watching: set[asyncio.Task[None]] = set()
+        self._under_way = Underway(clock, settings.poll)
         self.broken: BaseException | None = None
         self.unsent = 0
         self._roomless: list[Lot] = []
@@ -108,18 +111,27 @@ class Courier:
                 self._unlooked.add(batch.row)
                 self._spawn(self._resumed(batch))
         self._look()
-        self._spawn(self._watch_strays())
+        under_way = self._under_way
+        for watch in (self._watch_strays(), under_way.hasten(self._hasten), under_way.wake(self.settings.max_age)):
+            self._watching.add(self._spawned(watch))
 
     def _look(self) -> None:
-        """Send what is new, whichever worker has asked it."""
+        """Send what is new, and mind what is wanted by another time, whichever worker has asked it."""
         now = self.clock()
         self._queue(Item(*line, now) for line in self.journal.fresh())
+        self._under_way.move(self.journal.moved())
+
+    def _hasten(self, lot: Lot) -> None:
+        """Lines are wanted before the rest of their batch."""
+        lot.keep(self._without_stopped([item.key for item in lot.items]))
+        self._spawn(self._promote(lot))
 
     async def _end(self) -> None:
         """Leave what is under way to whoever leads now."""
-        for task in list(self.carrying):
+        tasks = [*self.carrying, *self._watching]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self.carrying, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._unlooked.clear()
         self.room.forget()
         self.unsent = 0  # what was cancelled before it began has not counted itself out
@@ -139,6 +151,7 @@ class Courier:
             self.waiting.post()
             return
         self._warned = self._warned or warn_of_clocks((one.body for one in asked), now)
+        self._join(asked)
         answered = self.journal.admit(asked, stopped)
         known = {id(pending) for pending, _ in answered}
         for pending, answer in answered:
@@ -149,6 +162,16 @@ class Courier:
                 self.waiting.add(pending)
         self.leading.look()
         self.waiting.post()
+
+    def _join(self, asked: Sequence[Pending]) -> None:
+        """Whoever asks for a line that others wait for already wants it by the earliest of their deadlines."""
+        earliest: dict[bytes, float] = {}
+        for one in asked:
+            for deadline in (one.deadline, self.waiting.deadline(one.key)):
+                if deadline is not None:
+                    earliest[one.key] = min(deadline, earliest.get(one.key, deadline))
+        for one in asked:
+            one.deadline = earliest.get(one.key)
 
     @property
     def idle(self) -> bool:
@@ -182,14 +205,16 @@ class Courier:
 
     async def _carry(self, lot: Lot, delay: float) -> None:
         with ExitStack() as held:
+            held.enter_context(self._under_way.having(lot))
             try:
                 await self._waited(lot, delay)
-                going_on = set(self._without_stopped([item.key for item in lot.items]))
-                lot = Lot(lot.address, [item for item in lot.items if item.key in going_on])
+                lot.keep(self._without_stopped([item.key for item in lot.items]))
                 if not lot.items:
                     return
                 if self._due(lot):
-                    await self._promote(lot)
+                    leaving, rest = lot.split(self.clock())
+                    self._queue(rest)
+                    await self._promote(Lot(lot.address, leaving))
                     return
                 batch = self._planned(lot)
                 held.enter_context(self.room.taken(lot.address.model, batch.tokens))
@@ -204,7 +229,7 @@ class Courier:
         address = Address(batch.intent.model, batch.intent.url)
         lot = Lot(address, [Item(*line, batch.intent.made_at) for line in self.journal.members(batch)])
         try:
-            with self.room.taken(address.model, batch.tokens):
+            with self._under_way.having(lot), self.room.taken(address.model, batch.tokens):
                 if batch.state == "sending":
                     self.unsent += 1
                     self._unlooked.discard(batch.row)
@@ -263,7 +288,7 @@ class Courier:
                 delay = refused.retry_after or delay
             except BatchError as error:
                 logger.info("batch: an upload failed (%s), again in %g s", error, delay)
-            await self._pause(delay, lot.deadline)
+            await self._pause(delay, lot)
             delay = min(2 * delay, _BACKOFF_MOST)
             if self._due(lot) or self._stopped(lot):
                 self._requeue(self.journal.forget(batch, "refused", self.clock()), lot)
@@ -280,7 +305,7 @@ class Courier:
 
     async def _found(self, batch: Sending, lot: Lot) -> Sending | None:
         """A batch whose create had an unknown outcome, None where it was not made, and its lines are queued again."""
-        sleep = partial(self._pause, deadline=lot.deadline)
+        sleep = partial(self._pause, lot=lot)
         found = await self.finder.find(batch, self._lines(batch), lambda: self._due(lot), sleep=sleep)
         if found is not None:
             return self.journal.sent(batch, found.id)
@@ -298,7 +323,8 @@ class Courier:
         self._unlooked.discard(batch.row)
         keys = self.journal.ended(batch, status.state, self.clock())
         self.reader.report(batch, status, keys)
-        keys = self._without_stopped(keys)
+        mine = {item.key for item in lot.items}  # and not what has left it alone
+        keys = self._without_stopped([key for key in keys if key in mine])
         if not keys:
             return
         if status.state == "failed" and any(code in _FULL for code in status.errors):
@@ -311,11 +337,8 @@ class Courier:
             self._requeue([key for key in keys if key not in worn], lot)
 
     async def _read(self, batch: Sending, status: BatchStatus, lot: Lot) -> int | None:
-        def late() -> bool:
-            return self._too_late(lot)
-
         return await self.reader.read(
-            batch, status, late=late, sleep=lambda seconds: self._sleep(seconds, lot.deadline)
+            batch, status, late=lambda: self._too_late(lot), sleep=lambda seconds: self._sleep(seconds, lot)
         )
 
     async def _ended(self, batch: Sending, lot: Lot, *, at_once: bool) -> BatchStatus | None:
@@ -324,7 +347,7 @@ class Courier:
         cancelled = False
         delay = 0.0 if at_once else min(self.settings.poll, _QUICK)
         while True:
-            await self._sleep(delay, lot.deadline)
+            await self._sleep(delay, lot)
             delay = self.settings.poll
             if self._too_late(lot):
                 return None
@@ -366,9 +389,9 @@ class Courier:
 
     def _requeue(self, keys: Sequence[bytes], lot: Lot, delay: float = 0.0) -> None:
         known = {item.key: item for item in lot.items}
-        fresh, worn = self.reader.worn(keys)
+        fresh, worn = self.reader.worn([key for key in keys if key in known])
         self._give_up(worn, 503, "the provider did not run the request, however often it was asked", "not_run")
-        self._queue([known[key] for key in fresh if key in known], delay)
+        self._queue([known[key] for key in fresh], delay)
 
     def _give_up(self, keys: Sequence[bytes], status: int, message: str, code: str) -> None:
         self.reader.fail(keys, failed(status, message, code or "failed"))
@@ -384,33 +407,32 @@ class Courier:
         return [key for key in keys if key not in stopped]
 
     def _due(self, lot: Lot) -> bool:
-        return due(lot.deadline, self._made_at(lot), self.clock())
+        return self.clock() >= lot.leaves
 
     def _too_late(self, lot: Lot) -> bool:
-        return self.promoter.too_late(lot.deadline, self._made_at(lot))
-
-    @staticmethod
-    def _made_at(lot: Lot) -> float:
-        return min((item.made_at for item in lot.items), default=0.0)
+        return self.clock() >= lot.last
 
     async def _waited(self, lot: Lot, delay: float) -> None:
         """Wait out a delay, and until the account's queue has room, or a deadline leaves no more time for it."""
         if delay:
-            await self._pause(delay, lot.deadline)
+            await self._pause(delay, lot)
+        while self.clock() >= lot.asleep:  # whoever asks for it again may give it more time
+            with self._put_off():
+                await self._sleep(self.settings.poll, lot)
         if self.room.has(lot):
             return
         self._roomless.append(lot)
         try:
             with self._put_off():
                 while not self.room.has(lot) and not self._due(lot):
-                    await self.room.changed(self._short(self.settings.poll, lot.deadline))
+                    await self.room.changed(self._short(self.settings.poll, lot))
         finally:
             self._roomless.remove(lot)
 
-    async def _pause(self, seconds: float, deadline: float | None) -> None:
+    async def _pause(self, seconds: float, lot: Lot) -> None:
         """Sleep before something can be sent; so long that it cannot be now, or not."""
         with self._put_off() if seconds > _PATIENT_S else nullcontext():
-            await self._sleep(seconds, deadline)
+            await self._sleep(seconds, lot)
 
     @contextmanager
     def _put_off(self) -> Iterator[None]:
@@ -421,12 +443,17 @@ class Courier:
         finally:
             self.unsent += 1
 
-    async def _sleep(self, seconds: float, deadline: float | None) -> None:
-        await asyncio.sleep(self._short(seconds, deadline))
+    async def _sleep(self, seconds: float, lot: Lot) -> None:
+        """Sleep, but not when one of the lot's deadlines is moved."""
+        try:
+            await asyncio.wait_for(lot.changed.wait(), self._short(seconds, lot))
+        except TimeoutError:
+            return
+        lot.changed.clear()
 
-    def _short(self, seconds: float, deadline: float | None) -> float:
+    def _short(self, seconds: float, lot: Lot) -> float:
         """So many seconds, but not far beyond the moment when a deadline has to be looked at."""
-        return seconds if deadline is None else min(seconds, max(0.05, (deadline - self.clock()) / 20))
+        return seconds if lot.deadline is None else min(seconds, max(0.05, (lot.deadline - self.clock()) / 20))
 
     async def _watch_strays(self) -> None:
         while True:
@@ -443,6 +470,7 @@ class Courier:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self.carrying.discard(task)
+        self._watching.discard(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Deposed):
             self.leading.depose()

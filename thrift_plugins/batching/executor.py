@@ -143,8 +143,9 @@ class Executor:
             inputs: any number of them; read as there is room.
             in_order: whether results come in the order of the inputs.
             deadline: seconds from now in which all must be answered. Before it is over, what the provider has not
-                answered is asked by flex, where there is such a thing, and at last in real time. What is under way from a run
-                before keeps the deadline that it was first asked with.
+                answered is asked by flex, where there is such a thing, and at last in real time. What is under way already is
+                wanted by the earliest deadline of those who wait for it; what a killed run has left, by this one. Without
+                one, it keeps what it had.
             waits: False gives what only the provider keeps as `waiting`.
         """
         async with aclosing(self._chunks(work, inputs, **options)) as chunks:  # type: ignore[type-var]

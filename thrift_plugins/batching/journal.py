@@ -40,12 +40,14 @@ class Queued(NamedTuple):
     Attributes:
         size: bytes of its prompt.
         deadline: seconds since the epoch, None where it may wait.
+        wanted: whether somebody is there who waits for that: a process that was killed does not any more.
     """
 
     key: bytes
     address: Address
     size: int
     deadline: float | None
+    wanted: bool = True
 
 
 class Deposed(ThriftError):
@@ -78,7 +80,8 @@ class Journal(Records, Protocol):
     def admit(self, asked: Sequence[Pending], stops: int = 0) -> list[tuple[Pending, Answer]]:
         """Take requests in. Gives those that are answered already; the others are, or will be, under way.
 
-        One that ended in an error is asked anew.
+        One that ended in an error is asked anew. One that is under way is wanted by the earliest deadline of those who are there
+        and wait for it; where nobody does any more, by the new one. Without a deadline, it keeps the one that it had.
 
         Args:
             stops: how often the journal had been stopped when they were asked.
@@ -91,6 +94,10 @@ class Journal(Records, Protocol):
 
     def fresh(self) -> list[Queued]:
         """For the leader: the lines to be sent of which it was not told yet; at first all that there are."""
+        ...
+
+    def moved(self) -> dict[bytes, float]:
+        """For the leader: by when lines are wanted that were under way, and asked again since this was called last."""
         ...
 
     def members(self, batch: Sending) -> list[Queued]:

@@ -5,8 +5,11 @@ The keys of a journal, all in one slot:
     lease     number of the worker that leads; it expires where its holder does not renew it
     facts     hash: account, encrypted, check; counters: fence (of leases), seq (of lines and answers), batches, stops
     queue     sorted set of the lines that wait to be sent, by when they were admitted
-    open      hash of the lines that are not answered: address, size, deadline
+    open      hash of the lines that are not answered: address, size
     bodies    hash of their prompts
+    dues      hash: by when a line is wanted, as "worker=time worker=time", for those that have a deadline
+    moved     sorted set of the lines that were asked again with a deadline, by when
+    workers   sorted set of the workers, by the millisecond until which each is known to be there
     asked     hash: how often the journal had been stopped when a line was asked last, where it had been
     tries     hash: how often a line was given to a batch before
     fails     hash: how often a line failed in passing, and the attempt for which that was counted last
@@ -31,7 +34,7 @@ from typing import Final
 from thrift_plugins.stores.redis_scripts import Script
 
 NAMES: Final = (
-    "lease", "facts", "queue", "open", "bodies", "asked", "tries", "fails", "spoilt", "answers", "bad", "done", "ages", "batches", "remotes",
+    "lease", "facts", "queue", "open", "dues", "moved", "workers", "bodies", "asked", "tries", "fails", "spoilt", "answers", "bad", "done", "ages", "batches", "remotes",
     "sums", "told", "members",
 )  # fmt: skip
 
@@ -44,9 +47,50 @@ if redis.call('GET', lease) ~= ARGV[1] then return false end
 redis.call('PEXPIRE', lease, ARGV[2])
 """
 
-_ASK: Final = """
-local function ask(key, stops)
+_DUE: Final = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local function here(worker)
+  return tonumber(redis.call('ZSCORE', workers, worker) or 0) > now
+end
+local function stay(worker, lease)
+  redis.call('ZREMRANGEBYSCORE', workers, '-inf', now)
+  redis.call('ZADD', workers, now + lease, worker)
+end
+local function earlier(one, other)
+  return other == '' or (one ~= '' and tonumber(one) < tonumber(other))
+end
+-- By when a line is wanted: the earliest of those who are there, or else of those who were; and whether somebody is.
+local function due(key)
+  local first, wanted = '', ''
+  for worker, time in string.gmatch(redis.call('HGET', dues, key) or '', '(%S+)=(%S+)') do
+    if earlier(time, first) then first = time end
+    if here(worker) and earlier(time, wanted) then wanted = time end
+  end
+  if wanted ~= '' then return wanted, '1' end
+  return first, ''
+end
+"""
+
+_ASK: Final = f"""{_DUE}
+-- A worker asks for a line by a time, or '': then by what it said before, or what those have left who are gone, if none is there.
+local function ask(key, stops, worker, time)
   if tonumber(redis.call('HGET', asked, key) or 0) < tonumber(stops) then redis.call('HSET', asked, key, stops) end
+  local kept, own, left = {{}}, '', ''
+  for who, when in string.gmatch(redis.call('HGET', dues, key) or '', '(%S+)=(%S+)') do
+    if who == worker then
+      own = when
+    elseif here(who) then
+      kept[#kept + 1] = who .. '=' .. when
+    elseif earlier(when, left) then
+      left = when
+    end
+  end
+  if time == '' then time = own end
+  if time == '' and #kept == 0 then time = left end
+  if time ~= '' then kept[#kept + 1] = worker .. '=' .. time end
+  if #kept > 0 then redis.call('HSET', dues, key, table.concat(kept, ' ')) end
+  return #kept > 0
 end
 """
 
@@ -95,8 +139,9 @@ return told
 """How lines stand: their answer, 'bad' where that is an error, 'open', '' where they were never asked."""
 
 ADMIT: Final = Script(f"""{_KEYS}{_ASK}
--- ARGV: how often it had been stopped, then key, address and size and deadline, prompt of each line
-for i = 2, #ARGV, 3 do
+-- ARGV: how often it had been stopped, worker, milliseconds, then key, address and size, prompt, deadline or '' of each line
+stay(ARGV[2], ARGV[3])
+for i = 4, #ARGV, 4 do
   local key = ARGV[i]
   if redis.call('SREM', bad, key) == 1 then
     redis.call('HDEL', answers, key)
@@ -106,21 +151,25 @@ for i = 2, #ARGV, 3 do
   if redis.call('HEXISTS', answers, key) == 0 and redis.call('HSETNX', open, key, ARGV[i + 1]) == 1 then
     redis.call('HSET', bodies, key, ARGV[i + 2])
     redis.call('ZADD', queue, redis.call('HINCRBY', facts, 'seq', 1), key)
+    ask(key, ARGV[1], ARGV[2], ARGV[i + 3])
+  elseif redis.call('HEXISTS', open, key) == 1 and ask(key, ARGV[1], ARGV[2], ARGV[i + 3]) then
+    redis.call('ZADD', moved, redis.call('HINCRBY', facts, 'seq', 1), key)
   end
-  if redis.call('HEXISTS', open, key) == 1 then ask(key, ARGV[1]) end
 end
 return 1
 """)
 """Queue lines that are not under way and have no answer, or an error alone."""
 
 AGAIN: Final = Script(f"""{_KEYS}{_ASK}
--- ARGV: how often it had been stopped, keys of lines
+-- ARGV: how often it had been stopped, worker, milliseconds, then key, deadline or '' of each line
 local gone = {{}}
-for i = 2, #ARGV do
-  if redis.call('HEXISTS', open, ARGV[i]) == 1 then
-    ask(ARGV[i], ARGV[1])
-  else
-    gone[#gone + 1] = ARGV[i]
+stay(ARGV[2], ARGV[3])
+for i = 4, #ARGV, 2 do
+  local key = ARGV[i]
+  if redis.call('HEXISTS', open, key) == 0 then
+    gone[#gone + 1] = key
+  elseif ask(key, ARGV[1], ARGV[2], ARGV[i + 1]) then
+    redis.call('ZADD', moved, redis.call('HINCRBY', facts, 'seq', 1), key)
   end
 end
 return gone
@@ -138,33 +187,50 @@ return told
 """)
 """Those that nobody has asked since the journal was stopped last."""
 
-FRESH: Final = Script(f"""{_KEYS}
+FRESH: Final = Script(f"""{_KEYS}{_DUE}
 -- ARGV: the last place that was seen, how many at most
 local told = {{}}
-for i, word in ipairs(redis.call('ZRANGEBYSCORE', queue, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])) do
-  told[#told + 1] = word
-  if i % 2 == 0 then told[#told + 1] = redis.call('HGET', open, told[#told - 1]) end
+local waiting = redis.call('ZRANGEBYSCORE', queue, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+for i = 1, #waiting, 2 do
+  local time, wanted = due(waiting[i])
+  for _, word in ipairs({{waiting[i], redis.call('HGET', open, waiting[i]), time, wanted, waiting[i + 1]}}) do
+    told[#told + 1] = word
+  end
 end
 return told
 """)
-"""Key, place, and address and size and deadline of the next lines that wait."""
+"""Key, address and size, deadline or '', '1' where it counts, and place of the next lines that wait."""
 
-NEWS: Final = Script(f"""{_KEYS}
--- ARGV: the last place that was heard of, how many at most
+MOVED: Final = Script(f"""{_KEYS}{_DUE}
+-- ARGV: the last place that was seen, how many at most
+local told = {{}}
+local again = redis.call('ZRANGEBYSCORE', moved, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+for i = 1, #again, 2 do
+  local time = due(again[i])
+  for _, word in ipairs({{again[i], time, again[i + 1]}}) do told[#told + 1] = word end
+end
+return told
+""")
+"""Key, deadline and place of the next lines that were asked again."""
+
+NEWS: Final = Script(f"""{_KEYS}{_DUE}
+-- ARGV: the last place that was heard of, how many at most, worker, milliseconds
+stay(ARGV[3], ARGV[4])
 return redis.call('ZRANGEBYSCORE', done, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 """)
-"""Key and place of the next lines that were answered."""
+"""Key and place of the next lines that were answered. Whoever hears of them is there."""
 
-MEMBERS: Final = Script(f"""{_KEYS}
+MEMBERS: Final = Script(f"""{_KEYS}{_DUE}
 -- ARGV: first, last
 local told = {{}}
 for _, key in ipairs(redis.call('ZRANGE', members, ARGV[1], ARGV[2])) do
-  told[#told + 1] = key
-  told[#told + 1] = redis.call('HGET', open, key)
+  local time, wanted = due(key)
+  local known = redis.call('HGET', open, key) or ''
+  for _, word in ipairs({{key, known, time, wanted}}) do told[#told + 1] = word end
 end
 return told
 """)
-"""Key, and address and size and deadline of a batch's lines; nil for one that is answered."""
+"""Key, address and size, deadline or '', '1' where it counts of a batch's lines; '' for one that is answered."""
 
 TEXTS: Final = Script(f"""{_LEADER}
 -- ARGV: ..., keys
@@ -205,8 +271,9 @@ local from = tonumber(redis.call('HGET', facts, 'seq') or 0) + 1
 for i = 5, #ARGV, 6 do
   local key = ARGV[i]
   if redis.call('HDEL', open, key) == 1 then
-    for _, hash in ipairs({{bodies, asked, fails, spoilt}}) do redis.call('HDEL', hash, key) end
+    for _, hash in ipairs({{bodies, asked, dues, fails, spoilt}}) do redis.call('HDEL', hash, key) end
     redis.call('ZREM', queue, key)
+    redis.call('ZREM', moved, key)
     redis.call('HSET', answers, key, ARGV[i + 1])
     if ARGV[i + 2] == '1' then redis.call('SADD', bad, key) end
     redis.call('ZADD', done, redis.call('HINCRBY', facts, 'seq', 1), key)

@@ -29,6 +29,7 @@ class Known(NamedTuple):
     processing: Processing
     answer: int
     stops: int
+    deadline: float | None
 
 
 OpenLine: TypeAlias = tuple[int, bytes, int, float | None, int]
@@ -49,7 +50,7 @@ def add_columns(c: sqlite3.Connection) -> None:
 
 def known_in(c: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Known]:
     """The rows of those keys that there are."""
-    query = f"SELECT key, id, state, attempt, status, code, processing, answer, stops FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks alone
+    query = f"SELECT key, {', '.join(Known._fields)} FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks and names alone
     return {row[0]: Known(*row[1:]) for chunk in _chunks(keys) for row in c.execute(query, _padded(chunk))}
 
 
@@ -102,6 +103,18 @@ def insert_lines(
         first = last + 1
 
 
+def ask_again(c: sqlite3.Connection, asked: Sequence[tuple[Known, Pending]], stops: int) -> dict[bytes, float]:
+    """Note that lines that are under way were asked again. Gives by when they are wanted, where they have a deadline."""
+    changed = [
+        (max(row.stops, stops), row.deadline if one.deadline is None else one.deadline, row.id)
+        for row, one in asked
+        if row.stops < stops or one.deadline not in (None, row.deadline)
+    ]
+    c.executemany("UPDATE lines SET stops = ?, deadline = ? WHERE id = ?", changed)
+    wanted = ((one.key, row.deadline if one.deadline is None else one.deadline) for row, one in asked)
+    return {key: deadline for key, deadline in wanted if deadline is not None}
+
+
 def prompts_beside(c: sqlite3.Connection, packs: Packs, number: int) -> tuple[range, list[bytes]]:
     """The prompts that a line's is packed with, and the numbers of their lines."""
     query = "SELECT first, last, texts FROM prompts WHERE first <= ? ORDER BY first DESC LIMIT 1"
@@ -110,12 +123,12 @@ def prompts_beside(c: sqlite3.Connection, packs: Packs, number: int) -> tuple[ra
 
 
 def queued_in(c: sqlite3.Connection) -> list[Queued]:
-    """Every line that waits to be sent."""
+    """Every line that waits to be sent. Whoever asked them is gone."""
     members = c.execute(f"SELECT members FROM batches WHERE state IN {UNFINISHED}").fetchall()  # noqa: S608  words of ours
     taken = {number for (one,) in members for first, last in spans_in(one) for number in range(first, last + 1)}
     rows = c.execute("SELECT id, key, model, url, size, deadline FROM lines WHERE state = ? ORDER BY id", (OPEN,))
     return [
-        Queued(key, Address(model, url), size, deadline)
+        Queued(key, Address(model, url), size, deadline, wanted=False)
         for number, key, model, url, size, deadline in rows
         if number not in taken
     ]

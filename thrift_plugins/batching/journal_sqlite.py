@@ -14,6 +14,7 @@ from thrift_plugins.batching.journal_sql import (
     OpenLine,
     add_columns,
     answered_in,
+    ask_again,
     drop_prompts,
     insert_lines,
     known_in,
@@ -82,6 +83,7 @@ class SQLiteJournal(SQLiteRecords):
         self._lock: FileLocks | None = None
         self._token: str | None = None
         self._fresh: list[Queued] | None = None
+        self._moved: dict[bytes, float] = {}
         self._hold()
         try:
             self._belong(account)
@@ -137,25 +139,27 @@ class SQLiteJournal(SQLiteRecords):
     def admit(self, asked: Sequence[Pending], stops: int = 0) -> list[tuple[Pending, Answer]]:
         """See `Journal`."""
 
-        def work(c: sqlite3.Connection) -> tuple[list[tuple[Pending, Known]], list[Pending]]:
+        def work(c: sqlite3.Connection) -> tuple[list[tuple[Pending, Known]], list[Pending], dict[bytes, float]]:
             known = known_in(c, [one.key for one in asked])
             answered: list[tuple[Pending, Known]] = []
             new: dict[bytes, Pending] = {}
+            again: list[tuple[Known, Pending]] = []
             for one in asked:
                 row = known.get(one.key)
                 if row is None or row.state == ERRORED:
                     new.setdefault(one.key, one)
                 elif row.state == ANSWERED:
                     answered.append((one, row))
+                else:
+                    again.append((row, one))
             if new:
                 c.executemany("DELETE FROM lines WHERE key = ?", [(key,) for key in new if key in known])
                 attempts = {key: known[key].attempt + 1 for key in new if key in known}
                 insert_lines(c, self._packs, list(new.values()), attempts, stops)
-            again = [(stops, row.id) for row in known.values() if row.state == OPEN and row.stops < stops]
-            c.executemany("UPDATE lines SET stops = ? WHERE id = ?", again)
-            return answered, list(new.values())
+            return answered, list(new.values()), ask_again(c, again, stops)
 
-        answered, new = self._file.transact(work)
+        answered, new, moved = self._file.transact(work)
+        self._moved.update(moved)
         if self._fresh is not None:
             self._fresh.extend(Queued(one.key, one.address, len(one.body), one.deadline) for one in new)
         return self._with_answers(answered)
@@ -182,10 +186,15 @@ class SQLiteJournal(SQLiteRecords):
         fresh, self._fresh = self._fresh, []
         return fresh if fresh is not None else self._file.run(queued_in)
 
-    def members(self, batch: Sending) -> list[Queued]:
+    def moved(self) -> dict[bytes, float]:
         """See `Journal`."""
+        moved, self._moved = self._moved, {}
+        return moved
+
+    def members(self, batch: Sending) -> list[Queued]:
+        """See `Journal`. They are asked for when a batch is taken over: whoever asked its lines is gone."""
         address = Address(batch.intent.model, batch.intent.url)
-        return [Queued(key, address, size, deadline) for _, key, size, deadline, _ in self._open(batch)]
+        return [Queued(key, address, size, deadline, wanted=False) for _, key, size, deadline, _ in self._open(batch)]
 
     def lines(self, batch: Sending) -> Iterator[Line]:
         """See `Journal`."""

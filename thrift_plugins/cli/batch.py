@@ -52,8 +52,9 @@ def resume(
     from thrift_plugins.batching.settings import BatchSettings
 
     _there(journal)
+    settings = BatchSettings(poll=poll, max_age=0)  # nobody else asks here: deadlines that were left count at once
     key = os.environ.get("THRIFT_JOURNAL_KEY")  # no option: others on the machine see a command's
-    with Executor(account, journal, settings=BatchSettings(poll=poll), key=key) as executor:
+    with Executor(account, journal, settings=settings, key=key) as executor:
         last = -1
         while (progress := executor.progress()).waiting:
             if executor.broken is not None:
