@@ -179,6 +179,16 @@ def test_an_error_is_asked_anew_and_an_answer_is_not(opened: Opened):
     assert journal.admit(asked("one"))[0][1] == Answer(200, b"yes", "", "flex")
 
 
+def test_what_was_answered_before_a_batch_is_planned_is_none_of_its_lines(opened: Opened):
+    journal = opened()
+    journal.admit(asked("one", "two", "three"))
+    journal.take(None, answers("two"), NOW)
+    batch = planned(journal, "x", "one", "two", "three")
+    assert batch.intent.count == 2
+    assert [one.intent.count for one in journal.unfinished()] == [2]
+    assert bodies(list(journal.lines(batch))) == ["one", "three"]
+
+
 def test_batches_that_were_given_up_may_turn_up(opened: Opened):
     journal = opened()
     journal.admit(asked("one"))

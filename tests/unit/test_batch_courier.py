@@ -157,6 +157,32 @@ def test_a_duplicate_that_was_paid_is_told(tmp_path: Path):
     assert incidents(tmp_path / "j.db") == {"duplicate": 20}
 
 
+def remotes(path: Path) -> dict[str, str]:
+    """The provider's id of each batch, by its intent, as the journal has it."""
+    with closing(sqlite3.connect(path)) as connection:
+        return dict(connection.execute("SELECT intent, remote FROM batches WHERE remote <> ''").fetchall())
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_batches_that_only_their_results_tell_apart_are_told_apart(late: bool, tmp_path: Path):
+    """Of the same number of lines, and made in the same moment, at a provider whose listing tells no more than that."""
+    client = MemoryBatches(recovery="contents", limits=Limits(lines=10))
+    client.creates = [("after", BatchUnknown("reset"))] * 2
+    client.lag = 100.0 if late else 0.0
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        assert texts_of(await work.ask(TEXTS)) == TEXTS
+        await asyncio.sleep(200)
+        await work.close()
+
+    virtual_time.run(main())
+    found = remotes(tmp_path / "j.db")
+    assert len(client.made) == len(found) == (4 if late else 2)
+    assert found == {made.intent.id: made.id for made in client.made}
+    assert incidents(tmp_path / "j.db") == ({"duplicate": 20} if late else {})
+
+
 @pytest.mark.parametrize("how", ["expired", "cancelled", "failed"])
 def test_what_was_answered_before_a_batch_ended_is_delivered_and_only_the_rest_sent_again(how: Any, tmp_path: Path):
     client = MemoryBatches()

@@ -13,7 +13,6 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from hashlib import blake2b
-from secrets import token_hex
 from typing import Any, Final
 
 from thrift_plugins.batching.client import (
@@ -29,7 +28,7 @@ from thrift_plugins.batching.client import (
 from thrift_plugins.batching.finding import Finder
 from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.lots import Item, Lot, as_line, too_large
-from thrift_plugins.batching.pending import custom_id, failed
+from thrift_plugins.batching.pending import custom_id, failed, new_intent
 from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.records import Sending
@@ -172,7 +171,7 @@ class Carrier:
     def _planned(self, lot: Lot) -> Sending:
         keys = [item.key for item in lot.items]
         digest = blake2b(b"".join(keys), digest_size=16).hexdigest()
-        intent = Intent(f"thrift-{token_hex(12)}", digest, lot.address.model, lot.address.url, len(keys), self.clock())
+        intent = Intent(new_intent(), digest, lot.address.model, lot.address.url, len(keys), self.clock())
         return self.journal.plan(intent, keys, lot.tokens, lot.deadline)
 
     async def _send(self, batch: Sending, lot: Lot) -> Sending | None:
@@ -197,7 +196,10 @@ class Carrier:
 
     def _lines(self, batch: Sending) -> list[BatchLine]:
         address = Address(batch.intent.model, batch.intent.url)
-        return [as_line(custom_id(line.key, line.attempt), address, line.body) for line in self.journal.lines(batch)]
+        # Where a listing tells no more than times and counts, the results are to tell whose they are.
+        intent = batch.intent.id if self.client.recovery == "contents" else ""
+        lines = self.journal.lines(batch)
+        return [as_line(custom_id(line.key, line.attempt, intent), address, line.body) for line in lines]
 
     async def _uploaded(self, batch: Sending, lines: Sequence[BatchLine], lot: Lot) -> str | None:
         """The id of the input file. An upload may be repeated: it costs nothing."""

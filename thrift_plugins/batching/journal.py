@@ -141,7 +141,7 @@ class Journal(Records, Protocol):
     # Batches
 
     def plan(self, intent: Intent, keys: Sequence[bytes], tokens: int, deadline: float | None) -> Sending:
-        """Commit which lines are about to be sent."""
+        """Commit which lines are about to be sent, and how many: those that were answered meanwhile are not."""
         ...
 
     def sending(self, batch: Sending, upload: str, at: float) -> Sending:

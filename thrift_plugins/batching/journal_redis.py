@@ -283,9 +283,10 @@ class RedisJournal(RedisRecords):
         """See `Journal`."""
         row = int(self._ask("HINCRBY", "facts", "batches", 1))
         batch = Sending(row, intent, tokens, deadline, "planned", "", "", None)
+        count = 0
         for some in _pages(keys):
-            self._led(PLAN, row, orjson.dumps(record(batch)), *some, batch=row)
-        return batch
+            count = self._led(PLAN, row, orjson.dumps(record(batch)), *some, batch=row)
+        return batch if count == intent.count else sending(row, self._change(row, count=count))
 
     def sending(self, batch: Sending, upload: str, at: float) -> Sending:
         """See `Journal`."""

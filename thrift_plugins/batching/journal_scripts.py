@@ -302,9 +302,9 @@ for i = 5, #ARGV do
     redis.call('ZADD', members, place, ARGV[i])
   end
 end
-return 1
+return redis.call('ZCARD', members)
 """)
-"""Take lines out of the queue, into a batch."""
+"""Take lines out of the queue, into a batch. How many it has."""
 
 CHANGE: Final = Script(f"""{_LEADER}
 -- ARGV: ..., number of the batch, its JSON, the provider's id or '', '1' where that is to be known as ours

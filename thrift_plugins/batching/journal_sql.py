@@ -54,10 +54,11 @@ def known_in(c: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Known]
     return {row[0]: Known(*row[1:]) for chunk in _chunks(keys) for row in c.execute(query, _padded(chunk))}
 
 
-def numbers_of(c: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[int]:
-    """The ids of lines."""
-    query = f"SELECT id FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks alone
-    return (number for chunk in _chunks(keys) for (number,) in c.execute(query, _padded(chunk)))
+def numbers_of(c: sqlite3.Connection, keys: Sequence[bytes], *states: int) -> Iterator[int]:
+    """The ids of lines that are in one of some states."""
+    query = f"SELECT id, state FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks alone
+    rows = (row for chunk in _chunks(keys) for row in c.execute(query, _padded(chunk)))
+    return (number for number, state in rows if state in states)
 
 
 def stopped_in(c: sqlite3.Connection, keys: Sequence[bytes]) -> set[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -225,19 +226,20 @@ class SQLiteJournal(SQLiteRecords):
     def plan(self, intent: Intent, keys: Sequence[bytes], tokens: int, deadline: float | None) -> Sending:
         """See `Journal`."""
 
-        def work(c: sqlite3.Connection) -> int:
+        def work(c: sqlite3.Connection) -> tuple[int, int]:
+            numbers = list(numbers_of(c, keys, OPEN))
             row = c.execute(
                 "INSERT INTO batches (intent, digest, model, url, count, tokens, made_at, deadline, members, state)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')",
                 (
-                    intent.id, intent.digest, intent.model, intent.url, intent.count, tokens, intent.made_at, deadline,
-                    spans_of(numbers_of(c, keys)),
+                    intent.id, intent.digest, intent.model, intent.url, len(numbers), tokens, intent.made_at, deadline,
+                    spans_of(numbers),
                 ),
             ).lastrowid  # fmt: skip
-            return row or 0
+            return row or 0, len(numbers)
 
-        row = self._file.transact(work)
-        return Sending(row, intent, tokens, deadline, "planned", "", "", None)
+        row, count = self._file.transact(work)
+        return Sending(row, replace(intent, count=count), tokens, deadline, "planned", "", "", None)
 
     def sending(self, batch: Sending, upload: str, at: float) -> Sending:
         """See `Journal`."""
@@ -344,7 +346,7 @@ class SQLiteJournal(SQLiteRecords):
                     (len(first), usage.input_tokens, usage.cache_read, usage.output_tokens, batch.row),
                 )
             else:  # no end of a batch will drop them
-                for number in numbers_of(c, list(first)):
+                for number in numbers_of(c, list(first), ANSWERED, ERRORED):
                     drop_prompts(c, self._packs, number, number, wholly=False)
             return first
 
