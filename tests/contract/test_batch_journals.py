@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from contextlib import closing, suppress
@@ -19,6 +20,7 @@ from thrift_plugins.batching.journals import open_journal, open_records
 from thrift_plugins.batching.packs import Packs
 from thrift_plugins.batching.pending import Answer, Pending, content_key
 from thrift_plugins.batching.records import Incident, Sending
+from thrift_plugins.batching.records_sqlite import LATER_COLUMNS
 from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.errors import ConfigError, StoreCorrupt
 
@@ -177,6 +179,16 @@ def test_an_error_is_asked_anew_and_an_answer_is_not(opened: Opened):
     assert journal.admit(asked("one"))[0][1] == Answer(200, b"yes", "", "flex")
 
 
+def test_what_was_answered_before_a_batch_is_planned_is_none_of_its_lines(opened: Opened):
+    journal = opened()
+    journal.admit(asked("one", "two", "three"))
+    journal.take(None, answers("two"), NOW)
+    batch = planned(journal, "x", "one", "two", "three")
+    assert batch.intent.count == 2
+    assert [one.intent.count for one in journal.unfinished()] == [2]
+    assert bodies(list(journal.lines(batch))) == ["one", "three"]
+
+
 def test_batches_that_were_given_up_may_turn_up(opened: Opened):
     journal = opened()
     journal.admit(asked("one"))
@@ -197,10 +209,66 @@ def test_failures_are_counted_until_a_line_is_answered(opened: Opened):
     journal.admit(asked("one", "two"))
     one, two = keys("one", "two")
     journal.take(None, answers("two"), NOW)
-    assert journal.failures([one, two]) == [(one, 1)]
-    assert journal.failures([one]) == [(one, 2)]
+    for times in (1, 2):
+        batch = sent(journal, f"x{times}", "one")
+        assert journal.failures([one, two]) == [(one, times)]
+        assert journal.ended(batch, "completed", NOW) == [one]
     assert journal.failures([one, two], whole=True) == [(one, 1)]  # that its batch failed is something else
     assert journal.failures([one]) == [(one, 3)]
+
+
+def test_a_failure_that_is_read_again_after_a_kill_is_counted_once(opened: Opened):
+    journal = opened()
+    journal.admit(asked("one"))
+    (one,) = keys("one")
+    sent(journal, "x", "one")
+    for whole in (False, True):
+        assert journal.failures([one], whole=whole) == [(one, 1)]
+    journal = opened()  # killed before the batch was noted as ended: its results are read again
+    (batch,) = journal.unfinished()
+    for whole in (False, True):
+        assert journal.failures([one], whole=whole) == [(one, 1)]
+    journal.ended(batch, "completed", NOW)
+    for whole in (False, True):
+        assert journal.failures([one], whole=whole) == [(one, 2)]
+
+
+def test_a_journal_of_before_there_were_further_columns_is_read(tmp_path: Path):
+    with closing(open_journal(tmp_path / "j.db", "a", BatchSettings(), now=NOW)) as journal:
+        journal.admit(asked("one"))
+    with closing(sqlite3.connect(tmp_path / "j.db")) as connection, connection:
+        for column in LATER_COLUMNS:
+            connection.execute(f"ALTER TABLE lines DROP COLUMN {column.split()[0]}")
+    with closing(open_journal(tmp_path / "j.db", "a", BatchSettings(), now=NOW)) as journal:
+        assert journal.failures(keys("one")) == [(*keys("one"), 1)]
+        journal.admit(asked("two"))
+        assert [one.key for one in journal.fresh()] == keys("one", "two")
+
+
+def test_a_line_that_is_asked_again_is_wanted_by_the_deadline_of_those_who_wait(opened: Opened):
+    journal = opened()
+    one, two, three = keys("one", "two", "three")
+    assert journal.fresh() == []
+    journal.admit(asked("one", "two", deadline=NOW + 50))
+    journal.admit(asked("three"))
+    assert [(each.deadline, each.wanted) for each in journal.fresh()] == [(NOW + 50, True)] * 2 + [(None, True)]
+    assert journal.moved() == {}
+    journal.admit(asked("one", "three", deadline=NOW + 40.5))
+    journal.admit(asked("two"))
+    assert journal.moved() == {one: NOW + 40.5, three: NOW + 40.5, two: NOW + 50}
+    assert journal.moved() == {}
+    sent(journal, "x", "one", "two")
+
+    journal = opened()  # after a kill: nobody waits
+    (batch,) = journal.unfinished()
+    assert [(each.deadline, each.wanted) for each in journal.members(batch)] == [(NOW + 40.5, False), (NOW + 50, False)]
+    assert [(each.key, each.deadline, each.wanted) for each in journal.fresh()] == [(three, NOW + 40.5, False)]
+    journal.admit(asked("one", deadline=NOW + 900))
+    journal.admit(asked("two", "three"))
+    assert journal.moved() == {one: NOW + 900, two: NOW + 50, three: NOW + 40.5}
+    journal.take(None, answers("one"), NOW)
+    assert journal.admit(asked("one", deadline=NOW + 2)) != []
+    assert journal.moved() == {}
 
 
 def test_thousands_of_lines_and_long_ones(opened: Opened):
@@ -221,17 +289,34 @@ def test_thousands_of_lines_and_long_ones(opened: Opened):
     assert [one.key for one in journal.fresh()] == keys(*texts[600:701])
 
 
-def test_incidents_and_a_stop_are_for_everybody_who_looks(opened: Opened, place: str):
+def test_incidents_are_for_everybody_who_looks(opened: Opened, place: str):
     journal = opened()
     told = [Incident(NOW + number, "promoted", "b", number, None, "why") for number in range(3)]
     for incident in told:
         journal.note(incident)
     with closing(open_records(place, "a")) as records:
         assert records.incidents() == told
-        assert not records.stopped()
-        records.stopped(stop=True)
-        assert journal.stopped()
-        assert not records.stopped(stop=False)
+
+
+def test_a_stop_is_for_what_was_asked_before_it(opened: Opened, place: str):
+    journal = opened()
+    assert journal.stops() == 0
+    journal.admit(asked("one", "two", "three"))
+    sent(journal, "x", "one")
+    assert journal.stopped(keys("one", "two", "three")) == set()
+    with closing(open_records(place, "a")) as records:
+        records.stop()
+        assert records.stops() == journal.stops() == 1
+    journal.admit(asked("four"), 0)  # by a run that has not heard of it
+    journal.admit(asked("one", "two", "five"), 1)
+    every = keys("one", "two", "three", "four", "five")
+    assert journal.stopped(every) == set(keys("three", "four"))
+    journal = opened()
+    assert journal.stopped(every) == set(keys("three", "four"))
+    journal.admit(asked("one", "three"), 0)  # whoever began before the last stop changes nothing
+    assert journal.stopped(every) == set(keys("three", "four"))
+    journal.stop()
+    assert journal.stopped(every) == set(every)
 
 
 def test_a_journal_is_one_account_s(opened: Opened, place: str):

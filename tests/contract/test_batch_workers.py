@@ -135,7 +135,7 @@ def test_every_step_may_be_taken_twice(server: RedisServer, monkeypatch: pytest.
         batch = journal.sent(journal.sending(batch, "file", NOW), "remote")
         answer = Answer(200, orjson.dumps({"usage": {"prompt_tokens": 10, "completion_tokens": 4}}))
         assert journal.take(batch, [(key("one"), answer)], NOW) == {key("one")}
-        assert [journal.failures([key("two")]) for _ in range(2)] == [[(key("two"), 1)], [(key("two"), 2)]]
+        assert journal.failures([key("two")]) == [(key("two"), 1)]
         assert journal.failures([key("two")], whole=True) == [(key("two"), 1)]
         assert journal.ended(batch, "expired", NOW) == [key("two")]
         assert [one.key for one in journal.fresh()] == [key("two")]
@@ -221,6 +221,30 @@ def test_what_a_leader_has_left_half_moved_the_next_one_moves(server: RedisServe
         assert next_one.attempts([key(text) for text in texts]) == dict.fromkeys([key(text) for text in texts], 1)
 
 
+def wanted(journal: RedisJournal, text: str, deadline: float | None) -> None:
+    (one,) = asked(text)
+    one.deadline = deadline
+    journal.admit([one])
+
+
+def test_a_deadline_counts_for_as_long_as_the_worker_that_has_said_it_is_there(server: RedisServer):
+    with closing(opened(server)) as leader, closing(opened(server)) as other, closing(opened(server)) as third:
+        assert leader.lead()
+        wanted(other, "one", NOW + 50)
+        assert [(one.deadline, one.wanted) for one in leader.fresh()] == [(NOW + 50, True)]
+        wanted(third, "one", NOW + 90)
+        wanted(third, "one", None)
+        assert leader.moved() == {key("one"): NOW + 50}
+        time.sleep(1.1)  # as if it had died: nobody hears of it
+        wanted(third, "one", None)
+        assert leader.moved() == {key("one"): NOW + 90}
+        wanted(other, "one", NOW + 70)
+        assert leader.moved() == {key("one"): NOW + 70}
+        other.close()
+        wanted(third, "one", NOW + 200)
+        assert leader.moved() == {key("one"): NOW + 200}
+
+
 def test_workers_with_the_same_inputs_pay_once(server: RedisServer, provider: LoopbackBatches):
     model = ChatOpenAI(model=MODEL, temperature=0, api_key="k", base_url=provider.base_url)
     inputs = [f"say {number}" for number in range(12)]
@@ -301,6 +325,42 @@ def test_a_worker_that_does_not_lead_ends_too_where_the_server_is_gone(
             (result,) = asked.result(timeout=30)
             assert isinstance(result.error, StoreUnavailable)
         leader.close()
+
+
+def test_cancel_stops_the_chains_of_every_worker_and_not_what_they_run_next(
+    server: RedisServer, provider: LoopbackBatches
+):
+    model = ChatOpenAI(model=MODEL, temperature=0, max_retries=0, api_key="k", base_url=provider.base_url)
+    goes_on = threading.Event()
+
+    def between(said: Any) -> str:
+        goes_on.wait(30)
+        return f"and then? {said.content}"
+
+    chain = model | between | model
+    inputs = {"one": ["say 1", "say 2"], "other": ["say 3"]}
+    with (
+        BatchExecutor(OpenAIBatchClient(), server.url, settings=QUICK) as one,
+        BatchExecutor(OpenAIBatchClient(), server.url, settings=QUICK) as other,
+        ThreadPoolExecutor(2) as pool,
+    ):
+
+        def run(name: str) -> list[str]:
+            executor = one if name == "one" else other
+            return ["cancelled" if result.error else "answered" for result in executor.run(chain, inputs[name])]
+
+        first = [pool.submit(run, name) for name in inputs]
+        while one.journal.counts()["answered"] < 3:
+            time.sleep(0.02)
+        command("batch", "cancel", server.url)
+        goes_on.set()
+        assert [result.result(timeout=30) for result in first] == [["cancelled"] * 2, ["cancelled"]]
+        time.sleep(0.3)
+        assert len(provider.paid.lines) == 3  # and of the second step none
+        assert one.journal.counts()["queued"] == 0
+        again = [pool.submit(run, name) for name in inputs]
+        assert [result.result(timeout=30) for result in again] == [["answered"] * 2, ["answered"]]
+    assert (len(provider.paid.lines), provider.paid.twice) == (6, 0)
 
 
 def test_the_command_line_looks_at_a_server_too(server: RedisServer, provider: LoopbackBatches):

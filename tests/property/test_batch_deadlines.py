@@ -18,9 +18,10 @@ from tests.virtual_time import VirtualLoop, run_virtually
 from thrift_plugins.batching.client import Address
 from thrift_plugins.batching.courier import Courier
 from thrift_plugins.batching.journal_sqlite import SQLiteJournal
+from thrift_plugins.batching.lots import lead
 from thrift_plugins.batching.pending import Pending, content_key
 from thrift_plugins.batching.progress import cost_of
-from thrift_plugins.batching.promotion import Promoter, lead
+from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.prices import Prices
 from thrift_plugins.types import Usage
@@ -79,7 +80,7 @@ class Case:
         self.deadlines = {one.key: one.deadline for one in asked}
         self.models = {one.key: one.address.model for one in asked}
         await asyncio.gather(*waiters)
-        while any("_watch_strays" not in repr(task) for task in courier.carrying):  # noqa: ASYNC110  (of a clock that is ours)
+        while courier.carrying:  # noqa: ASYNC110  (of a clock that is ours)
             await asyncio.sleep(10)
         await courier.stop()
 

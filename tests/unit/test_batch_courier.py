@@ -48,14 +48,16 @@ class Work:
         self.courier = Courier(client, self.journal, settings, clock=virtual_time.clock, promoter=promoter)
         self.courier.start()
 
-    def put(self, texts: Sequence[str], deadline: float | None = None) -> list[asyncio.Future[Answer]]:
+    def put(
+        self, texts: Sequence[str], deadline: float | None = None, stops: int | None = None
+    ) -> list[asyncio.Future[Answer]]:
         pendings = []
         for text in texts:
             body = {"model": "m", "text": text}
             key = content_key(self.client.account, ADDRESS, body, 0)
             waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
             pendings.append(Pending(key, ADDRESS, orjson.dumps(body), deadline, waiter))
-        self.courier.take(pendings)
+        self.courier.take(pendings, stops)
         return [pending.waiter for pending in pendings]  # type: ignore[misc]
 
     async def ask(self, texts: Sequence[str], deadline: float | None = None) -> list[Answer]:
@@ -153,6 +155,32 @@ def test_a_duplicate_that_was_paid_is_told(tmp_path: Path):
     virtual_time.run(main())
     assert paid(client) == (40, 20)
     assert incidents(tmp_path / "j.db") == {"duplicate": 20}
+
+
+def remotes(path: Path) -> dict[str, str]:
+    """The provider's id of each batch, by its intent, as the journal has it."""
+    with closing(sqlite3.connect(path)) as connection:
+        return dict(connection.execute("SELECT intent, remote FROM batches WHERE remote <> ''").fetchall())
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_batches_that_only_their_results_tell_apart_are_told_apart(late: bool, tmp_path: Path):
+    """Of the same number of lines, and made in the same moment, at a provider whose listing tells no more than that."""
+    client = MemoryBatches(recovery="contents", limits=Limits(lines=10))
+    client.creates = [("after", BatchUnknown("reset"))] * 2
+    client.lag = 100.0 if late else 0.0
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        assert texts_of(await work.ask(TEXTS)) == TEXTS
+        await asyncio.sleep(200)
+        await work.close()
+
+    virtual_time.run(main())
+    found = remotes(tmp_path / "j.db")
+    assert len(client.made) == len(found) == (4 if late else 2)
+    assert found == {made.intent.id: made.id for made in client.made}
+    assert incidents(tmp_path / "j.db") == ({"duplicate": 20} if late else {})
 
 
 @pytest.mark.parametrize("how", ["expired", "cancelled", "failed"])
@@ -257,13 +285,56 @@ def test_what_waits_for_room_when_a_person_cancels_is_not_sent(tmp_path: Path):
         work = Work(client, tmp_path / "j.db")
         waiters = work.put(TEXTS)
         await asyncio.sleep(50)
-        work.journal.stopped(stop=True)
+        work.journal.stop()
         answers = await asyncio.gather(*waiters)
-        assert [answer.code for answer in answers] == [""] * 5 + ["cancelled"] * 15
+        assert {answer.code for answer in answers} == {"cancelled"}
         await work.close()
 
     virtual_time.run(main())
-    assert paid(client) == (5, 0)
+    assert client.cancelled == 1  # also what the person's own command could not reach, such as a batch that was just being made
+    assert paid(client) == (0, 0)
+
+
+def test_a_run_that_was_stopped_asks_nothing_more_and_the_next_one_does(tmp_path: Path):
+    client = MemoryBatches()
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        assert texts_of(await work.ask(["first step"])) == ["first step"]
+        work.journal.stop()
+        assert [answer.code for answer in await asyncio.gather(*work.put(["second step"], stops=0))] == ["cancelled"]
+        assert work.journal.counts()["queued"] == 0
+        assert texts_of(await asyncio.gather(*work.put(["second step"], stops=1))) == ["second step"]
+        await work.close()
+
+    virtual_time.run(main())
+    assert paid(client) == (2, 0)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_what_was_stopped_before_a_kill_is_not_sent_by_the_next_run_unless_it_asks(sent: bool, tmp_path: Path):
+    client = MemoryBatches()
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        client.frozen, client.down = True, not sent
+        for waiter in work.put(["one", "two"]):
+            waiter.cancel()
+        await asyncio.sleep(5)
+        work.journal.stop()
+        await work.close()
+        client.frozen = client.down = False
+        client.ends = [("cancelled", 0)]
+        for made in client.made:
+            made.state, made.answered = "cancelled", 0
+        work = Work(client, tmp_path / "j.db")
+        assert texts_of(await work.ask(["two"])) == ["two"]
+        await asyncio.sleep(100)
+        assert work.journal.counts() == {"queued": 0, "sent": 0, "answered": 1, "errored": 1}
+        await work.close()
+
+    virtual_time.run(main())
+    assert paid(client) == (1, 0)
 
 
 def test_a_queue_that_is_full_takes_less(tmp_path: Path):
@@ -394,6 +465,125 @@ def test_a_request_with_a_deadline_does_not_take_others_out_of_their_batch(tmp_p
 
     virtual_time.run(main())
     assert paid(client) == (11, 0)
+
+
+def promotions(work: Work) -> list[tuple[int, int | None]]:
+    """Lines and cost of each time that lines left their batch."""
+    return [(one.lines, one.nano) for one in work.journal.incidents() if one.kind == "promoted"]
+
+
+def test_a_few_lines_that_are_wanted_earlier_leave_alone_and_in_time(tmp_path: Path):
+    client = MemoryBatches()
+    client.frozen = True
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        patient = work.put(TEXTS)
+        await asyncio.sleep(5_000)
+        deadline = virtual_time.clock() + 3600
+        hurried = await work.ask(TEXTS[:2], deadline)
+        assert virtual_time.clock() <= deadline
+        assert [answer.processing for answer in hurried] == ["standard"] * 2
+        assert promotions(work) == [(2, 2)]
+        assert [waiter.done() for waiter in patient] == [True] * 2 + [False] * 18  # nor is their batch cancelled
+        client.frozen = False
+        assert texts_of(await asyncio.gather(*patient)) == TEXTS
+        await work.close()
+
+    virtual_time.run(main())
+    assert (len(client.made), client.cancelled) == (1, 0)
+
+
+def test_where_all_lines_are_wanted_earlier_their_batch_is_left(tmp_path: Path):
+    client = MemoryBatches()
+    client.frozen = True
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        patient = work.put(TEXTS, virtual_time.clock() + 80_000)
+        await asyncio.sleep(5_000)
+        deadline = virtual_time.clock() + 3600
+        assert texts_of(await work.ask(TEXTS, deadline)) == TEXTS
+        assert virtual_time.clock() <= deadline
+        await asyncio.gather(*patient)
+        await asyncio.sleep(1)
+        assert promotions(work) == [(20, 20)]
+        await work.close()
+
+    virtual_time.run(main())
+    assert client.cancelled == 1
+    assert paid(client) == (20, 0)
+
+
+@pytest.mark.parametrize("second", [None, 80_000.0])
+def test_a_later_deadline_does_not_put_off_an_earlier_one(second: float | None, tmp_path: Path):
+    client = MemoryBatches()
+    client.frozen = True
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        deadline = virtual_time.clock() + 3600
+        first = work.put(TEXTS, deadline)
+        await asyncio.sleep(10)
+        others = work.put(TEXTS, second and virtual_time.clock() + second)
+        assert texts_of(await asyncio.gather(*first)) == TEXTS
+        assert virtual_time.clock() <= deadline
+        await asyncio.gather(*others)
+        await work.close()
+
+    virtual_time.run(main())
+    assert paid(client) == (20, 0)
+
+
+@pytest.mark.parametrize("before", ["sent", "queued"])
+@pytest.mark.parametrize("again", [None, 20_000.0])
+def test_after_a_kill_the_deadline_of_the_run_that_asks_now_counts(again: float | None, before: str, tmp_path: Path):
+    client = MemoryBatches()
+    client.frozen = True
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        client.down = before == "queued"
+        for waiter in work.put(TEXTS, virtual_time.clock() + 3600):
+            waiter.cancel()
+        await asyncio.sleep(100)
+        await work.close()
+        client.down = False
+        await asyncio.sleep(5_000)  # nobody is there: the deadline passes
+        work = Work(client, tmp_path / "j.db")
+        await asyncio.sleep(2)
+        waiters = work.put(TEXTS, again and virtual_time.clock() + again)
+        await asyncio.sleep(600)
+        client.frozen = False
+        assert texts_of(answers := await asyncio.gather(*waiters)) == TEXTS
+        assert {answer.processing for answer in answers} == {"standard" if again is None else "batch"}
+        await work.close()
+
+    virtual_time.run(main())
+    assert paid(client) == (20, 0)
+    assert len(client.made) == (0 if (again, before) == (None, "queued") else 1)
+
+
+def test_a_deadline_that_a_killed_run_has_left_counts_once_nobody_has_asked_for_long(tmp_path: Path):
+    client = MemoryBatches()
+    client.frozen = True
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        for waiter in work.put(TEXTS, virtual_time.clock() + 3600):
+            waiter.cancel()
+        await asyncio.sleep(5_000 - 3_000)
+        await work.close()
+        await asyncio.sleep(5_000)
+        work = Work(client, tmp_path / "j.db")
+        await asyncio.sleep(SETTINGS.max_age - 10)
+        assert work.journal.counts()["answered"] == 0
+        await asyncio.sleep(60)
+        assert work.journal.counts()["answered"] == 20
+        await work.close()
+
+    virtual_time.run(main())
+    assert paid(client) == (20, 0)
 
 
 def test_a_batch_that_ended_before_it_could_be_cancelled_is_read(tmp_path: Path):

@@ -1,54 +1,29 @@
-"""Carries lines to the provider and answers back: plans, sends, waits, reads, and sends again what was not run.
+"""The batches of one account: takes requests in, has their lines carried while it leads the journal, and tells who waits.
 
-One task carries one lot through its whole life, step by step as it stands in `_carry`; whatever is left of it afterwards
-becomes new lots. The journal is told before each step that may cost money. All of it runs in one event loop.
+All of it runs in one event loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
-from functools import partial
-from hashlib import blake2b
-from secrets import token_hex
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
-from thrift_plugins.batching.client import (
-    Address,
-    BatchClient,
-    BatchError,
-    BatchLine,
-    BatchRefused,
-    BatchStatus,
-    BatchUnknown,
-    Intent,
-)
+from thrift_plugins.batching.carrier import CANCELLED, Carrier
+from thrift_plugins.batching.client import BatchClient
 from thrift_plugins.batching.finding import Finder
 from thrift_plugins.batching.journal import Deposed, Journal
 from thrift_plugins.batching.leading import Leading
-from thrift_plugins.batching.lots import Item, Lot, as_line, too_large
-from thrift_plugins.batching.pending import Pending, custom_id, failed
-from thrift_plugins.batching.promotion import Promoter, due
+from thrift_plugins.batching.lots import Item
+from thrift_plugins.batching.pending import Pending, failed
+from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.reading import Reader
-from thrift_plugins.batching.records import Sending
-from thrift_plugins.batching.room import Room
 from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.batching.volatile import warn_of_clocks
 from thrift_plugins.batching.waiting import Waiting
 
 logger = logging.getLogger("thrift_plugins")
-
-_FULL: Final = ("token_limit_exceeded", "queue_full", "rate_limit_exceeded", "2285577")
-"""A batch that failed with one of these was never begun: the account's queue had no room for it."""
-
-_CANCELLED: Final = (503, "cancelled by thrift-plugins batch cancel", "cancelled")
-_BACKOFF_MOST: Final = 900.0
-_QUICK: Final = 1.0
-_PATIENT_S: Final = 5.0
-"""What the provider does not take for longer cannot be sent now."""
 
 
 class Courier:
@@ -58,7 +33,7 @@ class Courier:
         client: the account.
         journal: the account's.
         clock: seconds since the epoch.
-        cost: nano-dollars of a model's usage in a mode, None where there is no price.
+        promoter: asks at once what a deadline takes out of its batch.
     """
 
     def __init__(
@@ -74,7 +49,6 @@ class Courier:
         self.waiting = Waiting()
         self.reader = Reader(client, journal, settings, clock=clock, waiting=self.waiting)
         self.finder = Finder(client, journal, settings, clock=clock, reader=self.reader)
-        self.promoter = promoter
         self.leading = Leading(
             journal,
             self.waiting,
@@ -85,14 +59,19 @@ class Courier:
         )
         self._keeping: asyncio.Task[None] | None = None
         self.carrying: set[asyncio.Task[None]] = set()
+        self._watching: set[asyncio.Task[None]] = set()
+        self.carrier = Carrier(
+            client,
+            journal,
+            settings,
+            clock=clock,
+            reader=self.reader,
+            finder=self.finder,
+            promoter=promoter,
+            spawn=self._spawn,
+        )
         self.broken: BaseException | None = None
-        self.unsent = 0
-        self._roomless: list[Lot] = []
         self._warned = False
-        self._unlooked: set[int] = set()
-        self.room = Room(client.limits)
-
-    # What others do with it ---------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Go on with what a process before has left, if no other one does, and look for what it may have lost sight of."""
@@ -105,30 +84,43 @@ class Courier:
             if batch.state == "planned":  # nothing was sent
                 self.journal.forget(batch, "refused", self.clock())
             else:
-                self._unlooked.add(batch.row)
-                self._spawn(self._resumed(batch))
+                self.carrier.resume(batch)
         self._look()
-        self._spawn(self._watch_strays())
+        lots = self.carrier.under_way
+        for watch in (self._watch_strays(), lots.hasten(self.carrier.hasten), lots.wake(self.settings.max_age)):
+            self._watching.add(self._spawned(watch))
 
     def _look(self) -> None:
-        """Send what is new, whichever worker has asked it."""
+        """Send what is new, and mind what is wanted by another time, whichever worker has asked it."""
         now = self.clock()
-        self._queue(Item(*line, now) for line in self.journal.fresh())
+        self.carrier.queue(Item(*line, now) for line in self.journal.fresh())
+        self.carrier.under_way.move(self.journal.moved())
 
     async def _end(self) -> None:
         """Leave what is under way to whoever leads now."""
-        for task in list(self.carrying):
+        tasks = [*self.carrying, *self._watching]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self.carrying, return_exceptions=True)
-        self._unlooked.clear()
-        self.room.forget()
-        self.unsent = 0  # what was cancelled before it began has not counted itself out
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.carrier.forget()
 
-    def take(self, asked: Sequence[Pending]) -> None:
-        """Requests of one wave: answered from the journal, joined to what is under way, or queued."""
+    def take(self, asked: Sequence[Pending], stops: int | None = None) -> None:
+        """Requests of one wave: answered from the journal, joined to what is under way, or queued.
+
+        Args:
+            stops: how often the journal had been stopped when their run began: a run that was stopped since asks nothing more.
+                None where that is now.
+        """
         now = self.clock()
+        stopped = self.journal.stops()
+        if stops is not None and stops < stopped:
+            for pending in asked:
+                self.waiting.tell(pending, failed(*CANCELLED))
+            self.waiting.post()
+            return
         self._warned = self._warned or warn_of_clocks((one.body for one in asked), now)
-        answered = self.journal.admit(asked)
+        self._join(asked)
+        answered = self.journal.admit(asked, stopped)
         known = {id(pending) for pending, _ in answered}
         for pending, answer in answered:
             self.waiting.tell(pending, answer)
@@ -139,12 +131,20 @@ class Courier:
         self.leading.look()
         self.waiting.post()
 
+    def _join(self, asked: Sequence[Pending]) -> None:
+        """Whoever asks for a line that others wait for already wants it by the earliest of their deadlines."""
+        earliest: dict[bytes, float] = {}
+        for one in asked:
+            for deadline in (one.deadline, self.waiting.deadline(one.key)):
+                if deadline is not None:
+                    earliest[one.key] = min(deadline, earliest.get(one.key, deadline))
+        for one in asked:
+            one.deadline = earliest.get(one.key)
+
     @property
     def idle(self) -> bool:
         """Whether everything that can be sent is, so that only the provider is waited for."""
-        if self.unsent or self._unlooked or self.reader.reading:
-            return False
-        return not any(self.room.has(lot) for lot in self._roomless)
+        return self.carrier.idle
 
     async def stop(self) -> None:
         """Leave everything as the journal has it."""
@@ -152,262 +152,6 @@ class Courier:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
         await self._end()
-
-    # One lot --------------------------------------------------------------------------------------------------------
-
-    def _queue(self, items: Iterable[Item], delay: float = 0.0) -> None:
-        by_address: dict[Address, list[Item]] = defaultdict(list)
-        for item in items:
-            by_address[item.address].append(item)
-        for address, asked in by_address.items():
-            limits = self.client.limits(address.model)
-            mine = [item for item in asked if not too_large(item, limits)]
-            if len(mine) < len(asked):
-                told = "the request is larger than the provider takes in a batch"
-                self._give_up([item.key for item in asked if too_large(item, limits)], 413, told, "too_large")
-            for lot in self.room.lots(address, mine):
-                self.unsent += 1
-                self._spawn(self._carry(lot, delay))
-
-    async def _carry(self, lot: Lot, delay: float) -> None:
-        with ExitStack() as held:
-            try:
-                if await self._waited(lot, delay) and self.journal.stopped():
-                    self._give_up([item.key for item in lot.items], *_CANCELLED)
-                    return
-                if self._due(lot):
-                    await self._promote(lot)
-                    return
-                batch = self._planned(lot)
-                held.enter_context(self.room.taken(lot.address.model, batch.tokens))
-                sent = await self._send(batch, lot)
-            finally:
-                self.unsent -= 1
-            if sent is not None:
-                await self._follow(sent, lot)
-
-    async def _resumed(self, batch: Sending) -> None:
-        """A batch that a process before has sent, or may have."""
-        address = Address(batch.intent.model, batch.intent.url)
-        lot = Lot(address, [Item(*line, batch.intent.made_at) for line in self.journal.members(batch)])
-        try:
-            with self.room.taken(address.model, batch.tokens):
-                if batch.state == "sending":
-                    self.unsent += 1
-                    self._unlooked.discard(batch.row)
-                    try:
-                        found = await self._found(batch, lot)
-                        self._unlooked.add(batch.row)
-                    finally:
-                        self.unsent -= 1
-                    if found is None:
-                        return
-                    batch = found
-                await self._follow(batch, lot, at_once=True)
-        finally:
-            self._unlooked.discard(batch.row)
-
-    def _planned(self, lot: Lot) -> Sending:
-        keys = [item.key for item in lot.items]
-        digest = blake2b(b"".join(keys), digest_size=16).hexdigest()
-        intent = Intent(f"thrift-{token_hex(12)}", digest, lot.address.model, lot.address.url, len(keys), self.clock())
-        return self.journal.plan(intent, keys, lot.tokens, lot.deadline)
-
-    async def _send(self, batch: Sending, lot: Lot) -> Sending | None:
-        """Upload and create. None where nothing was made, and the lines are queued again or answered with an error."""
-        lines = self._lines(batch)
-        if not lines:  # a stray has answered all of them
-            self.journal.forget(batch, "refused", self.clock())
-            return None
-        upload = await self._uploaded(batch, lines, lot)
-        if upload is None:
-            return None
-        batch = self.journal.sending(batch, upload, self.clock())
-        try:
-            made = await self.client.create(batch.intent, upload, lines)
-        except BatchRefused as refused:
-            self._refused(batch, lot, refused)
-            return None
-        except BatchUnknown as unknown:
-            logger.warning("batch: nobody knows whether a batch was made (%s); looking for it", unknown)
-            return await self._found(batch, lot)
-        return self.journal.sent(batch, made.id)
-
-    def _lines(self, batch: Sending) -> list[BatchLine]:
-        address = Address(batch.intent.model, batch.intent.url)
-        return [as_line(custom_id(line.key, line.attempt), address, line.body) for line in self.journal.lines(batch)]
-
-    async def _uploaded(self, batch: Sending, lines: Sequence[BatchLine], lot: Lot) -> str | None:
-        """The id of the input file. An upload may be repeated: it costs nothing."""
-        delay = _QUICK
-        while True:
-            try:
-                return await self.client.upload(batch.intent, lines)
-            except BatchRefused as refused:
-                if not refused.again:
-                    self._refused(batch, lot, refused)
-                    return None
-                delay = refused.retry_after or delay
-            except BatchError as error:
-                logger.info("batch: an upload failed (%s), again in %g s", error, delay)
-            await self._pause(delay, lot.deadline)
-            delay = min(2 * delay, _BACKOFF_MOST)
-            if self._due(lot):
-                self._requeue(self.journal.forget(batch, "refused", self.clock()), lot)
-                return None
-
-    def _refused(self, batch: Sending, lot: Lot, refused: BatchRefused) -> None:
-        keys = self.journal.forget(batch, "refused", self.clock())
-        if not refused.again:
-            self._give_up(keys, refused.status or 400, f"the provider refused the batch: {refused}", refused.code)
-            return
-        if refused.full:
-            self.room.fuller(lot)
-        self._requeue(keys, lot, refused.retry_after if refused.retry_after is not None else self.settings.poll)
-
-    async def _found(self, batch: Sending, lot: Lot) -> Sending | None:
-        """A batch whose create had an unknown outcome, None where it was not made, and its lines are queued again."""
-        sleep = partial(self._pause, deadline=lot.deadline)
-        found = await self.finder.find(batch, self._lines(batch), lambda: self._due(lot), sleep=sleep)
-        if found is not None:
-            return self.journal.sent(batch, found.id)
-        self._requeue(self.journal.forget(batch, "absent", self.clock()), lot)
-        return None
-
-    async def _follow(self, batch: Sending, lot: Lot, *, at_once: bool = False) -> None:
-        """Wait for a batch, read it, and queue again what was not run."""
-        status = await self._ended(batch, lot, at_once=at_once)
-        if status is None or await self._read(batch, status, lot) is None:
-            # The deadline goes before. What the provider still does for it turns up as a stray, and is reported.
-            self._requeue(self.journal.forget(batch, "absent", self.clock()), lot)
-            return
-        came_on = self.reader.came_on(status)
-        self._unlooked.discard(batch.row)
-        keys = self.journal.ended(batch, status.state, self.clock())
-        self.reader.report(batch, status, keys)
-        if not keys:
-            return
-        if self.journal.stopped():
-            self._give_up(keys, *_CANCELLED)
-        elif status.state == "failed" and any(code in _FULL for code in status.errors):
-            self.room.fuller(lot)
-            self._requeue(keys, lot, self.settings.poll)
-        else:
-            worn = self.reader.failed_again(keys) if status.state == "failed" and not came_on else set()
-            told = ", ".join(status.errors) or "it does not say why"
-            self._give_up(list(worn), 400, f"the provider failed the batch: {told}", (status.errors or ("failed",))[0])
-            self._requeue([key for key in keys if key not in worn], lot)
-
-    async def _read(self, batch: Sending, status: BatchStatus, lot: Lot) -> int | None:
-        def late() -> bool:
-            return self._too_late(lot)
-
-        return await self.reader.read(
-            batch, status, late=late, sleep=lambda seconds: self._sleep(seconds, lot.deadline)
-        )
-
-    async def _ended(self, batch: Sending, lot: Lot, *, at_once: bool) -> BatchStatus | None:
-        """The batch's last state, with all of its results to be read, None where a deadline leaves no time for it."""
-        final_since: float | None = None
-        cancelled = False
-        delay = 0.0 if at_once else min(self.settings.poll, _QUICK)
-        while True:
-            await self._sleep(delay, lot.deadline)
-            delay = self.settings.poll
-            if self._too_late(lot):
-                return None
-            try:
-                cancelled = cancelled or (self._due(lot) and await self._cancelled(batch))
-                status = await self.client.status(batch.remote)
-                if not (status.final and status.ready):
-                    self._unlooked.discard(batch.row)
-            except BatchError as error:
-                logger.info("batch: %s could not be looked at (%s)", batch.remote, error)
-                self._unlooked.discard(batch.row)
-                delay = min(delay, _QUICK * 5) if self._due(lot) else delay
-                continue
-            if status.final:
-                final_since = final_since if final_since is not None else self.clock()
-                if status.ready or self.clock() - final_since >= self.settings.settling:
-                    return status
-                delay = min(self.settings.poll, self.settings.settling / 10)
-            elif cancelled:
-                delay = min(self.settings.poll, _QUICK * 5)
-
-    async def _cancelled(self, batch: Sending) -> bool:
-        """Whether the provider ends a batch early. It refuses for one that has ended, whose answers are there to be read."""
-        try:
-            await self.client.cancel(batch.remote)
-        except BatchError as error:
-            logger.info("batch: %s could not be cancelled (%s)", batch.remote, error)
-            return False
-        return True
-
-    # Small things ---------------------------------------------------------------------------------------------------
-
-    async def _promote(self, lot: Lot) -> None:
-        try:
-            await self.promoter.promote(lot, self.reader)
-        finally:
-            self.room.notify()
-
-    def _requeue(self, keys: Sequence[bytes], lot: Lot, delay: float = 0.0) -> None:
-        known = {item.key: item for item in lot.items}
-        fresh, worn = self.reader.worn(keys)
-        self._give_up(worn, 503, "the provider did not run the request, however often it was asked", "not_run")
-        self._queue([known[key] for key in fresh if key in known], delay)
-
-    def _give_up(self, keys: Sequence[bytes], status: int, message: str, code: str) -> None:
-        self.reader.fail(keys, failed(status, message, code or "failed"))
-
-    def _due(self, lot: Lot) -> bool:
-        return due(lot.deadline, self._made_at(lot), self.clock())
-
-    def _too_late(self, lot: Lot) -> bool:
-        return self.promoter.too_late(lot.deadline, self._made_at(lot))
-
-    @staticmethod
-    def _made_at(lot: Lot) -> float:
-        return min((item.made_at for item in lot.items), default=0.0)
-
-    async def _waited(self, lot: Lot, delay: float) -> bool:
-        """Wait out a delay, and until the account's queue has room, or a deadline leaves no more time for it.
-
-        Gives whether there was anything to wait for.
-        """
-        if delay:
-            await self._pause(delay, lot.deadline)
-        if self.room.has(lot):
-            return delay > 0
-        self._roomless.append(lot)
-        try:
-            with self._put_off():
-                while not self.room.has(lot) and not self._due(lot):
-                    await self.room.changed(self._short(self.settings.poll, lot.deadline))
-        finally:
-            self._roomless.remove(lot)
-        return True
-
-    async def _pause(self, seconds: float, deadline: float | None) -> None:
-        """Sleep before something can be sent; so long that it cannot be now, or not."""
-        with self._put_off() if seconds > _PATIENT_S else nullcontext():
-            await self._sleep(seconds, deadline)
-
-    @contextmanager
-    def _put_off(self) -> Iterator[None]:
-        """A lot that cannot be sent in this block: whoever only sends does not wait for it, and the journal has it."""
-        self.unsent -= 1
-        try:
-            yield
-        finally:
-            self.unsent += 1
-
-    async def _sleep(self, seconds: float, deadline: float | None) -> None:
-        await asyncio.sleep(self._short(seconds, deadline))
-
-    def _short(self, seconds: float, deadline: float | None) -> float:
-        """So many seconds, but not far beyond the moment when a deadline has to be looked at."""
-        return seconds if deadline is None else min(seconds, max(0.05, (deadline - self.clock()) / 20))
 
     async def _watch_strays(self) -> None:
         while True:
@@ -424,6 +168,7 @@ class Courier:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self.carrying.discard(task)
+        self._watching.discard(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, Deposed):
             self.leading.depose()

@@ -73,8 +73,6 @@ class Executor:
         place = journal if journal is not None else default_journal(home(), own)
         self.journal = open_journal(place, own, self.settings, key=key, now=clock())
         try:
-            if self.journal.lead():  # who comes to others that are at work does not undo a `cancel`
-                self.journal.stopped(stop=False)
             self._host = Host(self._courier)
         except BaseException:
             self.journal.close()
@@ -145,8 +143,9 @@ class Executor:
             inputs: any number of them; read as there is room.
             in_order: whether results come in the order of the inputs.
             deadline: seconds from now in which all must be answered. Before it is over, what the provider has not
-                answered is asked by flex, where there is such a thing, and at last in real time. What is under way from a run
-                before keeps the deadline that it was first asked with.
+                answered is asked by flex, where there is such a thing, and at last in real time. What is under way already is
+                wanted by the earliest deadline of those who wait for it; what a killed run has left, by this one. Without
+                one, it keeps what it had.
             waits: False gives what only the provider keeps as `waiting`.
         """
         async with aclosing(self._chunks(work, inputs, **options)) as chunks:  # type: ignore[type-var]

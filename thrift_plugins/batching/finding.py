@@ -9,7 +9,7 @@ from typing import Final
 
 from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, BatchStatus
 from thrift_plugins.batching.journal import Journal
-from thrift_plugins.batching.pending import key_in
+from thrift_plugins.batching.pending import intent_in, key_in
 from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.records import Incident, Sending
 from thrift_plugins.batching.settings import BatchSettings
@@ -121,7 +121,7 @@ class Finder:
                 continue
             if not (one.final and one.ready):
                 undecided = True
-            elif await self._proven(one, custom):
+            elif await self._proven(one, batch, custom):
                 return one, False
         return None, undecided
 
@@ -132,10 +132,11 @@ class Finder:
             return one.intent == batch.intent.id
         return bool(one.upload) and one.upload == batch.upload
 
-    async def _proven(self, one: BatchStatus, custom: set[str]) -> bool:
-        """Whether a batch's results are of these lines."""
+    async def _proven(self, one: BatchStatus, batch: Sending, custom: set[str]) -> bool:
+        """Whether a batch's results are of these lines, and were sent with this intent."""
         async for line in self._client.results(one):
-            return line.custom_id in custom
+            intent = intent_in(line.custom_id)
+            return intent == batch.intent.id if intent else line.custom_id in custom
         return False
 
     async def strays(self) -> None:
@@ -160,10 +161,9 @@ class Finder:
         if one.id in self._others or not (one.final and one.ready):  # nothing proves an unfinished one
             return None
         async for line in self._client.results(one):
-            key = key_in(line.custom_id)
+            key, intent = key_in(line.custom_id), intent_in(line.custom_id)
             if key is not None and self._journal.knows(key):
-                alike = [batch for batch in lost if batch.intent.count == one.counts.total]
-                return min(alike, key=lambda batch: abs(batch.intent.made_at - one.created_at), default=None)
+                return next((batch for batch in lost if batch.intent.id == intent), None)
             break
         self._others.add(one.id)
         return None

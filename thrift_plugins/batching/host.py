@@ -75,10 +75,12 @@ class Host:
     async def _wave(self, session: Session) -> None:
         """Wait until a wave is full, and take it."""
         try:
+            if session.stops is None:
+                session.stops = self.courier.journal.stops()
             await self._full(session)
             if self.courier.broken is not None:
                 raise self.courier.broken  # noqa: TRY301
-            self.courier.take(session.take())
+            self.courier.take(session.take(), session.stops)
         except BaseException as error:  # noqa: BLE001  whoever waits must hear of it
             session.broken = error if isinstance(error, Exception) else RuntimeError("the batch executor was closed")
             fail(session.take(), session.broken)

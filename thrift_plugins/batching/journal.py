@@ -40,12 +40,14 @@ class Queued(NamedTuple):
     Attributes:
         size: bytes of its prompt.
         deadline: seconds since the epoch, None where it may wait.
+        wanted: whether somebody is there who waits for that: a process that was killed does not any more.
     """
 
     key: bytes
     address: Address
     size: int
     deadline: float | None
+    wanted: bool = True
 
 
 class Deposed(ThriftError):
@@ -75,15 +77,27 @@ class Journal(Records, Protocol):
 
     # Lines
 
-    def admit(self, asked: Sequence[Pending]) -> list[tuple[Pending, Answer]]:
+    def admit(self, asked: Sequence[Pending], stops: int = 0) -> list[tuple[Pending, Answer]]:
         """Take requests in. Gives those that are answered already; the others are, or will be, under way.
 
-        One that ended in an error is asked anew.
+        One that ended in an error is asked anew. One that is under way is wanted by the earliest deadline of those who are there
+        and wait for it; where nobody does any more, by the new one. Without a deadline, it keeps the one that it had.
+
+        Args:
+            stops: how often the journal had been stopped when they were asked.
         """
+        ...
+
+    def stopped(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Those of these lines that nobody has asked since the journal was stopped last."""
         ...
 
     def fresh(self) -> list[Queued]:
         """For the leader: the lines to be sent of which it was not told yet; at first all that there are."""
+        ...
+
+    def moved(self) -> dict[bytes, float]:
+        """For the leader: by when lines are wanted that were under way, and asked again since this was called last."""
         ...
 
     def members(self, batch: Sending) -> list[Queued]:
@@ -111,7 +125,10 @@ class Journal(Records, Protocol):
         ...
 
     def failures(self, keys: Iterable[bytes], *, whole: bool = False) -> list[tuple[bytes, int]]:
-        """Note that lines failed, each by itself or with their `whole` batch, and give how often each has so by now."""
+        """Note that lines failed, each by itself or with their `whole` batch, and give how often each has so by now.
+
+        One attempt fails once, however often its results are read: a process may be killed between the count and the batch's end.
+        """
         ...
 
     def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float) -> set[bytes]:
@@ -124,7 +141,7 @@ class Journal(Records, Protocol):
     # Batches
 
     def plan(self, intent: Intent, keys: Sequence[bytes], tokens: int, deadline: float | None) -> Sending:
-        """Commit which lines are about to be sent."""
+        """Commit which lines are about to be sent, and how many: those that were answered meanwhile are not."""
         ...
 
     def sending(self, batch: Sending, upload: str, at: float) -> Sending:

@@ -14,6 +14,7 @@ from thrift_plugins.batching.client import Address, Intent
 from thrift_plugins.batching.journal import Deposed, Line, Queued, belonging
 from thrift_plugins.batching.journal_scripts import (
     ADMIT,
+    AGAIN,
     CHANGE,
     FAIL,
     FRESH,
@@ -21,11 +22,13 @@ from thrift_plugins.batching.journal_scripts import (
     LOOK,
     MEMBERS,
     MOVE,
+    MOVED,
     NEWS,
     NOTE_FACTS,
     PLAN,
     RESIGN,
     RETAIN,
+    STOPPED,
     TAKE,
     TEXTS,
 )
@@ -91,7 +94,8 @@ class RedisJournal(RedisRecords):
             facts = belonging(self.place, known, account, self._packs)
             self._run(NOTE_FACTS, *(word for fact in facts.items() for word in fact))
         self._number, self._lease = "", int(lease * 1000)
-        self._seen, self._tidy = 0, True
+        self._worker = token_hex(8)
+        self._seen, self._seen_moved, self._tidy = 0, 0, True
         self._heard = int(self.facts().get("seq", 0))
         self._retention, self._opened, self._retained = retention, (now, monotonic()), -_RETAIN_S
         self._warn()
@@ -121,6 +125,10 @@ class RedisJournal(RedisRecords):
             except (Deposed, StoreUnavailable):
                 logger.info("batch: the lease of %s was not given back; it ends by itself", self.place)
             self._number = ""
+        try:
+            self._ask("ZREM", "workers", self._worker)  # what it wanted, others may now want later
+        except StoreUnavailable:
+            logger.info("batch: %s was not told that this worker is gone; it hears of it by itself", self.place)
         super().close()
 
     # Leading ----------------------------------------------------------------------------------------------------------
@@ -132,6 +140,7 @@ class RedisJournal(RedisRecords):
             return False
         if self._number != before:
             self._seen, self._tidy = 0, False
+            self._seen_moved = int(self._ask("HGET", "facts", "seq") or 0)  # what was moved before, `fresh` and `members` tell
         if not self._tidy:
             for row, one in self._rows():
                 if one["moving"]:
@@ -158,37 +167,55 @@ class RedisJournal(RedisRecords):
 
     # Lines ------------------------------------------------------------------------------------------------------------
 
-    def admit(self, asked: Sequence[Pending]) -> list[tuple[Pending, Answer]]:
+    def admit(self, asked: Sequence[Pending], stops: int = 0) -> list[tuple[Pending, Answer]]:
         """See `Journal`."""
         answered: list[tuple[Pending, Answer]] = []
         new: dict[bytes, Pending] = {}
         for some in _pages(asked):
+            known: dict[bytes, Pending] = {}
             for one, told in zip(some, self._run(LOOK, *(one.key for one in some)), strict=True):
                 if told in (b"", b"bad"):
                     new.setdefault(one.key, one)
-                elif told != b"open":
+                elif told == b"open":
+                    known.setdefault(one.key, one)
+                else:
                     answered.append((one, self._answer(one.key, told)))
+            if known:
+                again = (word for one in known.values() for word in (one.key, _time(one.deadline)))
+                gone = self._run(AGAIN, stops, self._worker, self._lease, *again)
+                new.update((key, known[key]) for key in gone)
         for group in in_packs((one, len(one.body)) for one in new.values()):
-            self._run(
-                ADMIT, *(word for one in group for word in (one.key, _told_of(one), self._sealed(one.key, one.body)))
-            )
+            lines = ((one.key, _told_of(one), self._sealed(one.key, one.body), _time(one.deadline)) for one in group)
+            self._run(ADMIT, stops, self._worker, self._lease, *(word for line in lines for word in line))
         return answered
+
+    def stopped(self, keys: Sequence[bytes]) -> set[bytes]:
+        """See `Journal`."""
+        return {key for some in _pages(keys) for key in self._run(STOPPED, *some)}
 
     def fresh(self) -> list[Queued]:
         """See `Journal`."""
         fresh: list[Queued] = []
         seen = self._seen
         while told := self._run(FRESH, seen, _PAGE):
-            fresh.extend(_queued(key, one) for key, one in zip(told[::3], told[2::3], strict=True))
-            seen = int(told[-2])
+            fresh.extend(_queued(*line) for line in zip(told[::5], told[1::5], told[2::5], told[3::5], strict=True))
+            seen = int(told[-1])
         self._seen = seen
         return fresh
+
+    def moved(self) -> dict[bytes, float]:
+        """See `Journal`."""
+        moved: dict[bytes, float] = {}
+        while told := self._run(MOVED, self._seen_moved, _PAGE):
+            moved.update((key, float(time)) for key, time in zip(told[::3], told[1::3], strict=True))
+            self._seen_moved = int(told[-1])
+        return moved
 
     def news(self, wanted: Container[bytes]) -> list[tuple[bytes, Answer]]:
         """See `Journal`."""
         news: list[tuple[bytes, Answer]] = []
         heard = self._heard
-        while told := self._run(NEWS, heard, _PAGE):
+        while told := self._run(NEWS, heard, _PAGE, self._worker, self._lease):
             heard = int(told[-1])
             keys = [key for key in told[::2] if key in wanted]
             answers = self._ask("HMGET", "answers", *keys) if keys else ()
@@ -201,7 +228,8 @@ class RedisJournal(RedisRecords):
         members: list[Queued] = []
         first = 0
         while told := self._run(MEMBERS, first, first + _PAGE - 1, batch=batch.row):
-            members.extend(_queued(key, one) for key, one in zip(told[::2], told[1::2], strict=True) if one)
+            lines = zip(told[::4], told[1::4], told[2::4], told[3::4], strict=True)
+            members.extend(_queued(*line) for line in lines if line[1])
             first += _PAGE
         return members
 
@@ -237,8 +265,7 @@ class RedisJournal(RedisRecords):
 
     def failures(self, keys: Iterable[bytes], *, whole: bool = False) -> list[tuple[bytes, int]]:
         """See `Journal`."""
-        mark = token_hex(4)  # a count whose answer was lost is made again, and is the same one
-        told = [word for some in _pages(list(keys)) for word in self._led(FAIL, "1" if whole else "", mark, *some)]
+        told = [word for some in _pages(list(keys)) for word in self._led(FAIL, "1" if whole else "", *some)]
         return list(zip(told[::2], told[1::2], strict=True))
 
     def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float) -> set[bytes]:
@@ -256,9 +283,10 @@ class RedisJournal(RedisRecords):
         """See `Journal`."""
         row = int(self._ask("HINCRBY", "facts", "batches", 1))
         batch = Sending(row, intent, tokens, deadline, "planned", "", "", None)
+        count = 0
         for some in _pages(keys):
-            self._led(PLAN, row, orjson.dumps(record(batch)), *some, batch=row)
-        return batch
+            count = self._led(PLAN, row, orjson.dumps(record(batch)), *some, batch=row)
+        return batch if count == intent.count else sending(row, self._change(row, count=count))
 
     def sending(self, batch: Sending, upload: str, at: float) -> Sending:
         """See `Journal`."""
@@ -332,9 +360,13 @@ def _pages(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 def _told_of(one: Pending) -> bytes:
-    return orjson.dumps([one.address.model, one.address.url, len(one.body), one.deadline])
+    return orjson.dumps([one.address.model, one.address.url, len(one.body)])
 
 
-def _queued(key: bytes, told: bytes) -> Queued:
-    model, url, size, deadline = orjson.loads(told)
-    return Queued(key, Address(model, url), size, deadline)
+def _time(deadline: float | None) -> str:
+    return "" if deadline is None else repr(float(deadline))
+
+
+def _queued(key: bytes, told: bytes, time: bytes, wanted: bytes) -> Queued:
+    model, url, size, *_ = orjson.loads(told)
+    return Queued(key, Address(model, url), size, float(time) if time else None, bool(wanted) or not time)

@@ -3,12 +3,16 @@
 The keys of a journal, all in one slot:
 
     lease     number of the worker that leads; it expires where its holder does not renew it
-    facts     hash: account, encrypted, check, stopped; counters: fence (of leases), seq (of lines and answers), batches
+    facts     hash: account, encrypted, check; counters: fence (of leases), seq (of lines and answers), batches, stops
     queue     sorted set of the lines that wait to be sent, by when they were admitted
-    open      hash of the lines that are not answered: address, size, deadline
+    open      hash of the lines that are not answered: address, size
     bodies    hash of their prompts
+    dues      hash: by when a line is wanted, as "worker=time worker=time", for those that have a deadline
+    moved     sorted set of the lines that were asked again with a deadline, by when
+    workers   sorted set of the workers, by the millisecond until which each is known to be there
+    asked     hash: how often the journal had been stopped when a line was asked last, where it had been
     tries     hash: how often a line was given to a batch before
-    fails     hash: how often a line failed in passing, and the mark of the last time that it was counted
+    fails     hash: how often a line failed in passing, and the attempt for which that was counted last
     spoilt    hash: how often a line was in a batch that failed as a whole, and the same
     answers   hash of the answers
     bad       set of the lines whose answer is an error
@@ -30,7 +34,7 @@ from typing import Final
 from thrift_plugins.stores.redis_scripts import Script
 
 NAMES: Final = (
-    "lease", "facts", "queue", "open", "bodies", "tries", "fails", "spoilt", "answers", "bad", "done", "ages", "batches", "remotes",
+    "lease", "facts", "queue", "open", "dues", "moved", "workers", "bodies", "asked", "tries", "fails", "spoilt", "answers", "bad", "done", "ages", "batches", "remotes",
     "sums", "told", "members",
 )  # fmt: skip
 
@@ -41,6 +45,53 @@ local {", ".join(NAMES)} = unpack(KEYS)
 _LEADER: Final = f"""{_KEYS}
 if redis.call('GET', lease) ~= ARGV[1] then return false end
 redis.call('PEXPIRE', lease, ARGV[2])
+"""
+
+_DUE: Final = """
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local function here(worker)
+  return tonumber(redis.call('ZSCORE', workers, worker) or 0) > now
+end
+local function stay(worker, lease)
+  redis.call('ZREMRANGEBYSCORE', workers, '-inf', now)
+  redis.call('ZADD', workers, now + lease, worker)
+end
+local function earlier(one, other)
+  return other == '' or (one ~= '' and tonumber(one) < tonumber(other))
+end
+-- By when a line is wanted: the earliest of those who are there, or else of those who were; and whether somebody is.
+local function due(key)
+  local first, wanted = '', ''
+  for worker, time in string.gmatch(redis.call('HGET', dues, key) or '', '(%S+)=(%S+)') do
+    if earlier(time, first) then first = time end
+    if here(worker) and earlier(time, wanted) then wanted = time end
+  end
+  if wanted ~= '' then return wanted, '1' end
+  return first, ''
+end
+"""
+
+_ASK: Final = f"""{_DUE}
+-- A worker asks for a line by a time, or '': then by what it said before, or what those have left who are gone, if none is there.
+local function ask(key, stops, worker, time)
+  if tonumber(redis.call('HGET', asked, key) or 0) < tonumber(stops) then redis.call('HSET', asked, key, stops) end
+  local kept, own, left = {{}}, '', ''
+  for who, when in string.gmatch(redis.call('HGET', dues, key) or '', '(%S+)=(%S+)') do
+    if who == worker then
+      own = when
+    elseif here(who) then
+      kept[#kept + 1] = who .. '=' .. when
+    elseif earlier(when, left) then
+      left = when
+    end
+  end
+  if time == '' then time = own end
+  if time == '' and #kept == 0 then time = left end
+  if time ~= '' then kept[#kept + 1] = worker .. '=' .. time end
+  if #kept > 0 then redis.call('HSET', dues, key, table.concat(kept, ' ')) end
+  return #kept > 0
+end
 """
 
 LEAD: Final = Script(f"""{_KEYS}
@@ -87,9 +138,10 @@ return told
 """)
 """How lines stand: their answer, 'bad' where that is an error, 'open', '' where they were never asked."""
 
-ADMIT: Final = Script(f"""{_KEYS}
--- ARGV: key, address and size and deadline, prompt of each line
-for i = 1, #ARGV, 3 do
+ADMIT: Final = Script(f"""{_KEYS}{_ASK}
+-- ARGV: how often it had been stopped, worker, milliseconds, then key, address and size, prompt, deadline or '' of each line
+stay(ARGV[2], ARGV[3])
+for i = 4, #ARGV, 4 do
   local key = ARGV[i]
   if redis.call('SREM', bad, key) == 1 then
     redis.call('HDEL', answers, key)
@@ -99,39 +151,86 @@ for i = 1, #ARGV, 3 do
   if redis.call('HEXISTS', answers, key) == 0 and redis.call('HSETNX', open, key, ARGV[i + 1]) == 1 then
     redis.call('HSET', bodies, key, ARGV[i + 2])
     redis.call('ZADD', queue, redis.call('HINCRBY', facts, 'seq', 1), key)
+    ask(key, ARGV[1], ARGV[2], ARGV[i + 3])
+  elseif redis.call('HEXISTS', open, key) == 1 and ask(key, ARGV[1], ARGV[2], ARGV[i + 3]) then
+    redis.call('ZADD', moved, redis.call('HINCRBY', facts, 'seq', 1), key)
   end
 end
 return 1
 """)
 """Queue lines that are not under way and have no answer, or an error alone."""
 
-FRESH: Final = Script(f"""{_KEYS}
--- ARGV: the last place that was seen, how many at most
+AGAIN: Final = Script(f"""{_KEYS}{_ASK}
+-- ARGV: how often it had been stopped, worker, milliseconds, then key, deadline or '' of each line
+local gone = {{}}
+stay(ARGV[2], ARGV[3])
+for i = 4, #ARGV, 2 do
+  local key = ARGV[i]
+  if redis.call('HEXISTS', open, key) == 0 then
+    gone[#gone + 1] = key
+  elseif ask(key, ARGV[1], ARGV[2], ARGV[i + 1]) then
+    redis.call('ZADD', moved, redis.call('HINCRBY', facts, 'seq', 1), key)
+  end
+end
+return gone
+""")
+"""Note that lines that are under way were asked again. The keys of those that are not under way any more."""
+
+STOPPED: Final = Script(f"""{_KEYS}
+-- ARGV: keys of lines
+local stops = tonumber(redis.call('HGET', facts, 'stops') or 0)
 local told = {{}}
-for i, word in ipairs(redis.call('ZRANGEBYSCORE', queue, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])) do
-  told[#told + 1] = word
-  if i % 2 == 0 then told[#told + 1] = redis.call('HGET', open, told[#told - 1]) end
+for _, key in ipairs(ARGV) do
+  if tonumber(redis.call('HGET', asked, key) or 0) < stops then told[#told + 1] = key end
 end
 return told
 """)
-"""Key, place, and address and size and deadline of the next lines that wait."""
+"""Those that nobody has asked since the journal was stopped last."""
 
-NEWS: Final = Script(f"""{_KEYS}
--- ARGV: the last place that was heard of, how many at most
+FRESH: Final = Script(f"""{_KEYS}{_DUE}
+-- ARGV: the last place that was seen, how many at most
+local told = {{}}
+local waiting = redis.call('ZRANGEBYSCORE', queue, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+for i = 1, #waiting, 2 do
+  local time, wanted = due(waiting[i])
+  for _, word in ipairs({{waiting[i], redis.call('HGET', open, waiting[i]), time, wanted, waiting[i + 1]}}) do
+    told[#told + 1] = word
+  end
+end
+return told
+""")
+"""Key, address and size, deadline or '', '1' where it counts, and place of the next lines that wait."""
+
+MOVED: Final = Script(f"""{_KEYS}{_DUE}
+-- ARGV: the last place that was seen, how many at most
+local told = {{}}
+local again = redis.call('ZRANGEBYSCORE', moved, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+for i = 1, #again, 2 do
+  local time = due(again[i])
+  for _, word in ipairs({{again[i], time, again[i + 1]}}) do told[#told + 1] = word end
+end
+return told
+""")
+"""Key, deadline and place of the next lines that were asked again."""
+
+NEWS: Final = Script(f"""{_KEYS}{_DUE}
+-- ARGV: the last place that was heard of, how many at most, worker, milliseconds
+stay(ARGV[3], ARGV[4])
 return redis.call('ZRANGEBYSCORE', done, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 """)
-"""Key and place of the next lines that were answered."""
+"""Key and place of the next lines that were answered. Whoever hears of them is there."""
 
-MEMBERS: Final = Script(f"""{_KEYS}
+MEMBERS: Final = Script(f"""{_KEYS}{_DUE}
 -- ARGV: first, last
 local told = {{}}
 for _, key in ipairs(redis.call('ZRANGE', members, ARGV[1], ARGV[2])) do
-  told[#told + 1] = key
-  told[#told + 1] = redis.call('HGET', open, key)
+  local time, wanted = due(key)
+  local known = redis.call('HGET', open, key) or ''
+  for _, word in ipairs({{key, known, time, wanted}}) do told[#told + 1] = word end
 end
 return told
 """)
-"""Key, and address and size and deadline of a batch's lines; nil for one that is answered."""
+"""Key, address and size, deadline or '', '1' where it counts of a batch's lines; '' for one that is answered."""
 
 TEXTS: Final = Script(f"""{_LEADER}
 -- ARGV: ..., keys
@@ -145,15 +244,16 @@ return told
 """Attempt and prompt of lines; nil for one that is answered. For a leader alone, because whoever asks is about to send them."""
 
 FAIL: Final = Script(f"""{_LEADER}
--- ARGV: ..., '1' for those of their whole batch, a mark of this count, keys
+-- ARGV: ..., '1' for those of their whole batch, keys
 local told = {{}}
 local counts = ARGV[3] == '1' and spoilt or fails
-for i = 5, #ARGV do
+for i = 4, #ARGV do
   if redis.call('HEXISTS', open, ARGV[i]) == 1 then
+    local attempt = redis.call('HGET', tries, ARGV[i]) or '0'
     local count, mark = string.match(redis.call('HGET', counts, ARGV[i]) or '0:', '^(%d+):(.*)$')
-    if mark ~= ARGV[4] then
+    if mark ~= attempt then
       count = count + 1
-      redis.call('HSET', counts, ARGV[i], count .. ':' .. ARGV[4])
+      redis.call('HSET', counts, ARGV[i], count .. ':' .. attempt)
     end
     told[#told + 1] = ARGV[i]
     told[#told + 1] = tonumber(count)
@@ -161,7 +261,7 @@ for i = 5, #ARGV do
 end
 return told
 """)
-"""Count failures of lines that are not answered: key and count."""
+"""Count failures of lines that are not answered, one for an attempt: key and count."""
 
 TAKE: Final = Script(f"""{_LEADER}
 -- ARGV: ..., time, number of the batch or '', then key, answer, '1' for an error, input, cached and output tokens of each
@@ -171,8 +271,9 @@ local from = tonumber(redis.call('HGET', facts, 'seq') or 0) + 1
 for i = 5, #ARGV, 6 do
   local key = ARGV[i]
   if redis.call('HDEL', open, key) == 1 then
-    for _, hash in ipairs({{bodies, fails, spoilt}}) do redis.call('HDEL', hash, key) end
+    for _, hash in ipairs({{bodies, asked, dues, fails, spoilt}}) do redis.call('HDEL', hash, key) end
     redis.call('ZREM', queue, key)
+    redis.call('ZREM', moved, key)
     redis.call('HSET', answers, key, ARGV[i + 1])
     if ARGV[i + 2] == '1' then redis.call('SADD', bad, key) end
     redis.call('ZADD', done, redis.call('HINCRBY', facts, 'seq', 1), key)
@@ -201,9 +302,9 @@ for i = 5, #ARGV do
     redis.call('ZADD', members, place, ARGV[i])
   end
 end
-return 1
+return redis.call('ZCARD', members)
 """)
-"""Take lines out of the queue, into a batch."""
+"""Take lines out of the queue, into a batch. How many it has."""
 
 CHANGE: Final = Script(f"""{_LEADER}
 -- ARGV: ..., number of the batch, its JSON, the provider's id or '', '1' where that is to be known as ours

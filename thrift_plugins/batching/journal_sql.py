@@ -11,7 +11,7 @@ from thrift_plugins.batching.journal import Queued
 from thrift_plugins.batching.packs import Packs, in_packs
 from thrift_plugins.batching.pending import Pending
 from thrift_plugins.batching.records import UNFINISHED
-from thrift_plugins.batching.records_sqlite import NO_ANSWER, OPEN, PLACES, spans_in
+from thrift_plugins.batching.records_sqlite import LATER_COLUMNS, NO_ANSWER, OPEN, PLACES, spans_in
 from thrift_plugins.types import Processing
 
 _AT_ONCE: Final = 500
@@ -28,6 +28,8 @@ class Known(NamedTuple):
     code: str
     processing: Processing
     answer: int
+    stops: int
+    deadline: float | None
 
 
 OpenLine: TypeAlias = tuple[int, bytes, int, float | None, int]
@@ -38,16 +40,32 @@ OPEN_LINES: Final = (
 )
 
 
+def add_columns(c: sqlite3.Connection) -> None:
+    """Make the lines of a journal of an earlier version like those of this one."""
+    known = {name for _, name, *_ in c.execute("PRAGMA table_info(lines)")}
+    for column in LATER_COLUMNS:
+        if column.split()[0] not in known:
+            c.execute(f"ALTER TABLE lines ADD COLUMN {column}")
+
+
 def known_in(c: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Known]:
     """The rows of those keys that there are."""
-    query = f"SELECT key, id, state, attempt, status, code, processing, answer FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks alone
+    query = f"SELECT key, {', '.join(Known._fields)} FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks and names alone
     return {row[0]: Known(*row[1:]) for chunk in _chunks(keys) for row in c.execute(query, _padded(chunk))}
 
 
-def numbers_of(c: sqlite3.Connection, keys: Sequence[bytes]) -> Iterator[int]:
-    """The ids of lines."""
-    query = f"SELECT id FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks alone
-    return (number for chunk in _chunks(keys) for (number,) in c.execute(query, _padded(chunk)))
+def numbers_of(c: sqlite3.Connection, keys: Sequence[bytes], *states: int) -> Iterator[int]:
+    """The ids of lines that are in one of some states."""
+    query = f"SELECT id, state FROM lines WHERE key IN ({_MARKS})"  # noqa: S608  marks alone
+    rows = (row for chunk in _chunks(keys) for row in c.execute(query, _padded(chunk)))
+    return (number for number, state in rows if state in states)
+
+
+def stopped_in(c: sqlite3.Connection, keys: Sequence[bytes]) -> set[bytes]:
+    """Those that nobody has asked since the journal was stopped last."""
+    stops = "(SELECT CAST(value AS INTEGER) FROM facts WHERE name = 'stops')"
+    query = f"SELECT key FROM lines WHERE key IN ({_MARKS}) AND stops < {stops}"  # noqa: S608  marks alone
+    return {key for chunk in _chunks(keys) for (key,) in c.execute(query, _padded(chunk))}
 
 
 def answered_in(c: sqlite3.Connection, pack: int, keys: Sequence[bytes]) -> set[bytes]:
@@ -65,15 +83,17 @@ def _next_numbers(c: sqlite3.Connection, count: int) -> int:
     return int(c.execute(query, (count,)).fetchone()[0]) - count + 1
 
 
-def insert_lines(c: sqlite3.Connection, packs: Packs, new: Sequence[Pending], attempts: Mapping[bytes, int]) -> None:
+def insert_lines(
+    c: sqlite3.Connection, packs: Packs, new: Sequence[Pending], attempts: Mapping[bytes, int], stops: int
+) -> None:
     """Lines that are to be sent, with how often each was given to a batch before."""
     first = _next_numbers(c, len(new))
     c.executemany(
-        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 200, '', 'batch', ?)",
+        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 200, '', 'batch', ?, -1, -1, ?)",
         [
             (
                 number, one.key, one.address.model, one.address.url, len(one.body), one.deadline, OPEN,
-                attempts.get(one.key, 0), NO_ANSWER,
+                attempts.get(one.key, 0), NO_ANSWER, stops,
             )
             for number, one in enumerate(new, first)
         ],
@@ -84,6 +104,18 @@ def insert_lines(c: sqlite3.Connection, packs: Packs, new: Sequence[Pending], at
         first = last + 1
 
 
+def ask_again(c: sqlite3.Connection, asked: Sequence[tuple[Known, Pending]], stops: int) -> dict[bytes, float]:
+    """Note that lines that are under way were asked again. Gives by when they are wanted, where they have a deadline."""
+    changed = [
+        (max(row.stops, stops), row.deadline if one.deadline is None else one.deadline, row.id)
+        for row, one in asked
+        if row.stops < stops or one.deadline not in (None, row.deadline)
+    ]
+    c.executemany("UPDATE lines SET stops = ?, deadline = ? WHERE id = ?", changed)
+    wanted = ((one.key, row.deadline if one.deadline is None else one.deadline) for row, one in asked)
+    return {key: deadline for key, deadline in wanted if deadline is not None}
+
+
 def prompts_beside(c: sqlite3.Connection, packs: Packs, number: int) -> tuple[range, list[bytes]]:
     """The prompts that a line's is packed with, and the numbers of their lines."""
     query = "SELECT first, last, texts FROM prompts WHERE first <= ? ORDER BY first DESC LIMIT 1"
@@ -92,12 +124,12 @@ def prompts_beside(c: sqlite3.Connection, packs: Packs, number: int) -> tuple[ra
 
 
 def queued_in(c: sqlite3.Connection) -> list[Queued]:
-    """Every line that waits to be sent."""
+    """Every line that waits to be sent. Whoever asked them is gone."""
     members = c.execute(f"SELECT members FROM batches WHERE state IN {UNFINISHED}").fetchall()  # noqa: S608  words of ours
     taken = {number for (one,) in members for first, last in spans_in(one) for number in range(first, last + 1)}
     rows = c.execute("SELECT id, key, model, url, size, deadline FROM lines WHERE state = ? ORDER BY id", (OPEN,))
     return [
-        Queued(key, Address(model, url), size, deadline)
+        Queued(key, Address(model, url), size, deadline, wanted=False)
         for number, key, model, url, size, deadline in rows
         if number not in taken
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,7 +13,9 @@ from thrift_plugins.batching.journal import Line, Queued, belonging
 from thrift_plugins.batching.journal_sql import (
     Known,
     OpenLine,
+    add_columns,
     answered_in,
+    ask_again,
     drop_prompts,
     insert_lines,
     known_in,
@@ -20,6 +23,7 @@ from thrift_plugins.batching.journal_sql import (
     open_in,
     prompts_beside,
     queued_in,
+    stopped_in,
 )
 from thrift_plugins.batching.packs import Packs
 from thrift_plugins.batching.pending import Answer, Pending
@@ -39,8 +43,12 @@ from thrift_plugins.stores.locks import FileLocks
 
 _held: set[Path] = set()
 """Journals that this process works on: the kernel's locks tell processes apart, not the executors in one."""
-_FAILED: Final = "UPDATE lines SET failures = failures + 1 WHERE key = ? AND state = ? RETURNING failures"
-_SPOILT: Final = "UPDATE lines SET spoilt = spoilt + 1 WHERE key = ? AND state = ? RETURNING spoilt"
+_FAILED: Final = (
+    "UPDATE lines SET failures = failures + (failed_in <> attempt), failed_in = attempt WHERE key = ? AND state = ? RETURNING failures"
+)
+_SPOILT: Final = (
+    "UPDATE lines SET spoilt = spoilt + (spoilt_in <> attempt), spoilt_in = attempt WHERE key = ? AND state = ? RETURNING spoilt"
+)
 _OLD: Final = "SELECT id FROM answers WHERE done_at < ?"
 
 
@@ -76,9 +84,11 @@ class SQLiteJournal(SQLiteRecords):
         self._lock: FileLocks | None = None
         self._token: str | None = None
         self._fresh: list[Queued] | None = None
+        self._moved: dict[bytes, float] = {}
         self._hold()
         try:
             self._belong(account)
+            self._file.transact(add_columns)
             self._retain(now - retention)
         except BaseException:
             self.close()
@@ -127,28 +137,37 @@ class SQLiteJournal(SQLiteRecords):
 
     # Lines --------------------------------------------------------------------------------------------------------
 
-    def admit(self, asked: Sequence[Pending]) -> list[tuple[Pending, Answer]]:
+    def admit(self, asked: Sequence[Pending], stops: int = 0) -> list[tuple[Pending, Answer]]:
         """See `Journal`."""
 
-        def work(c: sqlite3.Connection) -> tuple[list[tuple[Pending, Known]], list[Pending]]:
+        def work(c: sqlite3.Connection) -> tuple[list[tuple[Pending, Known]], list[Pending], dict[bytes, float]]:
             known = known_in(c, [one.key for one in asked])
             answered: list[tuple[Pending, Known]] = []
             new: dict[bytes, Pending] = {}
+            again: list[tuple[Known, Pending]] = []
             for one in asked:
                 row = known.get(one.key)
                 if row is None or row.state == ERRORED:
                     new.setdefault(one.key, one)
                 elif row.state == ANSWERED:
                     answered.append((one, row))
+                else:
+                    again.append((row, one))
             if new:
                 c.executemany("DELETE FROM lines WHERE key = ?", [(key,) for key in new if key in known])
-                insert_lines(c, self._packs, list(new.values()), {key: known[key].attempt + 1 for key in new if key in known})
-            return answered, list(new.values())
+                attempts = {key: known[key].attempt + 1 for key in new if key in known}
+                insert_lines(c, self._packs, list(new.values()), attempts, stops)
+            return answered, list(new.values()), ask_again(c, again, stops)
 
-        answered, new = self._file.transact(work)
+        answered, new, moved = self._file.transact(work)
+        self._moved.update(moved)
         if self._fresh is not None:
             self._fresh.extend(Queued(one.key, one.address, len(one.body), one.deadline) for one in new)
         return self._with_answers(answered)
+
+    def stopped(self, keys: Sequence[bytes]) -> set[bytes]:
+        """See `Journal`."""
+        return self._file.run(stopped_in, keys)
 
     def _with_answers(self, answered: Sequence[tuple[Pending, Known]]) -> list[tuple[Pending, Answer]]:
         told = []
@@ -168,10 +187,15 @@ class SQLiteJournal(SQLiteRecords):
         fresh, self._fresh = self._fresh, []
         return fresh if fresh is not None else self._file.run(queued_in)
 
-    def members(self, batch: Sending) -> list[Queued]:
+    def moved(self) -> dict[bytes, float]:
         """See `Journal`."""
+        moved, self._moved = self._moved, {}
+        return moved
+
+    def members(self, batch: Sending) -> list[Queued]:
+        """See `Journal`. They are asked for when a batch is taken over: whoever asked its lines is gone."""
         address = Address(batch.intent.model, batch.intent.url)
-        return [Queued(key, address, size, deadline) for _, key, size, deadline, _ in self._open(batch)]
+        return [Queued(key, address, size, deadline, wanted=False) for _, key, size, deadline, _ in self._open(batch)]
 
     def lines(self, batch: Sending) -> Iterator[Line]:
         """See `Journal`."""
@@ -202,19 +226,20 @@ class SQLiteJournal(SQLiteRecords):
     def plan(self, intent: Intent, keys: Sequence[bytes], tokens: int, deadline: float | None) -> Sending:
         """See `Journal`."""
 
-        def work(c: sqlite3.Connection) -> int:
+        def work(c: sqlite3.Connection) -> tuple[int, int]:
+            numbers = list(numbers_of(c, keys, OPEN))
             row = c.execute(
                 "INSERT INTO batches (intent, digest, model, url, count, tokens, made_at, deadline, members, state)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 'planned')",
                 (
-                    intent.id, intent.digest, intent.model, intent.url, intent.count, tokens, intent.made_at, deadline,
-                    spans_of(numbers_of(c, keys)),
+                    intent.id, intent.digest, intent.model, intent.url, len(numbers), tokens, intent.made_at, deadline,
+                    spans_of(numbers),
                 ),
             ).lastrowid  # fmt: skip
-            return row or 0
+            return row or 0, len(numbers)
 
-        row = self._file.transact(work)
-        return Sending(row, intent, tokens, deadline, "planned", "", "", None)
+        row, count = self._file.transact(work)
+        return Sending(row, replace(intent, count=count), tokens, deadline, "planned", "", "", None)
 
     def sending(self, batch: Sending, upload: str, at: float) -> Sending:
         """See `Journal`."""
@@ -321,7 +346,7 @@ class SQLiteJournal(SQLiteRecords):
                     (len(first), usage.input_tokens, usage.cache_read, usage.output_tokens, batch.row),
                 )
             else:  # no end of a batch will drop them
-                for number in numbers_of(c, list(first)):
+                for number in numbers_of(c, list(first), ANSWERED, ERRORED):
                     drop_prompts(c, self._packs, number, number, wholly=False)
             return first
 

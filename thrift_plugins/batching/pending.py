@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from concurrent import futures
 from hashlib import blake2b
+from secrets import token_hex
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
@@ -14,6 +15,8 @@ from thrift_plugins.batching.client import Address
 from thrift_plugins.types import Processing
 
 KEY_BYTES: Final = 16
+_INTENT: Final = "thrift-"
+_PARTS: Final = 3
 
 Waiter: TypeAlias = "asyncio.Future[Answer] | futures.Future[Answer]"
 
@@ -50,9 +53,21 @@ def content_key(account: str, address: Address, body: Mapping[str, Any], sample:
     return blake2b(text, digest_size=KEY_BYTES, person=b"thrift-batch").digest()
 
 
-def custom_id(key: bytes, attempt: int) -> str:
-    """A line's name in its batch: another for each time that it is sent."""
-    return f"{key.hex()}-{attempt}"
+def custom_id(key: bytes, attempt: int, intent: str = "") -> str:
+    """A line's name in its batch: another for each time that it is sent. With the id of its batch's intent, it tells that too."""
+    named = f"{key.hex()}-{attempt}"
+    return f"{named}-{intent.removeprefix(_INTENT)}" if intent else named
+
+
+def new_intent() -> str:
+    """An id of an intent."""
+    return _INTENT + token_hex(12)
+
+
+def intent_in(custom: str) -> str:
+    """The id of an intent in a line's name, "" where there is none."""
+    parts = custom.split("-")
+    return _INTENT + parts[2] if len(parts) == _PARTS else ""
 
 
 def key_in(custom: str) -> bytes | None:

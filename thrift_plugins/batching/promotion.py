@@ -23,24 +23,8 @@ logger = logging.getLogger("thrift_plugins")
 Cost: TypeAlias = Callable[[str, Usage, Processing], Nano | None]
 """What a model's usage costs in a mode, None where there is no price."""
 
-_LEAD: Final = 0.25
-"""Share of the time that a request has which is kept for leaving the batch: cancelling it, flex, and real time."""
-_LEAD_MOST: Final = 2700.0
-_LAST: Final = 3
-"""The last third of that is for real time."""
-
 _TRIES_LATE: Final = 10
 _PASSING: Final = frozenset({408, 409, 425, 429})
-
-
-def lead(deadline: float, made_at: float) -> float:
-    """Seconds before the deadline at which a request leaves the batch."""
-    return min(_LEAD_MOST, max(0.0, deadline - made_at) * _LEAD)
-
-
-def due(deadline: float | None, made_at: float, now: float) -> bool:
-    """Whether a request has to leave the batch."""
-    return deadline is not None and now >= deadline - lead(deadline, made_at)
 
 
 class Promoter:
@@ -63,10 +47,6 @@ class Promoter:
         self._client, self._journal, self._cost, self._clock = client, journal, cost, clock
         self._flex_room = asyncio.Semaphore(settings.asks)  # flex may keep a call for minutes
         self._room = asyncio.Semaphore(4 * settings.asks)
-
-    def too_late(self, deadline: float | None, made_at: float) -> bool:
-        """Whether only real time is left."""
-        return deadline is not None and self._clock() >= deadline - lead(deadline, made_at) / _LAST
 
     async def promote(self, lot: Lot, reader: Reader) -> None:
         """Answer every line of a lot before its deadline, and note what that cost more than the batch would have."""
@@ -120,7 +100,7 @@ class Promoter:
             return delay
         left = item.deadline - self._clock()
         if by_flex:
-            left -= lead(item.deadline, item.made_at) / _LAST
+            left = item.last - self._clock()
         return max(0.05, min(delay, left / 2)) if left > 0 else min(delay, 1.0)
 
     @asynccontextmanager
@@ -137,9 +117,7 @@ class Promoter:
 
     def _until_late(self, item: Item) -> float:
         """Seconds until only real time is left."""
-        if item.deadline is None:
-            return inf
-        return item.deadline - lead(item.deadline, item.made_at) / _LAST - self._clock()
+        return item.last - self._clock()
 
     async def _ask(self, line: BatchLine, flex_for: float | None) -> Instant | BatchError:
         """An answer in real time, or by flex if it comes within so many seconds."""

@@ -58,8 +58,12 @@ class Records(Protocol):
         """Batches that were begun, here or by a process before."""
         ...
 
-    def stopped(self, *, stop: bool | None = None) -> bool:
-        """Whether a person has cancelled what is under way; `stop` says so, or lets it go on."""
+    def stop(self) -> None:
+        """Stop everything that was asked until now: it is not sent any more, unless it is asked again."""
+        ...
+
+    def stops(self) -> int:
+        """How often a person has stopped what was under way. A run that began at fewer is to ask nothing more."""
         ...
 
     def counts(self) -> Mapping[str, int]:

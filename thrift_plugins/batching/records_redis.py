@@ -56,18 +56,20 @@ class RedisRecords(Asking):
         return f"{self._place.shown}#{self._name}"
 
     def facts(self) -> dict[str, str]:
-        """What is noted of the journal as a whole: whose it is, whether it is encrypted, whether it was stopped."""
+        """What is noted of the journal as a whole: whose it is, whether it is encrypted, how often it was stopped."""
         return {name.decode(): value.decode() for name, value in _pairs(self._ask("HGETALL", "facts")).items()}
 
     def unfinished(self) -> list[Sending]:
         """See `Records`."""
         return [sending(row, one) for row, one in self._rows() if one["state"] in UNFINISHED]
 
-    def stopped(self, *, stop: bool | None = None) -> bool:
+    def stop(self) -> None:
         """See `Records`."""
-        if stop is not None:
-            self._ask("HSET", "facts", "stopped", "yes" if stop else "no")
-        return bool(self._ask("HGET", "facts", "stopped") == b"yes")
+        self._ask("HINCRBY", "facts", "stops", 1)
+
+    def stops(self) -> int:
+        """See `Records`."""
+        return int(self._ask("HGET", "facts", "stops") or 0)
 
     def counts(self) -> dict[str, int]:
         """See `Records`."""

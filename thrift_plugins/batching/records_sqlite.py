@@ -24,7 +24,8 @@ SCHEMA: Final = (
     """CREATE TABLE IF NOT EXISTS lines (
         id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, model TEXT NOT NULL, url TEXT NOT NULL, size INTEGER NOT NULL,
         deadline REAL, state INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL, spoilt INTEGER NOT NULL,
-        status INTEGER NOT NULL, code TEXT NOT NULL, processing TEXT NOT NULL, answer INTEGER NOT NULL)""",
+        status INTEGER NOT NULL, code TEXT NOT NULL, processing TEXT NOT NULL, answer INTEGER NOT NULL,
+        failed_in INTEGER NOT NULL DEFAULT -1, spoilt_in INTEGER NOT NULL DEFAULT -1, stops INTEGER NOT NULL DEFAULT 0)""",
     "CREATE TABLE IF NOT EXISTS prompts (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, texts BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS answers (id INTEGER PRIMARY KEY, done_at REAL NOT NULL, texts BLOB NOT NULL)",
     """CREATE TABLE IF NOT EXISTS batches (
@@ -39,6 +40,12 @@ SCHEMA: Final = (
         nano INTEGER, told TEXT NOT NULL)""",
 )
 
+
+LATER_COLUMNS: Final = (
+    "failed_in INTEGER NOT NULL DEFAULT -1", "spoilt_in INTEGER NOT NULL DEFAULT -1", "stops INTEGER NOT NULL DEFAULT 0",
+)  # fmt: skip
+"""Those of `lines` that a journal made before there were any does not have: in which attempt a failure was counted last, and how
+often the journal had been stopped when the line was asked last."""
 
 _CACHE_KB: Final = 65_536
 
@@ -70,7 +77,7 @@ class SQLiteRecords:
         self._file.close()
 
     def facts(self) -> dict[str, str]:
-        """What is noted of the journal as a whole: whose it is, whether it is encrypted, whether it was stopped."""
+        """What is noted of the journal as a whole: whose it is, whether it is encrypted, how often it was stopped."""
         return dict(self._file.run(lambda c: c.execute("SELECT name, value FROM facts").fetchall()))
 
     def unfinished(self) -> list[Sending]:
@@ -107,14 +114,16 @@ class SQLiteRecords:
         )
         return [Incident(*row) for row in rows]
 
-    def stopped(self, *, stop: bool | None = None) -> bool:
-        """Whether a person has cancelled what is under way; `stop` says so, or lets it go on."""
-        if stop is not None:
-            self._file.transact(
-                lambda c: c.execute("INSERT OR REPLACE INTO facts VALUES ('stopped', ?)", ("yes" if stop else "no",))
-            )
-        row = self._file.run(lambda c: c.execute("SELECT value FROM facts WHERE name = 'stopped'").fetchone())
-        return bool(row and row[0] == "yes")
+    def stop(self) -> None:
+        """See `Records`."""
+        self._file.transact(
+            lambda c: c.execute("INSERT INTO facts VALUES ('stops', 1) ON CONFLICT DO UPDATE SET value = value + 1")
+        )
+
+    def stops(self) -> int:
+        """See `Records`."""
+        row = self._file.run(lambda c: c.execute("SELECT value FROM facts WHERE name = 'stops'").fetchone())
+        return int(row[0]) if row else 0
 
     def counts(self) -> dict[str, int]:
         """How many lines are queued, sent, answered and in error."""

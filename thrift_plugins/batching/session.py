@@ -81,6 +81,7 @@ class Session:
         exhausted: whether there are no further items.
         pool: the threads of its synchronous code, None where the code has its own.
         onlookers: tasks of the run that wait until the others can ask nothing more.
+        stops: how often the journal had been stopped when the run asked first, None before that.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Session:
         self.open = True
         self.owed, self.exhausted, self.onlookers = 0, False, 0
         self.pool: ThreadPoolExecutor | None = None
+        self.stops: int | None = None
         self.broken: BaseException | None = None
         self._lock = threading.Lock()
         self._seen: dict[bytes, int] = defaultdict(int)

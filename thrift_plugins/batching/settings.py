@@ -19,7 +19,8 @@ class BatchSettings:
         window: items that are worked on at once, and so the most lines of a wave: about 30 kB of memory for each.
         linger: nothing may have been asked for so long before a wave is thought full.
         external_cap: a wave goes after so long a silence, though something of the app's own (a sleep, a socket) still runs.
-        max_age: a wave goes when its oldest request has waited so long.
+        max_age: a wave goes when its oldest request has waited so long. So long, too, a deadline that a killed run has left is
+            not acted upon: the next run may ask for the same by another one.
         poll: between two looks at a batch.
         grace: how long a batch may be missing from the provider's listing after a create whose outcome nobody knows,
             before its lines are sent again. Longer is safer, and delays only after a dropped connection.

@@ -27,6 +27,11 @@ class Waiting:
         """Somebody waits for a line."""
         self._by_key.setdefault(pending.key, []).append(pending)
 
+    def deadline(self, key: bytes) -> float | None:
+        """The earliest of those who still wait for a line."""
+        waiting = self._by_key.get(key, ())
+        return min((one.deadline for one in waiting if one.deadline is not None and not one.waiter.done()), default=None)
+
     def answer(self, key: bytes, answer: Answer) -> None:
         """A line is answered; `post` tells those who wait."""
         for pending in self._by_key.pop(key, ()):

@@ -52,8 +52,9 @@ def resume(
     from thrift_plugins.batching.settings import BatchSettings
 
     _there(journal)
+    settings = BatchSettings(poll=poll, max_age=0)  # nobody else asks here: deadlines that were left count at once
     key = os.environ.get("THRIFT_JOURNAL_KEY")  # no option: others on the machine see a command's
-    with Executor(account, journal, settings=BatchSettings(poll=poll), key=key) as executor:
+    with Executor(account, journal, settings=settings, key=key) as executor:
         last = -1
         while (progress := executor.progress()).waiting:
             if executor.broken is not None:
@@ -70,7 +71,10 @@ def cancel(
     journal: _Journal,
     account: _Account = "openai",
 ) -> None:
-    """Cancel what is under way. What was answered by then stays paid, and is given to the app when it runs again."""
+    """Cancel what was asked until now, and what its runs would ask after it.
+
+    What was answered by then stays paid, and is given to the app when it runs again: a run that begins later goes its usual way.
+    """
     from thrift_plugins.batching.accounts import open_client
 
     _there(journal)
@@ -85,7 +89,7 @@ async def _cancel(client: BatchClient, path: str) -> int:
     journal = open_records(path, client.account)
     cancelled = 0
     try:
-        journal.stopped(stop=True)  # whoever works on it does not send the rest again
+        journal.stop()  # whoever works on it does not send the rest again
         for one in journal.unfinished():
             try:
                 if one.remote:
