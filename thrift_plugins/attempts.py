@@ -79,7 +79,7 @@ class Attempts:
             self.distilled.taught(reply, tier.name, (self.decision or decision).policy)
         recorded(self.lessons, self.request, tier, reply, self.booking, served=True)
         if self.talk is not None and len(self.tiers) > 1:
-            self.talk.learn(self.request, tier, baseline, reply.usage)
+            self.talk.learn(self.request, tier, baseline, reply.usage, reply.tool_calls)
         try:
             if self.cached:
                 yield from self.cached.answered(reply)
