@@ -16,7 +16,17 @@ from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableConfig, RunnableLambda
 
 from tests.langchain_kit import CHEAP, STRONG, chat
-from thrift_plugins import CacheConfig, Config, ConfigError, RoutingConfig, Runtime, route
+from thrift_plugins import (
+    CacheConfig,
+    CompressionConfig,
+    Config,
+    ConfigError,
+    OutputConfig,
+    RoutingConfig,
+    Runtime,
+    Target,
+    route,
+)
 from thrift_plugins.langchain import RoutingRunnable, ThriftChatModel
 from thrift_plugins.testing import Answer, Fault, LoopbackProvider
 
@@ -186,3 +196,27 @@ def test_usage_is_booked_as_for_a_model_alone() -> None:
         booked.append([record["usage"] for record in runtime.ledger.records()])
     assert booked[0] == booked[1]
     assert booked[0][0]["cache_write"] == 4_000
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"compression": CompressionConfig(enabled=True, ratio=3.0)},
+        {"output": OutputConfig(features={"": Target(words=20, mode="hard")}, go_on=True)},
+    ],
+)
+def test_what_is_not_done_to_a_tier_is_not_booked(provider: LoopbackProvider, settings: Any) -> None:
+    """Nobody else may change what a chain is asked, so nothing is saved by a shorter prompt, or a shorter answer."""
+    provider.script(lambda request: Answer("Oslo. " * 50, finish_reason="length"))
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False), **settings))
+    tiers = [PROMPT | chat(provider, CHEAP, max_tokens=100) | StrOutputParser()]
+    passages = (
+        "Passages:\n[1] Oslo\nOslo is the capital of Norway. It lies at the head of a fjord. Its opera has a roof to walk on.\n\n"
+        "[2] Bread\nBread is made of flour and water. It is baked in an oven.\n\n[3] Rain\nRain falls from clouds. It fills rivers."
+    )
+    asked = {"question": f"{passages}\n\nQuestion: What is the capital of Norway?"}
+    RoutingRunnable(tiers, models=[CHEAP], runtime=runtime).invoke(asked)
+    assert runtime.ledger is not None
+    [record] = runtime.ledger.records()
+    assert len(provider.requests) == 1
+    assert (record["patches"], record["reasons"], record["overheads"]) == ([], [], [])

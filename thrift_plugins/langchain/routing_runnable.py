@@ -141,7 +141,8 @@ class RoutingRunnable(Runnable[In, Out], Generic[In, Out]):
         )
         turn = _Turn([tier.runnable for tier in self._tiers], input, config, kwargs)
         turn.form = _form(self._tiers[self._index].runnable)
-        engine = self.runtime.engine
+        # A tier gets what the app gave, to the byte: what is not done to it must not be booked.
+        engine = replace(self.runtime.engine, compression=None, output=None)
         if turn.form is None and engine.pupils is not None:
             engine = replace(engine, pupils=None)
         return engine.call(request, facts, self._index, dialect=DIALECT, streamed=streamed), turn
