@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from thrift_plugins import (
     Config,
     ConfigError,
     OutputConfig,
+    QualityConfig,
     RoutingConfig,
     Runtime,
     Target,
@@ -220,3 +222,22 @@ def test_what_is_not_done_to_a_tier_is_not_booked(provider: LoopbackProvider, se
     [record] = runtime.ledger.records()
     assert len(provider.requests) == 1
     assert (record["patches"], record["reasons"], record["overheads"]) == ([], [], [])
+
+
+def test_what_may_act_is_not_run_again_to_compare_answers() -> None:
+    ran = []
+
+    def tier(name: str) -> RunnableLambda[Any, str]:
+        return RunnableLambda(lambda asked: ran.append(name) or "eight")
+
+    settings = Config(store="memory:", cache=CacheConfig(enabled=False), quality=QualityConfig(enabled=True, share=1.0))
+    runtime = Runtime(settings)
+    chain = RoutingRunnable([tier("small"), tier("large")], models=[CHEAP, STRONG], runtime=runtime)
+    for number in range(20):
+        chain.invoke(f"How many legs has spider {number}?")
+    runtime.background.submit("last", lambda: ran.append("last"))
+    until = time.monotonic() + 10
+    while "last" not in ran:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert ran == [*["small"] * 20, "last"]

@@ -27,6 +27,7 @@ from langchain_core.runnables.retry import RunnableRetry
 from thrift_plugins import drive
 from thrift_plugins.config import Config
 from thrift_plugins.effects import Call, Flow, Replay, counted
+from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.langchain.convert import message_in, message_out, reply_in, usage_of
 from thrift_plugins.langchain.request import DIALECT, run_of, scope_of
@@ -141,11 +142,15 @@ class RoutingRunnable(Runnable[In, Out], Generic[In, Out]):
         )
         turn = _Turn([tier.runnable for tier in self._tiers], input, config, kwargs)
         turn.form = _form(self._tiers[self._index].runnable)
+        return self._engine(turn).call(request, facts, self._index, dialect=DIALECT, streamed=streamed), turn
+
+    def _engine(self, turn: _Turn) -> Engine:
+        """The runtime's, without what cannot be done to a Runnable."""
+        engine = self.runtime.engine
+        audits = replace(engine.audits, shadows=False) if engine.audits else None  # it may do more than answer
+        pupils = engine.pupils if turn.form is not None else None
         # A tier gets what the app gave, to the byte: what is not done to it must not be booked.
-        engine = replace(self.runtime.engine, compression=None, output=None)
-        if turn.form is None and engine.pupils is not None:
-            engine = replace(engine, pupils=None)
-        return engine.call(request, facts, self._index, dialect=DIALECT, streamed=streamed), turn
+        return replace(engine, compression=None, output=None, audits=audits, pupils=pupils)
 
 
 @dataclass(slots=True)
