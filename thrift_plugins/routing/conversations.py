@@ -164,7 +164,8 @@ class Conversations:
             thread.tier, thread.size, thread.at = tier.name, size, request.at
             thread.warm[tier.model] = (size, request.at)
             thread.called(tier, calls)
-            self._answers(request.scope.feature).append(usage.output_tokens)
+            if size:  # else somebody else has booked it, and nobody here knows how long it was
+                self._answers(request.scope.feature).append(usage.output_tokens)
 
     def _answers(self, feature: str) -> deque[int]:
         """Output tokens of a feature's latest answers."""
