@@ -27,6 +27,7 @@ from thrift_plugins.routing import (
     Twice,
     Verifier,
     alike,
+    misread,
     recoverable,
     rejects,
 )
@@ -208,8 +209,7 @@ class Attempts:
         attempt = yield from self._performed(call, tier, aside=aside)
         may_go_on = may_go_on and not call.delivered
         if attempt.reply is None:
-            error = attempt.error if may_go_on else None
-            return attempt._replace(why=recoverable(error) if isinstance(error, Exception) else None)
+            return attempt._replace(why=self._failed(call, attempt.error) if may_go_on else None)
         reply = attempt.reply
         if call.imposed and is_cut(reply):
             self.booking.note(f"output: cut at {call.most} tokens")
@@ -223,6 +223,17 @@ class Attempts:
         why = self._rejects(call.decision, whole) if may_go_on else None
         answer = reply if whole is reply else replace(whole, usage=reply.usage)
         return attempt._replace(reply=answer, why=why)
+
+    def _failed(self, call: Call, error: BaseException | None) -> str | None:
+        """Why another model may do better where this one has failed, None where the app must see the error."""
+        if not isinstance(error, Exception):
+            return None
+        why = recoverable(error)
+        if why is None and self.request.schema is not None:
+            why = misread(error)
+        if call.imposed and why in ("truncated", "wrong form"):  # cut by us: another model would be too
+            return None
+        return why
 
     def _rejects(self, decision: Decision, reply: Reply) -> str | None:
         """Why an answer must not stand: by its form, or by what the router has learnt of such answers."""
