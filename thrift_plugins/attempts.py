@@ -264,7 +264,8 @@ class Attempts:
         if second.reply is None:
             if second.error is not None and not isinstance(second.error, Exception):
                 raise second.error
-            return f"no second answer ({type(second.error).__name__})"
+            failed = second.error and recoverable(second.error)
+            return f"no second answer ({failed or type(second.error).__name__})"
         agreed = rejects(self.request, second.reply) is None and alike(self.request, reply, second.reply)
         if self.twice is not None:
             self.twice.learn(self.request, tier, second.usage, agreed=agreed)

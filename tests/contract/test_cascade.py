@@ -21,7 +21,7 @@ from tests.llama_index_kit import Callbacks, events, user
 from tests.llama_index_kit import thrift as li_thrift
 from thrift_plugins import Budget, CacheConfig, Config, RoutingConfig, Runtime
 from thrift_plugins.langchain import RoutingRunnable
-from thrift_plugins.testing import Answer, LoopbackProvider
+from thrift_plugins.testing import Answer, Fault, LoopbackProvider
 from thrift_plugins.testing.script import WireRequest
 from thrift_plugins.types import ToolCall
 
@@ -217,6 +217,20 @@ def test_the_first_of_two_answers_is_shown(provider: LoopbackProvider) -> None:
     )
     assert chain.invoke(ASKED).content == SAME
     assert len(provider.requests) == 4
+
+
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+def test_why_there_is_no_second_answer_is_told_alike(provider: LoopbackProvider, framework: str) -> None:
+    """Each framework has names of its own for an error, and ledgers are compared."""
+    provider.faults.extend([None, Fault.refuse(429)])
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False), routing=RoutingConfig(twice=True)))
+    if framework == "langchain":
+        lc_thrift(provider, runtime).invoke("What is 2+2?")
+    else:
+        li_thrift(provider, runtime, temperature=0).chat(user("What is 2+2?"))
+    assert runtime.ledger is not None
+    [record] = runtime.ledger.records()
+    assert record["fallbacks"] == [f"routing: {CHEAP} rejected (no second answer (rate limit))"]
 
 
 def test_a_budget_without_room_for_two_lets_the_first_stand(provider: LoopbackProvider) -> None:
