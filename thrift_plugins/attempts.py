@@ -27,6 +27,7 @@ from thrift_plugins.routing import (
     Twice,
     Verifier,
     alike,
+    misread,
     recoverable,
     rejects,
 )
@@ -79,7 +80,7 @@ class Attempts:
             self.distilled.taught(reply, tier.name, (self.decision or decision).policy)
         recorded(self.lessons, self.request, tier, reply, self.booking, served=True)
         if self.talk is not None and len(self.tiers) > 1:
-            self.talk.learn(self.request, tier, baseline, reply.usage)
+            self.talk.learn(self.request, tier, baseline, reply.usage, reply.tool_calls)
         try:
             if self.cached:
                 yield from self.cached.answered(reply)
@@ -208,8 +209,7 @@ class Attempts:
         attempt = yield from self._performed(call, tier, aside=aside)
         may_go_on = may_go_on and not call.delivered
         if attempt.reply is None:
-            error = attempt.error if may_go_on else None
-            return attempt._replace(why=recoverable(error) if isinstance(error, Exception) else None)
+            return attempt._replace(why=self._failed(call, attempt.error) if may_go_on else None)
         reply = attempt.reply
         if call.imposed and is_cut(reply):
             self.booking.note(f"output: cut at {call.most} tokens")
@@ -223,6 +223,17 @@ class Attempts:
         why = self._rejects(call.decision, whole) if may_go_on else None
         answer = reply if whole is reply else replace(whole, usage=reply.usage)
         return attempt._replace(reply=answer, why=why)
+
+    def _failed(self, call: Call, error: BaseException | None) -> str | None:
+        """Why another model may do better where this one has failed, None where the app must see the error."""
+        if not isinstance(error, Exception):
+            return None
+        why = recoverable(error)
+        if why is None and self.request.schema is not None:
+            why = misread(error)
+        if call.imposed and why in ("truncated", "wrong form"):  # cut by us: another model would be too
+            return None
+        return why
 
     def _rejects(self, decision: Decision, reply: Reply) -> str | None:
         """Why an answer must not stand: by its form, or by what the router has learnt of such answers."""
@@ -253,7 +264,8 @@ class Attempts:
         if second.reply is None:
             if second.error is not None and not isinstance(second.error, Exception):
                 raise second.error
-            return f"no second answer ({type(second.error).__name__})"
+            failed = second.error and recoverable(second.error)
+            return f"no second answer ({failed or type(second.error).__name__})"
         agreed = rejects(self.request, second.reply) is None and alike(self.request, reply, second.reply)
         if self.twice is not None:
             self.twice.learn(self.request, tier, second.usage, agreed=agreed)

@@ -41,10 +41,12 @@ class Audits:
     Attributes:
         gate: decides and remembers.
         purse: the budgets of shadows: that of the gate, and those that hold for all calls of the app.
+        shadows: whether the same may be asked once more: not of what may do something beside answering.
     """
 
     gate: Gate
     purse: Purse
+    shadows: bool = True
 
     def of(self, request: Request, booking: Booking, *, held: bool) -> Audit:
         """The steps of a call."""
@@ -85,7 +87,7 @@ class Audit:
         gate, request = self._audits.gate, self.request
         try:
             before, rolled = gate.answered(request, self._booking.flaws, held=self.held)
-            aim = None if self.held else gate.draw(request, touched, reply)
+            aim = gate.draw(request, touched, reply) if self._audits.shadows and not self.held else None
         except Exception as error:  # noqa: BLE001  a judge may be the app's own; its bugs are no reason to lose an answer
             logger.warning("quality: an answer could not be looked at (%s)", type(error).__name__)
             return

@@ -119,12 +119,14 @@ def lessons(path: Path) -> list[Lesson]:
     """What was written down, each question once, in the order in which they were asked. A line that was cut short is passed over.
 
     Raises:
-        ConfigError: there is no file, or a line in its middle is none of ours.
+        ConfigError: there is no file, or a line of it is none of ours.
     """
     found: dict[str, Lesson] = {}
     for number, line in enumerate(_lines(path), 1):
+        told = _whole(line)
+        if told is None:
+            continue
         try:
-            told = json.loads(line)
             new = Lesson(example_of(told), str(told["served"]), told["drawn"] is True)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigError(f"{path}, line {number}: no question that was written down ({error})") from error
@@ -149,19 +151,27 @@ def _both(first: Lesson, second: Lesson) -> Lesson:
     return Lesson(example, first.served or second.served, first.drawn or second.drawn)
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _whole(line: bytes) -> Any:
+    """What a line says, None where it is cut short.
+
+    Its process was killed, or the disk was full; or another process took a line that was just being written for such a one.
+    """
     try:
-        with path.open(encoding="utf-8", errors="surrogatepass") as file:
-            for line in file:
-                if not line.endswith("\n"):
-                    return  # being written, or its process was killed
-                yield line
+        return json.loads(line.decode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            yield from file
     except FileNotFoundError:
         raise ConfigError(
             f"no questions are written down in {path}: a ledger holds no text. Name the features that may be, in routing.record, and "
             "a share for which all tiers are asked, in routing.shadow; or give a file of labels"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise ConfigError(f"no questions can be read from {path}: {error}") from error
 
 

@@ -7,18 +7,21 @@ from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.output_parsers import PydanticOutputParser
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.callbacks.schema import CBEventType
+from llama_index.core.prompts import PromptTemplate
 from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.span_handlers import SimpleSpanHandler
+from pydantic import BaseModel, ValidationError
 
-from tests.langchain_kit import CHEAP, STRONG, records
+from tests.langchain_kit import CHEAP, STRONG, chat, records
 from tests.langchain_kit import thrift as lc_thrift
 from tests.llama_index_kit import Callbacks, events, user
 from tests.llama_index_kit import thrift as li_thrift
 from thrift_plugins import Budget, CacheConfig, Config, RoutingConfig, Runtime
 from thrift_plugins.langchain import RoutingRunnable
-from thrift_plugins.testing import Answer, LoopbackProvider
+from thrift_plugins.testing import Answer, Fault, LoopbackProvider
 from thrift_plugins.testing.script import WireRequest
 from thrift_plugins.types import ToolCall
 
@@ -216,6 +219,20 @@ def test_the_first_of_two_answers_is_shown(provider: LoopbackProvider) -> None:
     assert len(provider.requests) == 4
 
 
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+def test_why_there_is_no_second_answer_is_told_alike(provider: LoopbackProvider, framework: str) -> None:
+    """Each framework has names of its own for an error, and ledgers are compared."""
+    provider.faults.extend([None, Fault.refuse(429)])
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False), routing=RoutingConfig(twice=True)))
+    if framework == "langchain":
+        lc_thrift(provider, runtime).invoke("What is 2+2?")
+    else:
+        li_thrift(provider, runtime, temperature=0).chat(user("What is 2+2?"))
+    assert runtime.ledger is not None
+    [record] = runtime.ledger.records()
+    assert record["fallbacks"] == [f"routing: {CHEAP} rejected (no second answer (rate limit))"]
+
+
 def test_a_budget_without_room_for_two_lets_the_first_stand(provider: LoopbackProvider) -> None:
     long = "really " * 40 + SAME
     provider.script(lambda request: Answer(long))
@@ -224,3 +241,87 @@ def test_a_budget_without_room_for_two_lets_the_first_stand(provider: LoopbackPr
     [record] = records(model)
     assert "budget: gpt-4o-mini not asked twice (BudgetExceeded)" in record["fallbacks"]
     assert len(provider.requests) == 1
+
+
+# Structured answers, which SDKs and frameworks read inside the call ----------------------------------------------------------
+
+
+class City(BaseModel):
+    """A city."""
+
+    city: str
+
+
+MISFITS = {
+    "wrong": Answer('{"town": "Atlantis"}'),
+    "no json": Answer("Atlantis"),
+    "cut": Answer('{"city": "Atlan', finish_reason="length"),
+    "filtered": Answer("", finish_reason="content_filter"),
+}
+PREDICT = PromptTemplate("Which city, 'Rome'?")
+
+
+async def _lc_structured(way: str, model: Any) -> Any:
+    structured = model.with_structured_output(City)
+    match way:
+        case "whole":
+            return structured.invoke(ASKED)
+        case "awhole":
+            return await structured.ainvoke(ASKED)
+        case "stream":
+            return list(structured.stream(ASKED))[-1]
+        case _:
+            return (await _all(structured.astream(ASKED)))[-1]
+
+
+async def _li_structured(way: str, llm: Any) -> Any:
+    match way:
+        case "whole":
+            return llm.structured_predict(City, PREDICT)
+        case "awhole":
+            return await llm.astructured_predict(City, PREDICT)
+        case "stream":
+            return list(llm.stream_structured_predict(City, PREDICT))[-1]
+        case _:
+            return (await _all(await llm.astream_structured_predict(City, PREDICT)))[-1]
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # LangChain's own, on a parsed answer
+@pytest.mark.parametrize("way", ["whole", "awhole", "stream", "astream"])
+@pytest.mark.parametrize("misfit", MISFITS)
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+async def test_a_structured_answer_of_the_wrong_form_is_repaired(
+    provider: LoopbackProvider, framework: str, misfit: str, way: str
+) -> None:
+    provider.script(lambda request: Answer('{"city": "Rome"}') if request.model == STRONG else MISFITS[misfit])
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False)))
+    if framework == "langchain":
+        found = await _lc_structured(way, lc_thrift(provider, runtime))
+    else:
+        found = await _li_structured(way, li_thrift(provider, runtime, temperature=0))
+    assert found == City(city="Rome")
+    assert [request.model for request in provider.requests] == [CHEAP, STRONG]
+    assert runtime.ledger is not None
+    [record] = runtime.ledger.records()
+    [(tactic, _, model, used, _)] = record["overheads"]
+    assert (record["served_model"], tactic, model) == (STRONG, "routing", CHEAP)
+    billed = provider.billed[0]
+    assert (used.get("input_tokens", 0), used.get("output_tokens", 0)) == (billed.input_tokens, billed.output_tokens)
+
+
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+async def test_what_no_tier_can_repair_is_the_apps_to_see(provider: LoopbackProvider, framework: str) -> None:
+    provider.script(lambda request: MISFITS["wrong"])
+    asks = _lc_structured if framework == "langchain" else _li_structured
+    made = lc_thrift(provider) if framework == "langchain" else li_thrift(provider, temperature=0)
+    with pytest.raises(ValidationError, match="city"):
+        await asks("whole", made)
+    assert [request.model for request in provider.requests] == [CHEAP, STRONG]
+
+
+def test_a_chain_whose_parser_cannot_read_a_cheap_answer(provider: LoopbackProvider) -> None:
+    provider.script(lambda request: Answer('{"city": "Rome"}' if request.model == STRONG else "In Rome."))
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False)))
+    tiers = [chat(provider, name) | PydanticOutputParser(pydantic_object=City) for name in (CHEAP, STRONG)]
+    assert RoutingRunnable(tiers, models=[CHEAP, STRONG], runtime=runtime).invoke(ASKED) == City(city="Rome")
+    assert [request.model for request in provider.requests] == [CHEAP, STRONG]

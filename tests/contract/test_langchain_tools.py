@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableBinding
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
 from pydantic import BaseModel, Field, create_model
 
 from tests.langchain_kit import CHEAP, STRONG, chat, records, thrift
@@ -241,6 +242,35 @@ async def test_an_agent_with_tools(provider: LoopbackProvider, run: Callable[[An
         assert [(m.type, m.content) for m in state["messages"]] == [(m.type, m.content) for m in bare["messages"]]
         assert state["messages"][1].tool_calls[0]["args"] == {"city": "Rome"}
     assert len(provider.billed) == 4
+
+
+async def test_an_agent_that_is_a_tool_leaves_the_loop_around_it_on_its_tier(provider: LoopbackProvider) -> None:
+    """Both are in one thread of LangGraph, so in one session, and their model is the same object."""
+
+    def script(asked: WireRequest) -> Answer | None:
+        if asked.messages[0]["content"] != "You lead.":
+            return Answer("Because it is so.")
+        given = sum(message["role"] == "tool" for message in asked.messages)
+        why = ("Prove step by step that the sum of two odd integers is even, and explain each step.", "Say hello.")
+        return Answer("Done.") if given == 2 else Answer(tool_calls=(ToolCall("", "expert", {"question": why[given]}),))
+
+    provider.script(script)
+    model = thrift(provider, Runtime(Config(store="memory:", cache=CacheConfig(enabled=False))))
+    inner = create_agent(model, tools=[], system_prompt="You know.")
+
+    @tool
+    async def expert(question: str) -> str:
+        """Knows all."""
+        return str((await inner.ainvoke({"messages": [HumanMessage(question)]}))["messages"][-1].content)
+
+    leader = create_agent(model, tools=[expert], system_prompt="You lead.", checkpointer=InMemorySaver())
+    for name, question in (("cheap", "Say hello to Bob."), ("strong", "Prove step by step that 2 is even, and explain why.")):
+        told = len(provider.requests)
+        await leader.ainvoke({"messages": [HumanMessage(question)]}, {"configurable": {"thread_id": name}})
+        asked = provider.requests[told:]
+        own = {CHEAP if name == "cheap" else STRONG}
+        assert {each.model for each in asked if each.messages[0]["content"] == "You lead."} == own
+        assert {each.model for each in asked if each.messages[0]["content"] == "You know."} == {CHEAP, STRONG}
 
 
 @pytest.mark.parametrize("strategy", [Joke, ProviderStrategy(Joke), ToolStrategy(Joke)])

@@ -6,6 +6,8 @@ import asyncio
 import json
 import random
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +17,10 @@ import pytest
 from langchain_core.messages import AIMessage
 from langchain_openai import ChatOpenAI
 
-from tests.cli_kit import command, stranger
+from tests.cli_kit import ROOT, command, stranger
 from tests.langchain_kit import records
 from tests.llama_index_kit import openai, user
+from tests.questions_worker import MANY
 from tests.unit.test_learned_router import EASY, HARD
 from thrift_plugins import CacheConfig, Config, LedgerConfig, RoutingConfig, Runtime, feedback, scope
 from thrift_plugins.langchain import RoutingRunnable, ThriftChatModel
@@ -202,6 +205,32 @@ def test_a_disk_that_is_full_costs_no_answer(provider: LoopbackProvider, caplog:
     assert app.ask("Hello").content == "yes"
     assert caplog.text.count("questions are written down no more") == 1
     app.runtime.close()
+
+
+def test_several_workers_write_to_one_file() -> None:
+    file = Path("questions.jsonl").absolute()
+    asked = [sys.executable, "-m", "tests.questions_worker", str(file)]
+    workers = [subprocess.Popen([*asked, name], cwd=ROOT) for name in ("a", "b", "c", "d")]
+    assert [worker.wait() for worker in workers] == [0, 0, 0, 0]
+    assert len(lessons(file)) == 4 * MANY
+
+
+def test_a_line_that_was_cut_short_costs_that_line_alone(provider: LoopbackProvider) -> None:
+    app = App(provider, shadow=0.0, share=0.0)
+    file = Path("questions.jsonl")
+    app.ask("Hello")
+    whole = file.read_bytes()
+    app.ask("K\u00e4se")
+    rest = file.read_bytes()[len(whole) :]
+    file.write_bytes(whole + rest[: rest.index("\u00e4".encode()) + 1])  # the disk was full in the middle of a letter
+    assert len(lessons(file)) == 1
+    app.ask("Bye")
+    with file.open("ab") as opened:
+        opened.write(b"\n")  # as where one worker sees half of what another writes, and takes it for such a line
+    app.ask("Bye again")
+    app.runtime.close()
+    asked = [each.example.request.messages[-1].text for each in lessons(file)]
+    assert asked == ["Hello", "Bye", "Bye again"]
 
 
 def test_nothing_by_default() -> None:

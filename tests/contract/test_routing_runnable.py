@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,12 +15,32 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableConfig, RunnableLambda
+from langchain_core.runnables import (
+    RunnableBranch,
+    RunnableConfig,
+    RunnableLambda,
+    RunnableParallel,
+    RunnablePassthrough,
+)
 
 from tests.langchain_kit import CHEAP, STRONG, chat
-from thrift_plugins import CacheConfig, Config, ConfigError, RoutingConfig, Runtime, route
+from thrift_plugins import (
+    Budget,
+    CacheConfig,
+    CompressionConfig,
+    Config,
+    ConfigError,
+    OutputConfig,
+    QualityConfig,
+    RoutingConfig,
+    Runtime,
+    Target,
+    route,
+)
 from thrift_plugins.langchain import RoutingRunnable, ThriftChatModel
 from thrift_plugins.testing import Answer, Fault, LoopbackProvider
+from thrift_plugins.testing.script import WireRequest
+from thrift_plugins.types import Usage
 
 PROMPT = ChatPromptTemplate.from_messages([("user", "{question}")])
 EASY = {"question": "What are your opening hours?"}
@@ -186,3 +208,165 @@ def test_usage_is_booked_as_for_a_model_alone() -> None:
         booked.append([record["usage"] for record in runtime.ledger.records()])
     assert booked[0] == booked[1]
     assert booked[0][0]["cache_write"] == 4_000
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"compression": CompressionConfig(enabled=True, ratio=3.0)},
+        {"output": OutputConfig(features={"": Target(words=20, mode="hard")}, go_on=True)},
+    ],
+)
+def test_what_is_not_done_to_a_tier_is_not_booked(provider: LoopbackProvider, settings: Any) -> None:
+    """Nobody else may change what a chain is asked, so nothing is saved by a shorter prompt, or a shorter answer."""
+    provider.script(lambda request: Answer("Oslo. " * 50, finish_reason="length"))
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False), **settings))
+    tiers = [PROMPT | chat(provider, CHEAP, max_tokens=100) | StrOutputParser()]
+    passages = (
+        "Passages:\n[1] Oslo\nOslo is the capital of Norway. It lies at the head of a fjord. Its opera has a roof to walk on.\n\n"
+        "[2] Bread\nBread is made of flour and water. It is baked in an oven.\n\n[3] Rain\nRain falls from clouds. It fills rivers."
+    )
+    asked = {"question": f"{passages}\n\nQuestion: What is the capital of Norway?"}
+    RoutingRunnable(tiers, models=[CHEAP], runtime=runtime).invoke(asked)
+    assert runtime.ledger is not None
+    [record] = runtime.ledger.records()
+    assert len(provider.requests) == 1
+    assert (record["patches"], record["reasons"], record["overheads"]) == ([], [], [])
+
+
+def test_what_may_act_is_not_run_again_to_compare_answers() -> None:
+    ran = []
+
+    def tier(name: str) -> RunnableLambda[Any, str]:
+        return RunnableLambda(lambda asked: ran.append(name) or "eight")
+
+    settings = Config(store="memory:", cache=CacheConfig(enabled=False), quality=QualityConfig(enabled=True, share=1.0))
+    runtime = Runtime(settings)
+    chain = RoutingRunnable([tier("small"), tier("large")], models=[CHEAP, STRONG], runtime=runtime)
+    for number in range(20):
+        chain.invoke(f"How many legs has spider {number}?")
+    runtime.background.submit("last", lambda: ran.append("last"))
+    until = time.monotonic() + 10
+    while "last" not in ran:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert ran == [*["small"] * 20, "last"]
+
+
+# Our own models in a tier ----------------------------------------------------------------------------------------------
+
+
+def refusing(request: WireRequest) -> Answer:
+    return Answer("I'm sorry, but I can't help.") if request.model == CHEAP else Answer("At nine.")
+
+
+def nested(provider: LoopbackProvider, runtime: Runtime) -> RoutingRunnable[Any, Any]:
+    """A wrapped model, a chain with a chain that is routed in it, and the bare model."""
+    wrapped = ThriftChatModel(tiers=[chat(provider, CHEAP)], runtime=runtime)
+    inner = PROMPT | RoutingRunnable(
+        [chat(provider, CHEAP), wrapped, chat(provider, STRONG)], models=[CHEAP, CHEAP, STRONG], names=["a", "b", "c"], runtime=runtime
+    )
+    tiers = [PROMPT | wrapped, PROMPT | inner.last, PROMPT | chat(provider, STRONG)]
+    return RoutingRunnable(tiers, models=[CHEAP, STRONG, STRONG], names=["one", "two", "three"], runtime=runtime)
+
+
+async def asked(chain: Any, way: str, given: Any = EASY, config: Any = None) -> str:
+    match way:
+        case "invoke":
+            return str(chain.invoke(given, config).content)
+        case "ainvoke":
+            return str((await chain.ainvoke(given, config)).content)
+        case "stream":
+            return "".join(str(piece.content) for piece in chain.stream(given, config))
+        case _:
+            return "".join([str(piece.content) async for piece in chain.astream(given, config)])
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+@pytest.mark.parametrize("script", [refusing, lambda request: Answer("At nine.")])
+async def test_what_our_own_models_in_a_tier_use_is_paid_once(provider: LoopbackProvider, way: str, script: Any) -> None:
+    provider.script(script)
+    day = Budget.usd("day", 5, window="day")
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False), budgets=[day]))
+    assert await asked(nested(provider, runtime), way)
+    paid = sum(
+        runtime.prices.cost(each.model, Usage(each.input_tokens, each.output_tokens), at=runtime.clock())
+        for each in provider.billed
+    )
+    assert runtime.ledger is not None
+    bills = [record["bill"] for record in runtime.ledger.records()]
+    overheads = sum(amount for bill in bills for amount in bill["overheads"].values())
+    assert sum(bill["actual"] for bill in bills) == paid
+    assert sum(sum(bill["rows"].values()) for bill in bills) + overheads + paid == sum(bill["baseline"] for bill in bills)
+    [left] = runtime.budgets()
+    assert (left.used, left.held) == (paid, 0)
+
+
+async def test_a_call_that_is_cancelled_in_a_wrapped_model_is_booked_there_alone(provider: LoopbackProvider) -> None:
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False)))
+    wrapped = ThriftChatModel(tiers=[chat(provider, CHEAP), chat(provider, STRONG)], runtime=runtime)
+    chain = RoutingRunnable([PROMPT | wrapped, PROMPT | wrapped], models=[CHEAP, STRONG], runtime=runtime)
+    provider.faults.append(Fault.delay(5.0))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(chain.ainvoke(EASY), 0.3)
+    assert runtime.ledger is not None
+    booked = list(runtime.ledger.records())
+    assert [record["outcome"] for record in booked] == ["cancelled", "cancelled"]
+    assert sorted(record["usage"].get("input_tokens", 0) for record in booked) == [0, 13]
+
+
+def test_the_tier_that_the_app_insists_on_need_not_be_known_inside(provider: LoopbackProvider) -> None:
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False)))
+    wrapped = ThriftChatModel(tiers=[chat(provider, CHEAP), chat(provider, STRONG)], runtime=runtime)
+    chain = RoutingRunnable([wrapped, wrapped], models=[CHEAP, STRONG], names=["small", "large"], runtime=runtime)
+    with route("large"):
+        chain.invoke("Hello?")
+    chain.invoke("Hello?", {"configurable": {"thrift_route": "large"}})
+    with route(STRONG):  # known to both
+        chain.invoke("Hello?")
+    assert [request.model for request in provider.requests] == [CHEAP, CHEAP, STRONG]
+    with route("other"), pytest.raises(ConfigError, match="no tier is called 'other'"):
+        chain.invoke("Hello?")
+
+
+def parallel(model: Any, runtime: Runtime) -> Any:
+    return RunnableParallel(said=model) | (lambda told: told["said"])
+
+
+def assigned(model: Any, runtime: Runtime) -> Any:
+    return RunnablePassthrough.assign(said=PROMPT | model) | (lambda told: told["said"])
+
+
+def branched(model: Any, runtime: Runtime) -> Any:
+    return RunnableBranch((lambda given: False, RunnableLambda(str)), PROMPT | model)
+
+
+def backed(model: Any, runtime: Runtime) -> Any:
+    return (PROMPT | model).with_fallbacks([PROMPT | model])
+
+
+def wrapped(model: Any, runtime: Runtime) -> Any:
+    return PROMPT | ThriftChatModel(tiers=[model], runtime=runtime)
+
+
+def routed_again(model: Any, runtime: Runtime) -> Any:
+    return PROMPT | RoutingRunnable([model], models=[CHEAP], runtime=runtime)
+
+
+def called(model: Any, runtime: Runtime) -> Any:
+    inner = wrapped(model, runtime)
+    return RunnableLambda(inner.invoke, afunc=inner.ainvoke)
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("put", [parallel, assigned, branched, backed, wrapped, routed_again, called])
+async def test_callbacks_deep_in_a_tier_hear_nothing_either(provider: LoopbackProvider, put: Any, way: str) -> None:
+    provider.script(refusing)
+    heard = Heard()
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False)))
+    tiers = [put(chat(provider, name, callbacks=[heard]), runtime) for name in (CHEAP, STRONG)]
+    given = "Hello?" if put is parallel else EASY
+    chain = RoutingRunnable(tiers, models=[CHEAP, STRONG], runtime=runtime)
+    assert await asked(chain, way, given) == "At nine."
+    assert [request.model for request in provider.requests] == [CHEAP, STRONG]
+    assert heard.said == ["At nine."]

@@ -85,4 +85,5 @@ def test_any_error_has_a_reason_or_none(attributes: dict[str, object]) -> None:
     error = type("OddError", (Exception,), attributes)()
     assert recoverable(error) in {
         None, "rate limit", "server error", "timeout", "connection", "context overflow", "content filter",
+        "truncated", "wrong form",
     }  # fmt: skip

@@ -107,6 +107,19 @@ def test_no_switch_inside_a_tool_loop(conversations: Conversations) -> None:
     assert conversations.keep(step, TIERS, 2, replace(CHEAP, tier=1, name="mid")).policy == "rules"
 
 
+def test_a_loop_stays_although_another_agent_answers_in_its_session(conversations: Conversations) -> None:
+    """A tool may be an agent of its own, and all agents of a LangGraph thread have its session."""
+    one = request(scope=Scope(session="s"))
+    conversations.learn(one, TIERS[0], TIERS[2], Usage(20, 10, source="provider"), CALLED.tool_calls)
+    inner = replace(one, messages=(Message("user", "Prove it."),))
+    conversations.learn(inner, TIERS[2], TIERS[2], Usage(20, 10, source="provider"))
+    step = replace(one, messages=(*one.messages, CALLED, GIVEN))
+    assert conversations.keep(step, TIERS, 2, CHEAP) is CHEAP
+    for number in range(200):  # nothing grows without end
+        conversations.learn(one, TIERS[1], TIERS[2], Usage(20, 10), (ToolCall(str(number + 2), "search", {}),))
+    assert conversations.keep(step, TIERS, 2, CHEAP).tier == 1
+
+
 def test_a_tier_that_can_no_longer_serve_is_left(conversations: Conversations) -> None:
     small = (Tier("cheap", "gpt-4.1-nano", window=2_000), *TIERS[1:])
     asked = request()

@@ -13,11 +13,13 @@ import aiohttp
 import httpx
 import openai
 import pytest
+from langchain_core.exceptions import OutputParserException
+from openai.types.chat import ChatCompletion
 
 from thrift_plugins.config import RoutingConfig
 from thrift_plugins.errors import ConfigError, StoreUnavailable, UnsupportedByTier
 from thrift_plugins.routed import open_router
-from thrift_plugins.routing import RuleRouter, eligible, forced, input_billed, recoverable, rejects
+from thrift_plugins.routing import RuleRouter, eligible, forced, input_billed, misread, recoverable, rejects
 from thrift_plugins.types import NO_USAGE, Message, Reply, Request, Scope, Tier, ToolCall
 
 DATA = Path(os.environ.get("THRIFT_DATA", Path(__file__).parents[2] / "../shared/data"))
@@ -397,6 +399,8 @@ def transport_errors() -> Iterator[tuple[BaseException, str | None, bool]]:
     yield TimeoutError(), "timeout", True
     yield wrapped(RuntimeError("adapter"), ResourceExhausted()), "rate limit", False
     yield DeadlineExceeded(), "timeout", True
+    yield openai.LengthFinishReasonError(completion=ChatCompletion.model_construct()), "truncated", False
+    yield OutputParserException("no JSON"), "wrong form", False
     yield ValueError("bug"), None, False
     yield KeyError("bug"), None, False
     yield StoreUnavailable("down"), None, False
@@ -416,6 +420,12 @@ def test_a_bug_while_handling_an_outage_is_a_bug() -> None:
     bug = KeyError("missing")
     bug.__context__ = TimeoutError()
     assert recoverable(bug) is None
+
+
+def test_where_a_structured_answer_is_read() -> None:
+    assert misread(ValueError("expected a tool call")) == "wrong form"
+    assert misread(KeyError("bug")) is None
+    assert misread(wrapped(ValueError("refused"), StoreUnavailable("down"))) is None
 
 
 def test_a_loop_of_causes_ends() -> None:

@@ -12,6 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from thrift_plugins.canonical import decisive
 from thrift_plugins.effects import Flow
 from thrift_plugins.errors import ConfigError
+from thrift_plugins.langchain.around import entered
 from thrift_plugins.langchain.binding import STRUCTURED, Binding, BoundTools
 from thrift_plugins.langchain.convert import as_json, message_in, schema_in, tool_as_given, tool_in
 from thrift_plugins.langchain.tier import ModelTier, Reading, overrides
@@ -61,6 +62,7 @@ def begin(
         forced=(config.get("configurable") or {}).get("thrift_route"),
         run=run_of(config),
     )
+    request = entered(runtime, request, facts)
     turn = turn_type(
         tiers=tiers,
         bindings=binding.runnables if binding else (),

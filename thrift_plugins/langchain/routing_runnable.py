@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar, cast
+from uuid import UUID
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
@@ -19,6 +20,7 @@ from langchain_core.callbacks import (
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages
 from langchain_core.output_parsers import StrOutputParser
+from langchain_core.outputs import LLMResult
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig, RunnableSequence
 from langchain_core.runnables.config import ensure_config, merge_configs, patch_config
@@ -27,15 +29,18 @@ from langchain_core.runnables.retry import RunnableRetry
 from thrift_plugins import drive
 from thrift_plugins.config import Config
 from thrift_plugins.effects import Call, Flow, Replay, counted
+from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError
+from thrift_plugins.langchain.around import Around, around, entered, inside, silent
 from thrift_plugins.langchain.convert import message_in, message_out, reply_in, usage_of
 from thrift_plugins.langchain.request import DIALECT, run_of, scope_of
 from thrift_plugins.langchain.turn import unheard_here
+from thrift_plugins.langchain.unheard import without_callbacks
 from thrift_plugins.lineup import lineup
 from thrift_plugins.runtime import Runtime, chosen_runtime
 from thrift_plugins.shape import words
 from thrift_plugins.tries import watch
-from thrift_plugins.types import NO_USAGE, Reply, Tier, Usage
+from thrift_plugins.types import NO_USAGE, Reply, Request, Tier, Usage
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -50,8 +55,11 @@ class _Tier:
 class RoutingRunnable(Runnable[In, Out], Generic[In, Out]):
     """Runnables of the app that answer as one: routed, repaired and booked as the tiers of a `ThriftChatModel` are.
 
-    A tier may be a chain, an agent, a model or a function. What it uses is what the chat models in it tell. What a cheaper
-    tier answers is checked before anybody sees it: callbacks inside the tier hear nothing of what may be rejected.
+    A tier may be a chain, an agent, a model or a function. What it uses is what the chat models in it tell; those of a
+    `ThriftChatModel` inside, or of another of these, are booked there, where it has the same runtime, and not once more. What a
+    cheaper tier answers is checked before anybody sees it: callbacks inside the tier hear nothing of what may be rejected, but for
+    those of bare models that a function or a graph calls. A tier is asked as it is: shorter prompts and answers are for the models
+    inside.
 
     Args:
         tiers: cheapest first.
@@ -139,12 +147,19 @@ class RoutingRunnable(Runnable[In, Out], Generic[In, Out]):
             forced=(config.get("configurable") or {}).get("thrift_route"),
             run=run_of(config),
         )
-        turn = _Turn([tier.runnable for tier in self._tiers], input, config, kwargs)
+        request = entered(self.runtime, request, facts)
+        runnables = [without_callbacks(tier.runnable) if silent() else tier.runnable for tier in self._tiers]
+        turn = _Turn(runnables, input, config, kwargs, self.runtime, request)
         turn.form = _form(self._tiers[self._index].runnable)
+        return self._engine(turn).call(request, facts, self._index, dialect=DIALECT, streamed=streamed), turn
+
+    def _engine(self, turn: _Turn) -> Engine:
+        """The runtime's, without what cannot be done to a Runnable."""
         engine = self.runtime.engine
-        if turn.form is None and engine.pupils is not None:
-            engine = replace(engine, pupils=None)
-        return engine.call(request, facts, self._index, dialect=DIALECT, streamed=streamed), turn
+        audits = replace(engine.audits, shadows=False) if engine.audits else None  # it may do more than answer
+        pupils = engine.pupils if turn.form is not None else None
+        # A tier gets what the app gave, to the byte: what is not done to it must not be booked.
+        return replace(engine, compression=None, output=None, audits=audits, pupils=pupils)
 
 
 @dataclass(slots=True)
@@ -152,6 +167,7 @@ class _Turn:
     """One call.
 
     Attributes:
+        request: what is asked, in our words.
         answer: what the app gets.
         unheard: whether nobody is to hear of what it does.
         form: makes what the app gets of an answer that no tier gave, but a student; None where its form is not known.
@@ -161,6 +177,8 @@ class _Turn:
     given: Any
     config: RunnableConfig
     kwargs: Mapping[str, Any]
+    runtime: Runtime
+    request: Request
     unheard: bool = False
     answer: Any = None
     form: Callable[[Reply], Any] | None = None
@@ -169,9 +187,9 @@ class _Turn:
 
     def quiet(self) -> _Turn:
         """The same, for nobody."""
-        runnables = [_unheard(runnable) for runnable in self.runnables]
+        runnables = [without_callbacks(runnable) for runnable in self.runnables]
         config: RunnableConfig = {**self.config, "callbacks": []}  # the rest of it may decide what is answered
-        return _Turn(runnables, self.given, config, self.kwargs, unheard=True)
+        return _Turn(runnables, self.given, config, self.kwargs, self.runtime, self.request, unheard=True)
 
     def aside(self) -> _Turn:
         """The same, for an answer that may be rejected."""
@@ -185,7 +203,7 @@ class _Turn:
             return self._shown(effect)
         used, config = self._heard(effect)
         try:
-            with self._counted(effect), self._traced():
+            with self._counted(effect), self._traced(), inside(used.call):
                 self.answer = self.runnables[effect.tier].invoke(self.given, config, **self.kwargs)
         except BaseException:
             _broke(effect, used)
@@ -198,7 +216,7 @@ class _Turn:
             return self._shown(effect)
         used, config = self._heard(effect)
         try:
-            with self._counted(effect), self._traced():
+            with self._counted(effect), self._traced(), inside(used.call):
                 self.answer = await self.runnables[effect.tier].ainvoke(self.given, config, **self.kwargs)
         except BaseException:
             _broke(effect, used)
@@ -213,10 +231,11 @@ class _Turn:
             return reply
         used, config = self._heard(effect)
         said: list[Any] = []
-        stream = self.runnables[effect.tier].stream(self.given, config, **self.kwargs)
+        with inside(used.call):
+            stream = self.runnables[effect.tier].stream(self.given, config, **self.kwargs)
         try:
             while True:
-                with self._counted(effect):
+                with self._counted(effect), inside(used.call):
                     piece = next(stream, _END)
                 if piece is _END:
                     break
@@ -240,10 +259,11 @@ class _Turn:
             return
         used, config = self._heard(effect)
         said: list[Any] = []
-        stream = self.runnables[effect.tier].astream(self.given, config, **self.kwargs)
+        with inside(used.call):
+            stream = self.runnables[effect.tier].astream(self.given, config, **self.kwargs)
         try:
             while True:
-                with self._counted(effect):
+                with self._counted(effect), inside(used.call):
                     piece = await anext(stream, _END)
                 if piece is _END:
                     break
@@ -281,10 +301,12 @@ class _Turn:
             self.answer = self.form(effect.reply)
         return effect.reply
 
-    def _heard(self, effect: Call) -> tuple[UsageMetadataCallbackHandler, RunnableConfig]:
+    def _heard(self, effect: Call) -> tuple[_Used, RunnableConfig]:
         """A config in which the usage of the models in a tier is told."""
-        used, decision = UsageMetadataCallbackHandler(), effect.decision
+        decision = effect.decision
+        used = _Used(Around(self.runtime, self.request.forced, self.unheard, outer=around()))
         told = {
+            "thrift_booked": self.request.id,
             "thrift_route": decision.name,
             "thrift_policy": decision.policy,
             "thrift_reasons": list(decision.reasons),
@@ -292,6 +314,45 @@ class _Turn:
         config = merge_configs(self.config, {"callbacks": [used], "metadata": told})
         config.pop("run_id", None)
         return used, config
+
+
+class _Used(UsageMetadataCallbackHandler):
+    """What the models in a tier have used, but for those that book it themselves in the same ledger.
+
+    Args:
+        call: in which they are asked.
+    """
+
+    def __init__(self, call: Around) -> None:
+        super().__init__()
+        self.call = call
+        self._others: set[UUID] = set()
+
+    def on_chat_model_start(
+        self,
+        serialized: dict[str, Any],  # noqa: ARG002  LangChain's
+        messages: list[list[BaseMessage]],  # noqa: ARG002
+        *,
+        run_id: UUID,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Note whose call it is."""
+        told = metadata or {}
+        if any(told.get(name) in self.call.booked for name in ("thrift_request_id", "thrift_booked")):
+            self._others.add(run_id)
+
+    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
+        """Count."""
+        if kwargs.get("run_id") not in self._others:
+            super().on_llm_end(response, **kwargs)
+
+    def usage(self) -> Usage:
+        """All of it together."""
+        told = [usage_of(cast("Mapping[str, Any]", usage)) for usage in self.usage_metadata.values()]
+        if not told:  # where another has booked it, there is nothing for us to count
+            return Usage(source="estimated") if self.call.booked else NO_USAGE
+        return sum(told[1:], told[0])
 
 
 _END: Final = object()
@@ -311,18 +372,6 @@ def _only_model(runnable: Runnable[Any, Any]) -> BaseChatModel | None:
         return None
     found = [model for step in runnable.steps if (model := _only_model(step)) is not None]
     return found[0] if len(found) == 1 else None
-
-
-def _unheard(runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:
-    """A tier without the callbacks that the app has set on its parts, as far as those can be seen."""
-    if isinstance(runnable, RunnableBinding):
-        config = {name: value for name, value in runnable.config.items() if name != "callbacks"}
-        told = {"bound": _unheard(runnable.bound), "config": config, "config_factories": []}
-        return runnable.model_copy(update=told)
-    if isinstance(runnable, RunnableSequence):
-        first, *middle, last = map(_unheard, runnable.steps)
-        return runnable.model_copy(update={"first": first, "middle": middle, "last": last})
-    return runnable.model_copy(update={"callbacks": None}) if isinstance(runnable, BaseChatModel) else runnable
 
 
 def _form(runnable: Runnable[Any, Any]) -> Callable[[Reply], Any] | None:
@@ -352,22 +401,18 @@ def _messages(given: Any) -> list[BaseMessage]:
     return [HumanMessage(str(given))]
 
 
-def _usage(used: UsageMetadataCallbackHandler) -> Usage:
-    """What all models in a tier have used together."""
-    told = [usage_of(cast("Mapping[str, Any]", usage)) for usage in used.usage_metadata.values()]
-    return sum(told[1:], told[0]) if told else Usage()
-
-
-def _reply(answer: Any, used: UsageMetadataCallbackHandler) -> Reply:
+def _reply(answer: Any, used: _Used) -> Reply:
     if isinstance(answer, AIMessage):
         told = reply_in(answer)
-        return Reply(told.content, _usage(used), told.tool_calls, told.finish_reason, told.model, storable=False)
+        return Reply(told.content, used.usage(), told.tool_calls, told.finish_reason, told.model, storable=False)
     words = answer if isinstance(answer, str) else repr(answer)
-    return Reply(words, _usage(used), finish_reason="stop", storable=False)
+    return Reply(words, used.usage(), finish_reason="stop", storable=False)
 
 
-def _broke(effect: Call, used: UsageMetadataCallbackHandler, said: Sequence[Any] = ()) -> None:
-    if used.usage_metadata or said:
+def _broke(effect: Call, used: _Used, said: Sequence[Any] = ()) -> None:
+    if used.call.booked:
+        effect.partial = Reply("", used.usage(), storable=False)
+    elif used.usage_metadata or said:
         effect.partial = replace(_reply(_joined(said), used), complete=False)
 
 

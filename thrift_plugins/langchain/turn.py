@@ -20,6 +20,7 @@ from langsmith.run_helpers import tracing_context
 
 from thrift_plugins.budgeting import Fuse, joined, noted
 from thrift_plugins.effects import Call, Replay, counted
+from thrift_plugins.langchain.around import silent
 from thrift_plugins.langchain.billed import billed
 from thrift_plugins.langchain.convert import merged, message_out, reply_in, with_change, with_rest
 from thrift_plugins.langchain.replay import replay
@@ -70,7 +71,7 @@ class Turn:
         if isinstance(effect, Replay):
             tried = self._aside.answer if effect.tried and self._aside else None
             model = _stand_in(replay(tier.model, tried or message_out(effect.reply)), bound)
-        return model, self._told(effect), kwargs
+        return unheard(model) if silent() else model, self._told(effect), kwargs
 
     def asking(self, effect: Call | Replay) -> Any:
         """What the app passed in, compressed, with the notes on it that ask for a shorter answer."""

@@ -8,7 +8,7 @@ from thrift_plugins.routing.constraints import eligible, forced
 from thrift_plugins.routing.conversations import Conversations, in_tool_loop, turn_of
 from thrift_plugins.routing.drift import DriftGuard
 from thrift_plugins.routing.explore import Exploring
-from thrift_plugins.routing.fallback import input_billed, recoverable
+from thrift_plugins.routing.fallback import input_billed, misread, recoverable
 from thrift_plugins.routing.learned import LearnedRouter
 from thrift_plugins.routing.rules import RuleRouter
 from thrift_plugins.routing.twice import LEAST_HEAT, Twice
@@ -29,6 +29,7 @@ __all__ = [
     "forced",
     "in_tool_loop",
     "input_billed",
+    "misread",
     "recoverable",
     "rejects",
     "turn_of",

@@ -22,7 +22,7 @@ from thrift_plugins.errors import UnknownModelPrice
 from thrift_plugins.prices import Rates
 from thrift_plugins.routing.constraints import eligible
 from thrift_plugins.tokens import compact, estimate
-from thrift_plugins.types import Decision, Json, Message, Nano, Request, Tier, Usage
+from thrift_plugins.types import Decision, Json, Message, Nano, Request, Tier, ToolCall, Usage
 
 LIVES: Final = 300.0
 """Seconds for which a provider remembers a prompt at least, and which every use renews."""
@@ -34,6 +34,7 @@ _LATEST: Final = 10  # answers of a feature, of which the shortest is expected n
 _FEATURES: Final = 1_000
 _REMEMBERED: Final = 10_000
 _UNSURE: Final = 8  # part of an estimate that it may be short by, where it is near `_SHORTEST`
+_CALLS: Final = 100  # of tools in a conversation, of which it is remembered who has made them
 _LETTERS_PER_TOKEN: Final = 3  # of a prompt that is surely shorter than `_SHORTEST`
 
 
@@ -55,6 +56,7 @@ class _Thread:
         warm: model to the tokens of it that the model has seen, and when.
         caches: whether a prompt was seen to be cached.
         begun: size of its prompt when the user spoke last.
+        calls: tool call to the tier that has made it, the latest last.
     """
 
     tier: str = ""
@@ -64,6 +66,25 @@ class _Thread:
     warm: dict[str, tuple[int, float]] = field(default_factory=dict)
     caches: bool = False
     begun: int = 0
+    calls: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def in_loop(self, request: Request) -> str:
+        """The tier that the tool loop is on.
+
+        A tool may be an agent of its own, which answers in the same session in the middle of the loop: so it is told by the call
+        whose result is in the request, and only where that is not known by who answered last.
+        """
+        calls = next((message.tool_calls for message in reversed(request.messages) if message.tool_calls), ())
+        return next((self.calls[name] for call in calls if (name := (call.id, call.name)) in self.calls), self.tier)
+
+    def called(self, tier: Tier, calls: Iterable[ToolCall]) -> None:
+        """Remember who has made these calls of tools."""
+        for call in calls:
+            if call.id:
+                self.calls.pop((call.id, call.name), None)
+                self.calls[call.id, call.name] = tier.name
+        for old in list(self.calls)[:-_CALLS]:
+            del self.calls[old]
 
     def known_to(self, model: str, at: float) -> int:
         """Tokens that a model still has in its cache."""
@@ -99,7 +120,8 @@ class Conversations:
             return decision
         thread = self._thread(request)
         if thread is not None and in_tool_loop(request):
-            there = next((index for index in able if tiers[index].name == thread.tier), None)
+            own = thread.in_loop(request)
+            there = next((index for index in able if tiers[index].name == own), None)
             if there == decision.tier:
                 return decision
             if there is not None:
@@ -132,8 +154,10 @@ class Conversations:
                 costs[tier.name] = rates.cost(Usage(size, out))
         return replace(decision, costs=costs)
 
-    def learn(self, request: Request, tier: Tier, baseline: Tier, usage: Usage) -> None:
-        """Remember who answered a turn, and what it used."""
+    def learn(
+        self, request: Request, tier: Tier, baseline: Tier, usage: Usage, calls: Iterable[ToolCall] = ()
+    ) -> None:
+        """Remember who answered a turn, what it used, and which calls of tools it made."""
         key = _key(request)
         with self._lock:
             thread = self._threads.setdefault(key, _Thread())
@@ -145,16 +169,22 @@ class Conversations:
             size = usage.input_tokens + usage.output_tokens
             thread.tier, thread.size, thread.at = tier.name, size, request.at
             thread.warm[tier.model] = (size, request.at)
-            self._answers.of(request.scope.feature).append(usage.output_tokens)
-            if not in_tool_loop(request):
-                thread.begun = usage.input_tokens
-            elif thread.begun:  # else its beginning was another process's
-                self._growth.of(request.scope.feature).append(max(0, usage.input_tokens - thread.begun))
+            thread.called(tier, calls)
+            if size:  # else somebody else has booked it, and nobody here knows how long it was
+                self._learn_sizes(request, thread, usage)
+
+    def _learn_sizes(self, request: Request, thread: _Thread, usage: Usage) -> None:
+        """How long answers are, and by how much a prompt grows in a tool loop."""
+        self._answers.of(request.scope.feature).append(usage.output_tokens)
+        if not in_tool_loop(request):
+            thread.begun = usage.input_tokens
+        elif thread.begun:  # else its beginning was another process's
+            self._growth.of(request.scope.feature).append(max(0, usage.input_tokens - thread.begun))
 
     def _thread(self, request: Request) -> _Thread | None:
         with self._lock:
             thread = self._threads.get(_key(request))
-            return replace(thread, warm=dict(thread.warm)) if thread else None
+            return replace(thread, warm=dict(thread.warm), calls=dict(thread.calls)) if thread else None
 
     def _settle(self, thread: _Thread, request: Request, tier: Tier, baseline: Tier, usage: Usage) -> None:
         """Book what a turn has cost less than it would have, or more where it came back."""

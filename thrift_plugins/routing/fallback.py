@@ -46,6 +46,8 @@ _BY_CLASS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"ContextWindow|ContextOverflow|ContextLength"), "context overflow"),
     (re.compile(r"ContentFilter|ContentPolicy"), "content filter"),
     (re.compile(r"Time[Oo]ut|DeadlineExceeded"), "timeout"),
+    (re.compile(r"LengthFinishReason"), "truncated"),
+    (re.compile(r"OutputParser|^ValidationError$"), "wrong form"),  # a chain or an SDK has read the answer itself
     (re.compile(r"InternalServer|ServiceUnavailable|Overloaded|BadGateway"), "server error"),
     (
         re.compile(
@@ -65,8 +67,8 @@ def recoverable(error: BaseException) -> str | None:
     """Why another tier may be tried after this error, or None where it must reach the app.
 
     Returns:
-        "rate limit", "server error", "timeout", "connection", "context overflow", "content filter", or None for
-        refused keys, bad requests, bugs, our own errors, cancellation, and the end of the process.
+        "rate limit", "server error", "timeout", "connection", "context overflow", "content filter", "truncated", "wrong
+        form", or None for refused keys, bad requests, bugs, our own errors, cancellation, and the end of the process.
     """
     for link in _chain(error):
         if not isinstance(link, Exception) or isinstance(link, (ThriftError, asyncio.CancelledError)):
@@ -78,6 +80,16 @@ def recoverable(error: BaseException) -> str | None:
         if reason is not None:
             return reason
     return None
+
+
+def misread(error: BaseException) -> str | None:
+    """Why another tier may be tried after an error that is met where a structured answer is read: also one of plain values.
+
+    SDKs and frameworks read such an answer themselves, inside the call, and raise where it is not of its schema.
+    """
+    links = tuple(_chain(error))
+    ours = any(isinstance(link, (ThriftError, asyncio.CancelledError)) for link in links)
+    return "wrong form" if not ours and isinstance(error, ValueError) else None
 
 
 def input_billed(error: BaseException) -> bool:
