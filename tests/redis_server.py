@@ -14,6 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+_GIVEN: set[int] = set()
+"""Ports that have been given away, though their server may not have begun."""
+
 
 class RedisServer:
     """A server on 127.0.0.1 with a port of its own, stopped by its handle. It keeps its port over restarts.
@@ -92,8 +95,8 @@ class RedisServer:
         give_up = time.monotonic() + 10
         while time.monotonic() < give_up and self._process.poll() is None:
             with suppress(OSError):
-                if self.ask("PING"):
-                    return True
+                if f"process_id:{self._process.pid}\r".encode() in self.ask("INFO", "server"):
+                    return True  # and it is no other that has this port
             time.sleep(0.01)
         return False
 
@@ -104,11 +107,14 @@ def packed(words: Sequence[str]) -> bytes:
 
 
 def free_port() -> int:
-    """Below the ports that the system gives to connections, so that none takes it before the server does."""
+    """Below the ports that the system gives to connections, so that none takes it before the server does; each one once."""
     while True:
         port = 20_000 + secrets.randbelow(12_000)
+        if port in _GIVEN:
+            continue
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _GIVEN.add(port)
             return port
 
 

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
+from tests.forks import Forks
 from tests.redis_server import RedisServer
 from thrift_plugins.testing import Fault, LoopbackProvider
 
 SCALE = float(os.environ.get("THRIFT_TEST_SCALE", "1"))
 PROCESSES = 8
 EACH = max(2, int(125 * min(1, SCALE)))
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(params=["sqlite", "redis"])
@@ -33,35 +31,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             yield f"{server.url}?socket_timeout=20&socket_connect_timeout=20"  # eight processes on a small machine keep even a quick server waiting
 
 
-class Workers:
+class Workers(Forks):
     """Processes that wait for each other before they ask."""
 
     def __init__(self, store: str, provider: LoopbackProvider, *, many: int = PROCESSES, each: int) -> None:
-        self._arguments = [sys.executable, "-m", "tests.flights_worker", store, provider.base_url, str(each)]
-        self._many = many
-        self.processes: list[subprocess.Popen[str]] = []
-
-    def __enter__(self) -> Self:
-        told = {**os.environ, "THRIFT_SECRET": "of these tests alone, and long enough"}
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
-        try:
-            for _ in range(self._many):
-                self.processes.append(subprocess.Popen(self._arguments, cwd=ROOT, env=told, **pipes))
-            for process in self.processes:
-                assert process.stdout is not None
-                assert process.stdout.readline() == "ready\n"
-            for process in self.processes:
-                assert process.stdin is not None
-                process.stdin.write("go\n")
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for process in self.processes:
-            process.kill()
-            process.communicate()
+        told = {"THRIFT_SECRET": "of these tests alone, and long enough"}
+        super().__init__("tests.flights_worker", [[store, provider.base_url, str(each)]] * many, environment=told)
 
     def kill(self, number: int) -> None:
         (victim,) = [process for process in self.processes if process.pid == number]
@@ -70,11 +45,7 @@ class Workers:
         self.processes.remove(victim)
 
     def results(self) -> list[dict[str, Any]]:
-        found = []
-        for process in self.processes:
-            assert process.stdout is not None
-            found.append(json.loads(process.stdout.readline()))
-        return found
+        return [json.loads(process.stdout.readline()) for process in self.processes]
 
 
 def test_a_thousand_calls_of_eight_processes_pay_once(store: str):

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 from tests.accounts_worker import ACCOUNTS, TTL, holds, opened
 from tests.calls_worker import LEASE, LEAST, accounts, budgets
+from tests.forks import Forks
 from tests.redis_server import RedisServer
 from thrift_plugins.stores.accounts import Hold
 from thrift_plugins.types import Request
@@ -25,7 +23,6 @@ SCALE = float(os.environ.get("THRIFT_TEST_SCALE", "1"))
 PROCESSES = 16 if SCALE > 1 else 6
 CALLS = int(1_600 * SCALE)
 LIMIT = 1_000_000_000
-ROOT = Path(__file__).parents[2]
 SPEED = 900.0
 """The clock of accounts in a file runs so much faster: an hour passes in four seconds."""
 
@@ -41,40 +38,13 @@ def speed(url: str) -> float:
     return 1.0 if url.startswith("redis") else SPEED
 
 
-class Spenders:
+class Spenders(Forks):
     """Processes that begin together: `module` with the URL, calls of each, number, limit, log, and what else it wants."""
 
     def __init__(self, module: str, url: str, folder: Path, *more: str, calls: int, limit: int) -> None:
         self.logs = [folder / f"{number}.log" for number in range(PROCESSES)]
-        self.processes = [
-            subprocess.Popen(
-                [sys.executable, "-m", module, url, str(calls), str(number), str(limit), str(log), *more],
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for number, log in enumerate(self.logs)
-        ]
-
-    def __enter__(self) -> Self:
-        try:
-            for process in self.processes:
-                assert process.stdout is not None
-                assert process.stdout.readline() == "ready\n"
-            for process in self.processes:
-                assert process.stdin is not None
-                process.stdin.write("go\n")
-                process.stdin.flush()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        for process in self.processes:
-            process.kill()
-            process.communicate()
+        numbered = enumerate(self.logs)
+        super().__init__(module, [[url, str(calls), str(number), str(limit), str(log), *more] for number, log in numbered])
 
     def kill(self, numbers: range) -> None:
         """kill -9."""
@@ -83,7 +53,7 @@ class Spenders:
 
     def told(self) -> list[str]:
         """What they said, when all have ended."""
-        return [line for process in self.processes for line in process.communicate()[0].split()]
+        return [line for process in self.processes for line in process.communicate().split()]
 
     def paid(self) -> list[tuple[str, str, int]]:
         """What a provider would bill: lease, window, amount."""

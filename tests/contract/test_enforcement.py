@@ -267,7 +267,16 @@ async def test_cancel(make: Callable[..., Made], framework: str, way: str) -> No
     assert charged >= billed or way not in STREAMED
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """It interrupts, also where tests run in the background: a shell has that ignored there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize(("framework", "way"), BLOCKING)
 def test_interrupt(make: Callable[..., Made], framework: str, way: str) -> None:
     """What blocks is cancelled by the user's Ctrl+C."""
