@@ -189,6 +189,15 @@ def test_what_was_answered_before_a_batch_is_planned_is_none_of_its_lines(opened
     assert bodies(list(journal.lines(batch))) == ["one", "three"]
 
 
+def test_what_was_answered_at_once_is_told_from_what_a_batch_has_answered(opened: Opened):
+    journal = opened()
+    journal.admit(asked("one", "two", "three", "four"))
+    one, two, three, four = keys("one", "two", "three", "four")
+    journal.take(sent(journal, "x", "one"), answers("one"), NOW)
+    journal.take(None, [(two, Answer(200, b"2", processing="standard")), (three, Answer(400, b"3", "bad"))], NOW)
+    assert journal.at_once([one, two, three, four]) == {two}
+
+
 def test_batches_that_were_given_up_may_turn_up(opened: Opened):
     journal = opened()
     journal.admit(asked("one"))

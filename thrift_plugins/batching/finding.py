@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, BatchStatus
+from thrift_plugins.batching.doubles import Cost, Doubles, Most
 from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.pending import intent_in, key_in
 from thrift_plugins.batching.reading import Reader
@@ -33,6 +34,8 @@ class Finder:
         *,
         clock: Callable[[], float],
         reader: Reader,
+        cost: Cost,
+        most: Most,
     ) -> None:
         self._client, self._journal, self._settings, self._clock, self._reader = (
             client,
@@ -41,6 +44,7 @@ class Finder:
             clock,
             reader,
         )
+        self._cost, self._most = cost, most
         self._others: set[str] = set()
 
     async def find(
@@ -174,11 +178,18 @@ class Finder:
         while not (one.final and one.ready):
             await asyncio.sleep(self._settings.poll)
             one = await self._client.status(one.id)
-        doubled = await self._reader.read(batch, one, stray=True) or 0
+        doubles = await self._reader.read(batch, one, stray=True) or Doubles()
+        doubles.unread(one.counts.completed)
         self._journal.adopted(batch, one.id, self._clock())
         told = (
             f"a batch of {batch.intent.count} lines turned up after its lines had been sent again (the grace is"
-            f" {self._settings.grace:g} s); it was cancelled, {doubled} of its answers were there already and are paid twice"
+            f" {self._settings.grace:g} s); it was cancelled"
         )
-        logger.warning("batch: duplicate: %s (%s)", told, one.id)
-        self._journal.note(Incident(self._clock(), "duplicate", one.id, one.counts.completed or doubled, None, told))
+        self.report(batch, one.id, doubles, told)
+
+    def report(self, batch: Sending, remote: str, doubles: Doubles, told: str) -> None:
+        """Note what was paid twice, and what that cost."""
+        nano, words = doubles.cost(batch.intent.model, self._cost, self._most) if doubles.lines else (0, "")
+        told += f", and {doubles.lines} of its answers are paid twice: {words}" if doubles.lines else ", and nothing was paid for it"
+        logger.warning("batch: duplicate: %s (%s)", told, remote)
+        self._journal.note(Incident(self._clock(), "duplicate", remote, doubles.lines, nano, told))

@@ -256,6 +256,12 @@ class RedisJournal(RedisRecords):
         """See `Journal`."""
         return bool(self._run(LOOK, key)[0])
 
+    def at_once(self, keys: Sequence[bytes]) -> set[bytes]:
+        """See `Journal`."""
+        found = ((key, told) for some in _pages(keys) for key, told in zip(some, self._ask("HMGET", "answers", *some), strict=True))
+        answers = {key: self._answer(key, told) for key, told in found if told}
+        return {key for key, answer in answers.items() if not answer.code and answer.processing != "batch"}
+
     def attempts(self, keys: Iterable[bytes]) -> dict[bytes, int]:
         """See `Journal`."""
         tries: dict[bytes, int] = {}
