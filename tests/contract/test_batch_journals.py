@@ -420,6 +420,22 @@ def test_answers_are_kept_for_the_retention(opened: Opened):
     assert journal.counts() == {"queued": 2, "sent": 0, "answered": 1, "errored": 0}
 
 
+@pytest.mark.parametrize(("policy", "memory", "taken"), [
+    ("allkeys-lru", "50mb", False), ("allkeys-random", "1gb", False), ("allkeys-lru", "0", True), ("volatile-lru", "50mb", True),
+    ("noeviction", "50mb", True),
+])  # fmt: skip
+def test_a_server_that_evicts_is_refused(tmp_path: Path, policy: str, memory: str, taken: bool):
+    with RedisServer(tmp_path, "--appendonly", "yes", "--maxmemory", memory, "--maxmemory-policy", policy) as server:
+        if taken:
+            open_journal(server.url, "a", BatchSettings(), now=NOW).close()
+            return
+        with pytest.raises(ConfigError, match=f"maxmemory-policy {policy}.*noeviction"):
+            open_journal(server.url, "a", BatchSettings(), now=NOW)
+        assert server.ask("DBSIZE") == b":0\r\n"
+        with closing(open_records(server.url)) as records:  # to look at one does no harm
+            assert records.batches() == []
+
+
 def test_a_server_that_forgets_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.WARNING)
     with RedisServer(tmp_path) as server:
