@@ -28,8 +28,9 @@ from thrift_plugins.batching.client import (
 from thrift_plugins.batching.doubles import Doubles
 from thrift_plugins.batching.finding import Finder
 from thrift_plugins.batching.journal import Journal
-from thrift_plugins.batching.lots import Item, Lot, as_line, too_large
-from thrift_plugins.batching.pending import custom_id, failed, new_intent
+from thrift_plugins.batching.lines import Lines
+from thrift_plugins.batching.lots import Item, Lot, too_large
+from thrift_plugins.batching.pending import TOO_LARGE, failed, new_intent
 from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.records import Sending
@@ -89,8 +90,7 @@ class Carrier:
             limits = self.client.limits(address.model)
             mine = [item for item in asked if not too_large(item, limits)]
             if len(mine) < len(asked):
-                told = "the request is larger than the provider takes in a batch"
-                self._give_up([item.key for item in asked if too_large(item, limits)], 413, told, "too_large")
+                self._give_up([item.key for item in asked if too_large(item, limits)], *TOO_LARGE)
             for lot in self.room.lots(address, mine):
                 self.unsent += 1
                 self.under_way.add(lot)
@@ -182,7 +182,7 @@ class Carrier:
     async def _send(self, batch: Sending, lot: Lot) -> Sending | None:
         """Upload and create. None where nothing was made, and the lines are queued again or answered with an error."""
         lines = self._lines(batch)
-        if not lines:  # a stray has answered all of them
+        if not any(True for _ in lines):  # a stray has answered all of them
             self.journal.forget(batch, "refused", self.clock())
             return None
         upload = await self._uploaded(batch, lines, lot)
@@ -199,14 +199,11 @@ class Carrier:
             return await self._found(batch, lot)
         return self.journal.sent(batch, made.id)
 
-    def _lines(self, batch: Sending) -> list[BatchLine]:
-        address = Address(batch.intent.model, batch.intent.url)
+    def _lines(self, batch: Sending) -> Lines:
         # Where a listing tells no more than times and counts, the results are to tell whose they are.
-        intent = batch.intent.id if self.client.recovery == "contents" else ""
-        lines = self.journal.lines(batch)
-        return [as_line(custom_id(line.key, line.attempt, intent), address, line.body) for line in lines]
+        return Lines(self.journal, batch, batch.intent.id if self.client.recovery == "contents" else "")
 
-    async def _uploaded(self, batch: Sending, lines: Sequence[BatchLine], lot: Lot) -> str | None:
+    async def _uploaded(self, batch: Sending, lines: Iterable[BatchLine], lot: Lot) -> str | None:
         """The id of the input file. An upload may be repeated: it costs nothing."""
         delay = _QUICK
         while True:

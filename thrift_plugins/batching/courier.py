@@ -109,10 +109,11 @@ class Courier:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.carrier.forget()
 
-    def take(self, asked: Sequence[Pending], stops: int | None = None) -> None:
+    def take(self, asked: Sequence[Pending], stops: int | None = None, *, sends: bool = True) -> None:
         """Requests of one wave: answered from the journal, joined to what is under way, or queued.
 
         Args:
+            sends: False where others of the same wave will follow, and are to go with them.
             stops: how often the journal had been stopped when their run began: a run that was stopped since asks nothing more.
                 None where that is now.
         """
@@ -133,7 +134,8 @@ class Courier:
             pending.body = b""
             if id(pending) not in known:
                 self.waiting.add(pending)
-        self.leading.look()
+        if sends:
+            self.leading.look()
         self.waiting.post()
 
     def _join(self, asked: Sequence[Pending]) -> None:

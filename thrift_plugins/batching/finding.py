@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, BatchStatus
@@ -50,7 +50,7 @@ class Finder:
     async def find(
         self,
         batch: Sending,
-        lines: Sequence[BatchLine],
+        lines: Iterable[BatchLine],
         due: Callable[[], bool],
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -75,7 +75,7 @@ class Finder:
             delay = min(max(delay * 2, self._settings.grace / 50, 0.01), max(self._settings.poll, 0.01))
             began = self._clock()
             try:
-                found, undecided = await self._look(batch, lines)
+                found, undecided = await self._look(batch)
             except BatchError as error:
                 logger.info("batch: the listing could not be read (%s)", error)
                 delay = max(delay, min(_QUICK, self._settings.poll))
@@ -90,7 +90,7 @@ class Finder:
     async def _again(
         self,
         batch: Sending,
-        lines: Sequence[BatchLine],
+        lines: Iterable[BatchLine],
         due: Callable[[], bool],
         sleep: Callable[[float], Awaitable[None]],
     ) -> BatchStatus | None:
@@ -110,10 +110,9 @@ class Finder:
             await sleep(delay)
             delay = min(2 * delay, max(self._settings.poll, 0.01))
 
-    async def _look(self, batch: Sending, lines: Sequence[BatchLine]) -> tuple[BatchStatus | None, bool]:
+    async def _look(self, batch: Sending) -> tuple[BatchStatus | None, bool]:
         """The batch, and whether one may be it that cannot be told yet."""
         undecided = False
-        custom = {line.custom_id for line in lines} if self._client.recovery == "contents" else set()
         async for one in self._client.listing(batch.intent.made_at - _SLACK_S):
             if self._client.recovery == "metadata":
                 if self._matches(one, batch):
@@ -125,7 +124,7 @@ class Finder:
                 continue
             if not (one.final and one.ready):
                 undecided = True
-            elif await self._proven(one, batch, custom):
+            elif await self._proven(one, batch):
                 return one, False
         return None, undecided
 
@@ -136,11 +135,10 @@ class Finder:
             return one.intent == batch.intent.id
         return bool(one.upload) and one.upload == batch.upload
 
-    async def _proven(self, one: BatchStatus, batch: Sending, custom: set[str]) -> bool:
-        """Whether a batch's results are of these lines, and were sent with this intent."""
+    async def _proven(self, one: BatchStatus, batch: Sending) -> bool:
+        """Whether a batch's results are of lines that were sent with this intent."""
         async for line in self._client.results(one):
-            intent = intent_in(line.custom_id)
-            return intent == batch.intent.id if intent else line.custom_id in custom
+            return intent_in(line.custom_id) == batch.intent.id
         return False
 
     async def strays(self) -> None:

@@ -25,6 +25,9 @@ _SLOWEST_S = 1.0
 _MOST = 50_000
 """Requests of a wave that goes whether it is full or not: the most that providers take in a batch."""
 
+_MOST_BYTES = 32_000_000
+"""What the prompts of a wave that is not full may take of memory: then they go to the journal, and are sent with the others."""
+
 
 class Host:
     """A courier in an event loop and a thread of its own.
@@ -96,6 +99,8 @@ class Host:
             now = time.monotonic()
             if len(session.parked) >= max(settings.window, _MOST) or now - began >= settings.max_age:
                 return
+            if session.parked_bytes >= _MOST_BYTES:
+                self.courier.take(session.take(whole=False), session.stops, sends=False)
             if session.arrivals != arrivals:
                 arrivals, quiet_since, pause = session.arrivals, now, settings.linger
                 if settings.linger:
