@@ -83,12 +83,20 @@ class Host:
             await self._full(session)
             if self.courier.broken is not None:
                 raise self.courier.broken  # noqa: TRY301
-            self.courier.take(session.take(), session.stops)
+            self._take(session)
         except BaseException as error:  # noqa: BLE001  whoever waits must hear of it
             session.broken = error if isinstance(error, Exception) else RuntimeError("the batch executor was closed")
             fail(session.take(), session.broken)
             if isinstance(error, Exception):
                 self.courier.fail(error)
+
+    def _take(self, session: Session, *, whole: bool = True) -> None:
+        taken = session.take(whole=whole)
+        try:
+            self.courier.take(taken, session.stops, sends=whole)
+        except BaseException as error:
+            fail(taken, error)  # neither the session nor the courier has them now
+            raise
 
     async def _full(self, session: Session) -> None:
         settings = self.courier.settings
@@ -100,7 +108,7 @@ class Host:
             if len(session.parked) >= max(settings.window, _MOST) or now - began >= settings.max_age:
                 return
             if session.parked_bytes >= _MOST_BYTES:
-                self.courier.take(session.take(whole=False), session.stops, sends=False)
+                self._take(session, whole=False)
             if session.arrivals != arrivals:
                 arrivals, quiet_since, pause = session.arrivals, now, settings.linger
                 if settings.linger:
