@@ -154,7 +154,8 @@ def main() -> None:
         print(os.waitpid(pid, 0)[1], flush=True)
 
 
-PRICES = Prices()
+PRICE = {"input": 2, "output": 8, "batch_input": 1, "batch_output": 4}
+PRICES = Prices({"m-1": PRICE, "live": PRICE})  # Azure's model is a deployment
 CONTEXT = ssl.create_default_context()  # reading the certificates takes longer than most lives
 
 if __name__ == "__main__":

@@ -63,10 +63,10 @@ class InstantBatches:
             file.writelines(map(request_row, lines))
         path.unlink()
 
-    async def create(self, intent: Intent, upload: str, lines: Sequence[BatchLine]) -> BatchStatus:
+    async def create(self, intent: Intent, upload: str, lines: Iterable[BatchLine]) -> BatchStatus:
         await asyncio.sleep(0)
         self.sizes.append(intent.count)
-        self._lines[intent.id] = lines
+        self._lines[intent.id] = list(lines)
         return BatchStatus(
             intent.id, "completed", intent.made_at, Counts(intent.count, intent.count), intent.id, upload
         )

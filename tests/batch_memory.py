@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,6 +47,7 @@ class MemoryBatches:
         creates: what goes wrong with the next creates: an error to raise, before or after ("after") the batch is made.
         ends: how the next batches end: state, and lines answered.
         lag: seconds for which a batch is not listed.
+        usages: what the answer to a body says that it has used, where it says so.
         instants: what the next calls at once are answered with: a status, or an error.
     """
 
@@ -72,6 +73,7 @@ class MemoryBatches:
         self.frozen = False
         self.refuses_to_cancel = False
         self.errors: tuple[str, ...] = ()
+        self.usages: dict[bytes, Mapping[str, int]] = {}
         self.statuses: dict[bytes, list[int]] = {}
         self.uploads = self.cancelled = 0
         self._limits = limits or Limits()
@@ -93,7 +95,7 @@ class MemoryBatches:
         self.uploads += 1
         return f"file-{self.uploads}"
 
-    async def create(self, intent: Intent, upload: str, lines: Sequence[BatchLine]) -> BatchStatus:
+    async def create(self, intent: Intent, upload: str, lines: Iterable[BatchLine]) -> BatchStatus:
         await asyncio.sleep(0)
         when, error = self.creates.pop(0) if self.creates else ("", None)
         if error is not None and when == "before":
@@ -136,7 +138,7 @@ class MemoryBatches:
                 status = statuses.pop(0)
                 yield ResultLine(line.custom_id, "errored", status, orjson.dumps({"error": {"message": "no"}}), "no")
             else:
-                yield ResultLine(line.custom_id, "answered", 200, _answer(line))
+                yield ResultLine(line.custom_id, "answered", 200, self._answer(line))
 
     async def cancel(self, batch_id: str) -> BatchStatus:
         await asyncio.sleep(0)
@@ -158,10 +160,15 @@ class MemoryBatches:
             raise BatchUnknown("reset")
         if status == 200:
             self._pay(line)
-        return Instant(status, _answer(line) if status == 200 else b"{}")
+        return Instant(status, self._answer(line) if status == 200 else b"{}")
 
     async def aclose(self) -> None:
         await asyncio.sleep(0)
+
+    def _answer(self, line: BatchLine) -> bytes:
+        text = orjson.loads(line.body)["text"]
+        usage = self.usages.get(line.body)
+        return orjson.dumps(text if usage is None else {"text": text, "usage": usage})
 
     def _find(self, batch_id: str) -> Made:
         return next(made for made in self.made if made.id == batch_id)
@@ -195,10 +202,6 @@ class MemoryBatches:
 
     def _pay(self, line: BatchLine) -> None:
         self.paid[line.body] = self.paid.get(line.body, 0) + 1
-
-
-def _answer(line: BatchLine) -> bytes:
-    return b'"' + orjson.loads(line.body)["text"].encode() + b'"'
 
 
 def refused(*, again: bool = True, full: bool = False) -> BatchRefused:

@@ -96,7 +96,7 @@ class OutageClient:
         await self._arrive()
         return f"file-{intent.id}"
 
-    async def create(self, intent: Intent, upload: str, lines: Sequence[BatchLine]) -> BatchStatus:
+    async def create(self, intent: Intent, upload: str, lines: Iterable[BatchLine]) -> BatchStatus:
         await asyncio.sleep(self.latency)
         if within(self.outages.api, self.clock()):
             if self.random.random() < 0.5:  # it was made, and nobody was told
@@ -104,9 +104,9 @@ class OutageClient:
             raise BatchUnknown("reset")
         return await self.status(self._make(intent, lines))
 
-    def _make(self, intent: Intent, lines: Sequence[BatchLine]) -> str:
+    def _make(self, intent: Intent, lines: Iterable[BatchLine]) -> str:
         name = f"batch-{len(self.batches)}"
-        self.batches[name] = _Batch(intent, lines, self.clock(), self.needs())
+        self.batches[name] = _Batch(intent, list(lines), self.clock(), self.needs())
         return name
 
     async def listing(self, since: float) -> AsyncIterator[BatchStatus]:

@@ -135,3 +135,4 @@ def test_a_batch_listed_later_than_the_grace_is_reported(
     assert outcome.twice > 0
     reported = [incident for incident in outcome.incidents if incident["kind"] == "duplicate"]
     assert sum(incident["lines"] for incident in reported) == outcome.twice
+    assert all(incident["nano"] for incident in reported), reported

@@ -189,6 +189,15 @@ def test_what_was_answered_before_a_batch_is_planned_is_none_of_its_lines(opened
     assert bodies(list(journal.lines(batch))) == ["one", "three"]
 
 
+def test_what_was_answered_at_once_is_told_from_what_a_batch_has_answered(opened: Opened):
+    journal = opened()
+    journal.admit(asked("one", "two", "three", "four"))
+    one, two, three, four = keys("one", "two", "three", "four")
+    journal.take(sent(journal, "x", "one"), answers("one"), NOW)
+    journal.take(None, [(two, Answer(200, b"2", processing="standard")), (three, Answer(400, b"3", "bad"))], NOW)
+    assert journal.at_once([one, two, three, four]) == {two}
+
+
 def test_batches_that_were_given_up_may_turn_up(opened: Opened):
     journal = opened()
     journal.admit(asked("one"))
@@ -409,6 +418,22 @@ def test_answers_are_kept_for_the_retention(opened: Opened):
     assert journal.counts() == {"queued": 1, "sent": 0, "answered": 1, "errored": 0}
     assert [one.key for one, _ in journal.admit(asked("old", "young"))] == keys("young")
     assert journal.counts() == {"queued": 2, "sent": 0, "answered": 1, "errored": 0}
+
+
+@pytest.mark.parametrize(("policy", "memory", "taken"), [
+    ("allkeys-lru", "50mb", False), ("allkeys-random", "1gb", False), ("allkeys-lru", "0", True), ("volatile-lru", "50mb", True),
+    ("noeviction", "50mb", True),
+])  # fmt: skip
+def test_a_server_that_evicts_is_refused(tmp_path: Path, policy: str, memory: str, taken: bool):
+    with RedisServer(tmp_path, "--appendonly", "yes", "--maxmemory", memory, "--maxmemory-policy", policy) as server:
+        if taken:
+            open_journal(server.url, "a", BatchSettings(), now=NOW).close()
+            return
+        with pytest.raises(ConfigError, match=f"maxmemory-policy {policy}.*noeviction"):
+            open_journal(server.url, "a", BatchSettings(), now=NOW)
+        assert server.ask("DBSIZE") == b":0\r\n"
+        with closing(open_records(server.url)) as records:  # to look at one does no harm
+            assert records.batches() == []
 
 
 def test_a_server_that_forgets_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture):

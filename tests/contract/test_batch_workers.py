@@ -363,6 +363,23 @@ def test_cancel_stops_the_chains_of_every_worker_and_not_what_they_run_next(
     assert (len(provider.paid.lines), provider.paid.twice) == (6, 0)
 
 
+def test_a_journal_that_is_gone_ends_the_run_of_every_worker(server: RedisServer, provider: LoopbackBatches):
+    model = ChatOpenAI(model=MODEL, temperature=0, max_retries=0, api_key="k", base_url=provider.base_url)
+    with (
+        BatchExecutor(OpenAIBatchClient(), server.url, settings=QUICK) as one,
+        BatchExecutor(OpenAIBatchClient(), server.url, settings=QUICK) as other,
+        ThreadPoolExecutor(2) as pool,
+    ):
+        runs = [pool.submit(lambda executor=executor: list(executor.run(model, ["say 1"]))) for executor in (one, other)]
+        while not provider.batch_ids:
+            time.sleep(0.02)
+        server.ask("FLUSHALL")
+        for run in runs:
+            (result,) = run.result(timeout=30)
+            assert isinstance(result.error, StoreCorrupt)
+    assert len(provider.batch_ids) == 1  # what nobody knows of any more is at least not sent again
+
+
 def test_the_command_line_looks_at_a_server_too(server: RedisServer, provider: LoopbackBatches):
     model = ChatOpenAI(model=MODEL, api_key="k", base_url=provider.base_url)
     with BatchExecutor(OpenAIBatchClient(), f"{server.url}#cli", settings=QUICK) as executor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from langchain_openai import ChatOpenAI
 from tests.cli_kit import SDK_LEAKS, command
 from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
 from thrift_plugins.batching.journal_sqlite import SQLiteJournal
+from thrift_plugins.batching.journals import open_records
+from thrift_plugins.batching.records import Incident
 from thrift_plugins.langchain import BatchExecutor
 from thrift_plugins.testing import LoopbackBatches
 from thrift_plugins.testing.batches import Refusal
@@ -52,6 +55,14 @@ def test_status_and_cancel(provider: LoopbackBatches):
     assert "1 batches were asked to end" in told.stdout
     status = json.loads(command("batch", "status", "j.db", "--json").stdout)
     assert (status["sent"], status["cost"], status["batches"][0]["count"]) == (4, 0, 4)
+
+
+def test_status_tells_what_was_paid_twice(provider: LoopbackBatches):
+    submitted(provider)
+    with closing(open_records("j.db")) as records:
+        records.note(Incident(1_800_000_000.0, "duplicate", "batch_7", 3, 1_234_500_000, "a batch turned up"))
+    assert "$1.2345 beside that for what was paid twice" in command("batch", "status", "j.db").stdout
+    assert json.loads(command("batch", "status", "j.db", "--json").stdout)["doubled"] == 1_234_500_000
 
 
 @pytest.mark.parametrize("seconds", [0.3])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import sqlite3
 from pathlib import Path
 
 import orjson
@@ -13,6 +15,7 @@ from tests.batch_shapes import PLAIN, ask
 from thrift_plugins.batching import BatchSettings, Executor
 from thrift_plugins.batching.client import Address
 from thrift_plugins.batching.session import current
+from thrift_plugins.errors import StoreUnavailable
 
 ITEMS = 30
 QUICK = BatchSettings(poll=0.01, grace=0.05, linger=0.02, external_cap=5, samples="share")
@@ -76,3 +79,23 @@ def test_synchronous_calls_after_small_jobs_find_threads(tmp_path: Path):
     with Executor(client, tmp_path / "j.db", settings=QUICK) as executor:
         assert [result.output for result in executor.run(work, range(ITEMS))] == [200] * ITEMS
     assert len(client.made) == 1
+
+
+@pytest.mark.parametrize("at_most", [None, 1_000], ids=["whole", "in parts"])
+def test_a_disk_that_is_full_when_a_wave_is_taken_is_told_to_everybody(
+    at_most: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    if at_most:
+        monkeypatch.setattr("thrift_plugins.batching.host._MOST_BYTES", at_most)
+    client = MemoryBatches()
+    with Executor(client, tmp_path / "j.db", settings=QUICK) as executor:
+
+        def fill(connection: sqlite3.Connection) -> None:
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            connection.execute(f"PRAGMA max_page_count={pages}")
+
+        executor.journal._file.run(fill)  # type: ignore[attr-defined]
+        texts = [secrets.token_hex(20_000) for _ in range(ITEMS)]
+        results = list(executor.run(ask, texts))
+    assert [type(result.error) for result in results] == [StoreUnavailable] * ITEMS
+    assert client.made == []

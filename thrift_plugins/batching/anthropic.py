@@ -93,7 +93,7 @@ class AnthropicBatchClient(Remote):
         """There are no files."""
         return ""
 
-    async def create(self, intent: Intent, upload: str, lines: Sequence[BatchLine]) -> BatchStatus:  # noqa: ARG002
+    async def create(self, intent: Intent, upload: str, lines: Iterable[BatchLine]) -> BatchStatus:  # noqa: ARG002
         """See `BatchClient`."""
         with spooled(_requests(lines)) as (file, size):
             headers = {"content-type": "application/json", "content-length": str(size)}
@@ -134,7 +134,7 @@ class AnthropicBatchClient(Remote):
         return await instant(self._wire, _MESSAGES, line.body)
 
 
-def _requests(lines: Sequence[BatchLine]) -> Iterator[bytes]:
+def _requests(lines: Iterable[BatchLine]) -> Iterator[bytes]:
     """The body of a create, piece by piece."""
     yield b'{"requests":['
     for place, line in enumerate(lines):

@@ -7,7 +7,7 @@ create can be sent again with the same token: Bedrock makes it once. A job of fe
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from importlib import import_module
 from typing import Any, Final, Protocol
 from urllib.parse import quote
@@ -118,7 +118,7 @@ class BedrockBatchClient:
         await self._send(self._store, "s3", "PUT", path, b"".join(_rows(lines)))
         return f"s3://{self._bucket}{path}"
 
-    async def create(self, intent: Intent, upload: str, lines: Sequence[BatchLine]) -> BatchStatus:  # noqa: ARG002
+    async def create(self, intent: Intent, upload: str, lines: Iterable[BatchLine]) -> BatchStatus:  # noqa: ARG002
         """See `BatchClient`."""
         body = {
             "jobName": _NAME + intent.id,

@@ -25,10 +25,12 @@ from thrift_plugins.batching.client import (
     BatchUnknown,
     Intent,
 )
+from thrift_plugins.batching.doubles import Doubles
 from thrift_plugins.batching.finding import Finder
 from thrift_plugins.batching.journal import Journal
-from thrift_plugins.batching.lots import Item, Lot, as_line, too_large
-from thrift_plugins.batching.pending import custom_id, failed, new_intent
+from thrift_plugins.batching.lines import Lines
+from thrift_plugins.batching.lots import Item, Lot, too_large
+from thrift_plugins.batching.pending import TOO_LARGE, failed, new_intent
 from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.records import Sending
@@ -88,10 +90,10 @@ class Carrier:
             limits = self.client.limits(address.model)
             mine = [item for item in asked if not too_large(item, limits)]
             if len(mine) < len(asked):
-                told = "the request is larger than the provider takes in a batch"
-                self._give_up([item.key for item in asked if too_large(item, limits)], 413, told, "too_large")
+                self._give_up([item.key for item in asked if too_large(item, limits)], *TOO_LARGE)
             for lot in self.room.lots(address, mine):
                 self.unsent += 1
+                self.under_way.add(lot)
                 self._spawn(self._carry(lot, delay))
 
     def resume(self, batch: Sending) -> None:
@@ -109,6 +111,7 @@ class Carrier:
         """Every task of a lot was ended: somebody else leads."""
         self._unlooked.clear()
         self.room.forget()
+        self.under_way.forget()
         self.unsent = 0  # what was cancelled before it began has not counted itself out
 
     @property
@@ -128,7 +131,7 @@ class Carrier:
 
     async def _carry(self, lot: Lot, delay: float) -> None:
         with ExitStack() as held:
-            held.enter_context(self.under_way.having(lot))
+            held.callback(self.under_way.done, lot)
             try:
                 await self._waited(lot, delay)
                 lot.keep(self._without_stopped([item.key for item in lot.items]))
@@ -151,8 +154,9 @@ class Carrier:
         """A batch that a process before has sent, or may have."""
         address = Address(batch.intent.model, batch.intent.url)
         lot = Lot(address, [Item(*line, batch.intent.made_at) for line in self.journal.members(batch)])
+        self.under_way.add(lot)
         try:
-            with self.under_way.having(lot), self.room.taken(address.model, batch.tokens):
+            with self.room.taken(address.model, batch.tokens):
                 if batch.state == "sending":
                     self.unsent += 1
                     self._unlooked.discard(batch.row)
@@ -166,6 +170,7 @@ class Carrier:
                     batch = found
                 await self._follow(batch, lot, at_once=True)
         finally:
+            self.under_way.done(lot)
             self._unlooked.discard(batch.row)
 
     def _planned(self, lot: Lot) -> Sending:
@@ -177,7 +182,7 @@ class Carrier:
     async def _send(self, batch: Sending, lot: Lot) -> Sending | None:
         """Upload and create. None where nothing was made, and the lines are queued again or answered with an error."""
         lines = self._lines(batch)
-        if not lines:  # a stray has answered all of them
+        if not any(True for _ in lines):  # a stray has answered all of them
             self.journal.forget(batch, "refused", self.clock())
             return None
         upload = await self._uploaded(batch, lines, lot)
@@ -194,14 +199,11 @@ class Carrier:
             return await self._found(batch, lot)
         return self.journal.sent(batch, made.id)
 
-    def _lines(self, batch: Sending) -> list[BatchLine]:
-        address = Address(batch.intent.model, batch.intent.url)
+    def _lines(self, batch: Sending) -> Lines:
         # Where a listing tells no more than times and counts, the results are to tell whose they are.
-        intent = batch.intent.id if self.client.recovery == "contents" else ""
-        lines = self.journal.lines(batch)
-        return [as_line(custom_id(line.key, line.attempt, intent), address, line.body) for line in lines]
+        return Lines(self.journal, batch, batch.intent.id if self.client.recovery == "contents" else "")
 
-    async def _uploaded(self, batch: Sending, lines: Sequence[BatchLine], lot: Lot) -> str | None:
+    async def _uploaded(self, batch: Sending, lines: Iterable[BatchLine], lot: Lot) -> str | None:
         """The id of the input file. An upload may be repeated: it costs nothing."""
         delay = _QUICK
         while True:
@@ -241,7 +243,8 @@ class Carrier:
     async def _follow(self, batch: Sending, lot: Lot, *, at_once: bool = False) -> None:
         """Wait for a batch, read it, and queue again what was not run."""
         status = await self._ended(batch, lot, at_once=at_once)
-        if status is None or await self._read(batch, status, lot) is None:
+        doubles = await self._read(batch, status, lot) if status is not None else None
+        if status is None or doubles is None:
             # The deadline goes before. What the provider still does for it turns up as a stray, and is reported.
             self._requeue(self.journal.forget(batch, "absent", self.clock()), lot)
             return
@@ -249,6 +252,9 @@ class Carrier:
         self._unlooked.discard(batch.row)
         keys = self.journal.ended(batch, status.state, self.clock())
         self.reader.report(batch, status, keys)
+        if doubles.lines:
+            told = "lines were answered at once for the sake of a deadline, while a batch had them"
+            self.finder.report(batch, status.id, doubles, told)
         mine = {item.key for item in lot.items}  # and not what has left it alone
         keys = self._without_stopped([key for key in keys if key in mine])
         if not keys:
@@ -262,7 +268,7 @@ class Carrier:
             self._give_up(list(worn), 400, f"the provider failed the batch: {told}", (status.errors or ("failed",))[0])
             self._requeue([key for key in keys if key not in worn], lot)
 
-    async def _read(self, batch: Sending, status: BatchStatus, lot: Lot) -> int | None:
+    async def _read(self, batch: Sending, status: BatchStatus, lot: Lot) -> Doubles | None:
         return await self.reader.read(
             batch, status, late=lambda: self._too_late(lot), sleep=lambda seconds: self._sleep(seconds, lot)
         )
@@ -324,7 +330,10 @@ class Carrier:
 
     def _stopped(self, lot: Lot) -> bool:
         """Whether a person has stopped everything of a lot, and nobody has asked for any of it since."""
-        return self.journal.stops() > 0 and len(self.journal.stopped([item.key for item in lot.items])) == len(lot.items)
+        keys = [item.key for item in lot.items]
+        if not self.journal.stops() or not self.journal.stopped(keys[:1]):  # one alone says no, at each look at a batch
+            return False
+        return len(self.journal.stopped(keys)) == len(keys)
 
     def _without_stopped(self, keys: Sequence[bytes]) -> list[bytes]:
         """Those lines that go on; the others are given up."""

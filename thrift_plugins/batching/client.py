@@ -9,7 +9,7 @@ state. Whether something is sent again is for the executor alone, which has the 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -251,8 +251,8 @@ class BatchClient(Protocol):
         """Put the lines where `create` finds them; costs nothing, may be done again. "" where there are no files."""
         ...
 
-    async def create(self, intent: Intent, upload: str, lines: Sequence[BatchLine]) -> BatchStatus:
-        """Make the batch. `lines` for providers without files.
+    async def create(self, intent: Intent, upload: str, lines: Iterable[BatchLine]) -> BatchStatus:
+        """Make the batch. `lines`, which may be gone through more than once, are for providers without files.
 
         Raises:
             BatchRefused: it was not made.

@@ -12,6 +12,7 @@ from typing import Any
 
 from thrift_plugins.batching.carrier import CANCELLED, Carrier
 from thrift_plugins.batching.client import BatchClient
+from thrift_plugins.batching.doubles import Most
 from thrift_plugins.batching.finding import Finder
 from thrift_plugins.batching.journal import Deposed, Journal
 from thrift_plugins.batching.leading import Leading
@@ -34,6 +35,7 @@ class Courier:
         journal: the account's.
         clock: seconds since the epoch.
         promoter: asks at once what a deadline takes out of its batch.
+        most: what a line may cost in a batch.
     """
 
     def __init__(
@@ -44,11 +46,14 @@ class Courier:
         *,
         clock: Callable[[], float],
         promoter: Promoter,
+        most: Most = lambda _: None,
     ) -> None:
         self.client, self.journal, self.settings, self.clock = client, journal, settings, clock
         self.waiting = Waiting()
         self.reader = Reader(client, journal, settings, clock=clock, waiting=self.waiting)
-        self.finder = Finder(client, journal, settings, clock=clock, reader=self.reader)
+        self.finder = Finder(
+            client, journal, settings, clock=clock, reader=self.reader, cost=promoter.cost, most=most
+        )
         self.leading = Leading(
             journal,
             self.waiting,
@@ -104,10 +109,11 @@ class Courier:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.carrier.forget()
 
-    def take(self, asked: Sequence[Pending], stops: int | None = None) -> None:
+    def take(self, asked: Sequence[Pending], stops: int | None = None, *, sends: bool = True) -> None:
         """Requests of one wave: answered from the journal, joined to what is under way, or queued.
 
         Args:
+            sends: False where others of the same wave will follow, and are to go with them.
             stops: how often the journal had been stopped when their run began: a run that was stopped since asks nothing more.
                 None where that is now.
         """
@@ -128,7 +134,8 @@ class Courier:
             pending.body = b""
             if id(pending) not in known:
                 self.waiting.add(pending)
-        self.leading.look()
+        if sends:
+            self.leading.look()
         self.waiting.post()
 
     def _join(self, asked: Sequence[Pending]) -> None:

@@ -20,7 +20,7 @@ from thrift_plugins.batching.courier import Courier
 from thrift_plugins.batching.garbage import unhurried
 from thrift_plugins.batching.host import Host
 from thrift_plugins.batching.journals import open_journal
-from thrift_plugins.batching.progress import BatchProgress, cost_of, progress
+from thrift_plugins.batching.progress import BatchProgress, cost_of, most_of, progress
 from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.results import BatchResult, Submitted
 from thrift_plugins.batching.running import Call, Inputs, Run
@@ -80,7 +80,12 @@ class Executor:
 
     def _courier(self) -> Courier:
         promoter = Promoter(self.client, self.journal, self.settings, cost=self._cost, clock=self._clock)
-        return Courier(self.client, self.journal, self.settings, clock=self._clock, promoter=promoter)
+        return Courier(
+            self.client, self.journal, self.settings, clock=self._clock, promoter=promoter, most=self._most
+        )
+
+    def _most(self, model: str) -> int | None:
+        return most_of(self.prices, model, self._clock())
 
     def _cost(self, model: str, usage: Any, processing: Any) -> int | None:
         return cost_of(self.prices, model, usage, processing, self._clock())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, BatchStatus
+from thrift_plugins.batching.doubles import Cost, Doubles, Most
 from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.pending import intent_in, key_in
 from thrift_plugins.batching.reading import Reader
@@ -33,6 +34,8 @@ class Finder:
         *,
         clock: Callable[[], float],
         reader: Reader,
+        cost: Cost,
+        most: Most,
     ) -> None:
         self._client, self._journal, self._settings, self._clock, self._reader = (
             client,
@@ -41,12 +44,13 @@ class Finder:
             clock,
             reader,
         )
+        self._cost, self._most = cost, most
         self._others: set[str] = set()
 
     async def find(
         self,
         batch: Sending,
-        lines: Sequence[BatchLine],
+        lines: Iterable[BatchLine],
         due: Callable[[], bool],
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -71,7 +75,7 @@ class Finder:
             delay = min(max(delay * 2, self._settings.grace / 50, 0.01), max(self._settings.poll, 0.01))
             began = self._clock()
             try:
-                found, undecided = await self._look(batch, lines)
+                found, undecided = await self._look(batch)
             except BatchError as error:
                 logger.info("batch: the listing could not be read (%s)", error)
                 delay = max(delay, min(_QUICK, self._settings.poll))
@@ -86,7 +90,7 @@ class Finder:
     async def _again(
         self,
         batch: Sending,
-        lines: Sequence[BatchLine],
+        lines: Iterable[BatchLine],
         due: Callable[[], bool],
         sleep: Callable[[float], Awaitable[None]],
     ) -> BatchStatus | None:
@@ -106,10 +110,9 @@ class Finder:
             await sleep(delay)
             delay = min(2 * delay, max(self._settings.poll, 0.01))
 
-    async def _look(self, batch: Sending, lines: Sequence[BatchLine]) -> tuple[BatchStatus | None, bool]:
+    async def _look(self, batch: Sending) -> tuple[BatchStatus | None, bool]:
         """The batch, and whether one may be it that cannot be told yet."""
         undecided = False
-        custom = {line.custom_id for line in lines} if self._client.recovery == "contents" else set()
         async for one in self._client.listing(batch.intent.made_at - _SLACK_S):
             if self._client.recovery == "metadata":
                 if self._matches(one, batch):
@@ -121,7 +124,7 @@ class Finder:
                 continue
             if not (one.final and one.ready):
                 undecided = True
-            elif await self._proven(one, batch, custom):
+            elif await self._proven(one, batch):
                 return one, False
         return None, undecided
 
@@ -132,11 +135,10 @@ class Finder:
             return one.intent == batch.intent.id
         return bool(one.upload) and one.upload == batch.upload
 
-    async def _proven(self, one: BatchStatus, batch: Sending, custom: set[str]) -> bool:
-        """Whether a batch's results are of these lines, and were sent with this intent."""
+    async def _proven(self, one: BatchStatus, batch: Sending) -> bool:
+        """Whether a batch's results are of lines that were sent with this intent."""
         async for line in self._client.results(one):
-            intent = intent_in(line.custom_id)
-            return intent == batch.intent.id if intent else line.custom_id in custom
+            return intent_in(line.custom_id) == batch.intent.id
         return False
 
     async def strays(self) -> None:
@@ -174,11 +176,18 @@ class Finder:
         while not (one.final and one.ready):
             await asyncio.sleep(self._settings.poll)
             one = await self._client.status(one.id)
-        doubled = await self._reader.read(batch, one, stray=True) or 0
+        doubles = await self._reader.read(batch, one, stray=True) or Doubles()
+        doubles.unread(one.counts.completed)
         self._journal.adopted(batch, one.id, self._clock())
         told = (
             f"a batch of {batch.intent.count} lines turned up after its lines had been sent again (the grace is"
-            f" {self._settings.grace:g} s); it was cancelled, {doubled} of its answers were there already and are paid twice"
+            f" {self._settings.grace:g} s); it was cancelled"
         )
-        logger.warning("batch: duplicate: %s (%s)", told, one.id)
-        self._journal.note(Incident(self._clock(), "duplicate", one.id, one.counts.completed or doubled, None, told))
+        self.report(batch, one.id, doubles, told)
+
+    def report(self, batch: Sending, remote: str, doubles: Doubles, told: str) -> None:
+        """Note what was paid twice, and what that cost."""
+        nano, words = doubles.cost(batch.intent.model, self._cost, self._most) if doubles.lines else (0, "")
+        told += f", and {doubles.lines} of its answers are paid twice: {words}" if doubles.lines else ", and nothing was paid for it"
+        logger.warning("batch: duplicate: %s (%s)", told, remote)
+        self._journal.note(Incident(self._clock(), "duplicate", remote, doubles.lines, nano, told))

@@ -7,7 +7,7 @@ with nothing to show where they expired, and their results are kept for as long.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import httpx
@@ -118,7 +118,7 @@ class GeminiBatchClient(Remote):
             stored = await self._wire.send("POST", url, content=chunks(file), headers=sent)
         return str(orjson.loads(stored.content)["file"]["name"])
 
-    async def create(self, intent: Intent, upload: str, lines: Sequence[BatchLine]) -> BatchStatus:  # noqa: ARG002
+    async def create(self, intent: Intent, upload: str, lines: Iterable[BatchLine]) -> BatchStatus:  # noqa: ARG002
         """See `BatchClient`. The intent is the display name."""
         batch = {"display_name": _NAME + intent.id, "input_config": {"file_name": upload}}
         path = f"/v1beta/models/{intent.model}:batchGenerateContent"

@@ -25,6 +25,9 @@ _SLOWEST_S = 1.0
 _MOST = 50_000
 """Requests of a wave that goes whether it is full or not: the most that providers take in a batch."""
 
+_MOST_BYTES = 32_000_000
+"""What the prompts of a wave that is not full may take of memory: then they go to the journal, and are sent with the others."""
+
 
 class Host:
     """A courier in an event loop and a thread of its own.
@@ -80,12 +83,20 @@ class Host:
             await self._full(session)
             if self.courier.broken is not None:
                 raise self.courier.broken  # noqa: TRY301
-            self.courier.take(session.take(), session.stops)
+            self._take(session)
         except BaseException as error:  # noqa: BLE001  whoever waits must hear of it
             session.broken = error if isinstance(error, Exception) else RuntimeError("the batch executor was closed")
             fail(session.take(), session.broken)
             if isinstance(error, Exception):
                 self.courier.fail(error)
+
+    def _take(self, session: Session, *, whole: bool = True) -> None:
+        taken = session.take(whole=whole)
+        try:
+            self.courier.take(taken, session.stops, sends=whole)
+        except BaseException as error:
+            fail(taken, error)  # neither the session nor the courier has them now
+            raise
 
     async def _full(self, session: Session) -> None:
         settings = self.courier.settings
@@ -96,6 +107,8 @@ class Host:
             now = time.monotonic()
             if len(session.parked) >= max(settings.window, _MOST) or now - began >= settings.max_age:
                 return
+            if session.parked_bytes >= _MOST_BYTES:
+                self._take(session, whole=False)
             if session.arrivals != arrivals:
                 arrivals, quiet_since, pause = session.arrivals, now, settings.linger
                 if settings.linger:

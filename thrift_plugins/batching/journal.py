@@ -120,6 +120,10 @@ class Journal(Records, Protocol):
         """Whether a line was ever asked here."""
         ...
 
+    def at_once(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Those of these lines that were answered, and not by a batch."""
+        ...
+
     def attempts(self, keys: Iterable[bytes]) -> dict[bytes, int]:
         """How often each line was given to a batch before."""
         ...

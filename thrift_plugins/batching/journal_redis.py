@@ -37,7 +37,7 @@ from thrift_plugins.batching.pending import Answer, Pending
 from thrift_plugins.batching.records import Sending, check_account
 from thrift_plugins.batching.records_redis import RedisRecords, record, sending
 from thrift_plugins.batching.usage import usage_of
-from thrift_plugins.errors import StoreCorrupt, StoreUnavailable
+from thrift_plugins.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from thrift_plugins.stores.redis_scripts import Script
 from thrift_plugins.stores.redis_steps import each_info
 from thrift_plugins.stores.redis_wire import Word
@@ -59,7 +59,8 @@ class RedisJournal(RedisRecords):
     way. Each of its writes names the number of its lease, so that one that was held up writes nothing over its successor's.
 
     The server has to keep what it was told: appendonly yes and appendfsync always, and a maxmemory-policy that evicts nothing
-    (noeviction, or volatile-*: nothing here expires but the lease). What it forgets may be paid twice.
+    (noeviction, or volatile-*: nothing here expires but the lease). What it forgets may be paid twice; one that evicts is refused.
+    A journal that is gone while it is worked on, as after FLUSHALL, ends the run.
 
     Args:
         url: see `RedisRecords`.
@@ -70,7 +71,7 @@ class RedisJournal(RedisRecords):
         now: seconds since the epoch.
 
     Raises:
-        ConfigError: an unreadable URL, it is another account's, or the key is not the right one.
+        ConfigError: an unreadable URL, it is another account's, the key is not the right one, or the server evicts.
         StoreUnavailable: the server does not answer.
     """
 
@@ -88,6 +89,11 @@ class RedisJournal(RedisRecords):
     ) -> None:
         super().__init__(url, account)
         self._packs = Packs(key)
+        try:
+            self._check_memory()
+        except BaseException:
+            super().close()
+            raise
         for _ in range(2):  # and again where another worker was the first to note something else
             known = self.facts()
             check_account(self.place, known.get("account", ""), account)
@@ -98,23 +104,33 @@ class RedisJournal(RedisRecords):
         self._seen, self._seen_moved, self._tidy = 0, 0, True
         self._heard = int(self.facts().get("seq", 0))
         self._retention, self._opened, self._retained = retention, (now, monotonic()), -_RETAIN_S
-        self._warn()
         self._patience = _PATIENCE_S
 
-    def _warn(self) -> None:
-        """Say so where the server is known to forget."""
+    def _check_memory(self) -> None:
+        """Refuse a server that drops what it was told when it is full, and warn of one that loses it when it crashes.
+
+        Raises:
+            ConfigError: it evicts keys that do not expire.
+        """
         try:
             memory, persistence = self._do(each_info("memory")), self._do(each_info("persistence"))
         except StoreUnavailable:  # one that tells nothing of itself
+            logger.warning("batch: the server of the journal %s does not say whether it keeps what it is told", self.place)
             return
-        forgets = ""
+        for one in memory:
+            policy = one.get("maxmemory_policy", "")
+            if policy.startswith("allkeys") and one.get("maxmemory") != "0":
+                raise ConfigError(
+                    f"the server of the journal {self.place} drops any key once it has {one.get('maxmemory')} bytes"
+                    f" (maxmemory-policy {policy}), and what a journal has forgotten is paid again: set maxmemory-policy"
+                    " noeviction there, or give the journal another server"
+                )
         if any(one.get("aof_enabled") == "0" for one in persistence):
-            forgets = "when it crashes (appendonly no): set appendonly yes and appendfsync always"
-        if any(one.get("maxmemory_policy", "").startswith("allkeys") and one.get("maxmemory") != "0" for one in memory):
-            forgets = "when it is full (maxmemory-policy allkeys-*): use noeviction"
-        if forgets:
-            told = "batch: the server of the journal %s forgets what was sent, and it may be paid again, %s"
-            logger.warning(told, self.place, forgets)
+            logger.warning(
+                "batch: the server of the journal %s forgets what was sent when it crashes (appendonly no), and it may be paid"
+                " again: set appendonly yes and appendfsync always",
+                self.place,
+            )
 
     def close(self) -> None:
         """Let others lead, and close the connections."""
@@ -216,6 +232,11 @@ class RedisJournal(RedisRecords):
         news: list[tuple[bytes, Answer]] = []
         heard = self._heard
         while told := self._run(NEWS, heard, _PAGE, self._worker, self._lease):
+            if told == b"gone":
+                raise StoreCorrupt(
+                    f"the journal {self.place} is gone from its server (FLUSHALL, eviction, or another copy of it took over); what"
+                    " was under way is with the provider, and is not sent again by this run"
+                )
             heard = int(told[-1])
             keys = [key for key in told[::2] if key in wanted]
             answers = self._ask("HMGET", "answers", *keys) if keys else ()
@@ -255,6 +276,12 @@ class RedisJournal(RedisRecords):
     def knows(self, key: bytes) -> bool:
         """See `Journal`."""
         return bool(self._run(LOOK, key)[0])
+
+    def at_once(self, keys: Sequence[bytes]) -> set[bytes]:
+        """See `Journal`."""
+        found = ((key, told) for some in _pages(keys) for key, told in zip(some, self._ask("HMGET", "answers", *some), strict=True))
+        answers = {key: self._answer(key, told) for key, told in found if told}
+        return {key for key, answer in answers.items() if not answer.code and answer.processing != "batch"}
 
     def attempts(self, keys: Iterable[bytes]) -> dict[bytes, int]:
         """See `Journal`."""

@@ -215,10 +215,11 @@ return told
 
 NEWS: Final = Script(f"""{_KEYS}{_DUE}
 -- ARGV: the last place that was heard of, how many at most, worker, milliseconds
+if redis.call('HEXISTS', facts, 'account') == 0 then return 'gone' end
 stay(ARGV[3], ARGV[4])
 return redis.call('ZRANGEBYSCORE', done, '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 """)
-"""Key and place of the next lines that were answered. Whoever hears of them is there."""
+"""Key and place of the next lines that were answered; 'gone' where there is no journal any more. Whoever hears of them is there."""
 
 MEMBERS: Final = Script(f"""{_KEYS}{_DUE}
 -- ARGV: first, last

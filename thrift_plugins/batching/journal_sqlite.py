@@ -218,6 +218,11 @@ class SQLiteJournal(SQLiteRecords):
         row = self._file.run(lambda c: known_in(c, [key]).get(key))
         return row is not None and row.state == OPEN
 
+    def at_once(self, keys: Sequence[bytes]) -> set[bytes]:
+        """See `Journal`."""
+        rows = self._file.run(known_in, keys)
+        return {key for key, row in rows.items() if row.state == ANSWERED and row.processing != "batch"}
+
     def _open(self, batch: Sending) -> list[OpenLine]:
         return self._file.run(lambda c: open_in(c, batch.row))
 

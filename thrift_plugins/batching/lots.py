@@ -161,8 +161,12 @@ def _cut(items: Sequence[Item], limits: Limits, most_tokens: int | None) -> Iter
 
 def too_large(item: Item, limits: Limits) -> bool:
     """Whether no batch takes a line."""
-    most = min(limits.bytes, limits.line_bytes or limits.bytes)
-    return item.size + _AROUND > most
+    return size_too_large(item.size, limits)
+
+
+def size_too_large(size: int, limits: Limits) -> bool:
+    """Whether no batch takes a line whose body has so many bytes."""
+    return size + _AROUND > min(limits.bytes, limits.line_bytes or limits.bytes)
 
 
 def as_line(custom: str, address: Address, body: bytes) -> BatchLine:

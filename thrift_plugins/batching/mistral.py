@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Final
 
 import httpx
@@ -95,7 +95,7 @@ class MistralBatchClient(Remote):
         file = await self._wire.upload("/v1/files", {"purpose": "batch"}, f"thrift-{intent.id}.jsonl", rows)
         return str(file["id"])
 
-    async def create(self, intent: Intent, upload: str, lines: Sequence[BatchLine]) -> BatchStatus:  # noqa: ARG002
+    async def create(self, intent: Intent, upload: str, lines: Iterable[BatchLine]) -> BatchStatus:  # noqa: ARG002
         """See `BatchClient`."""
         body = {
             "input_files": [upload],

@@ -124,7 +124,7 @@ class OpenAIBatchClient(Remote):
         file = await self._wire.upload(self._path("/files"), {"purpose": "batch"}, f"thrift-{intent.id}.jsonl", rows)
         return str(file["id"])
 
-    async def create(self, intent: Intent, upload: str, lines: Sequence[BatchLine]) -> BatchStatus:  # noqa: ARG002
+    async def create(self, intent: Intent, upload: str, lines: Iterable[BatchLine]) -> BatchStatus:  # noqa: ARG002
         """See `BatchClient`."""
         body = {
             "input_file_id": upload,

@@ -18,6 +18,8 @@ KEY_BYTES: Final = 16
 _INTENT: Final = "thrift-"
 _PARTS: Final = 3
 
+TOO_LARGE: Final = (413, "the request is larger than the provider takes in a batch", "too_large")
+
 Waiter: TypeAlias = "asyncio.Future[Answer] | futures.Future[Answer]"
 
 

@@ -26,6 +26,8 @@ class BatchProgress:
         cost: nano-dollars of what batches have answered, at batch price.
         standard: the same at standard price.
         unpriced: models among them that have no batch price in the list at that date: their cost is in neither sum.
+        doubled: nano-dollars of what was paid twice, as the incidents say it: in neither sum, nor in any call's place in a ledger,
+            because no call has it. Where a provider does not tell what was used, what that cost at most.
         eta: seconds until what is sent is answered at the pace of the batches before, None where nobody can say.
     """
 
@@ -38,6 +40,7 @@ class BatchProgress:
     cost: Nano
     standard: Nano
     unpriced: tuple[str, ...]
+    doubled: Nano
     eta: float | None
 
     @property
@@ -59,9 +62,11 @@ def progress(journal: Records, prices: Prices, now: float) -> BatchProgress:
             unpriced.add(batch["model"])
         else:
             cost, standard = cost + paid, standard + usual
+    incidents = journal.incidents()
+    doubled = sum(incident.nano or 0 for incident in incidents if incident.kind == "duplicate")
     return BatchProgress(
-        **journal.counts(), batches=batches, incidents=journal.incidents(), cost=cost, standard=standard,
-        unpriced=tuple(sorted(unpriced)), eta=_eta(batches, now),
+        **journal.counts(), batches=batches, incidents=incidents, cost=cost, standard=standard,
+        unpriced=tuple(sorted(unpriced)), doubled=doubled, eta=_eta(batches, now),
     )  # fmt: skip
 
 
@@ -82,6 +87,15 @@ def cost_of(prices: Prices, model: str, usage: Usage, processing: Processing, at
         return prices.cost(model, usage, at=at, processing=processing)
     except UnknownModelPrice:
         return None
+
+
+def most_of(prices: Prices, model: str, at: float) -> Nano | None:
+    """What one call of a model costs at most in a batch: one that fills its context, with what is dearer."""
+    window = prices.window(model)
+    if window is None:
+        return None
+    costs = [cost_of(prices, model, usage, "batch", at) for usage in (Usage(window, 0), Usage(0, window))]
+    return max((cost for cost in costs if cost is not None), default=None)
 
 
 def _eta(batches: Sequence[Mapping[str, Any]], now: float) -> float | None:

@@ -7,9 +7,10 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from math import inf
-from typing import Final, TypeAlias
+from typing import Final
 
 from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, BatchUnknown, Instant
+from thrift_plugins.batching.doubles import Cost
 from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.lots import Item, Lot, as_line
 from thrift_plugins.batching.pending import Answer, custom_id, failed
@@ -19,9 +20,6 @@ from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.types import Nano, Processing, Usage
 
 logger = logging.getLogger("thrift_plugins")
-
-Cost: TypeAlias = Callable[[str, Usage, Processing], Nano | None]
-"""What a model's usage costs in a mode, None where there is no price."""
 
 _TRIES_LATE: Final = 10
 _PASSING: Final = frozenset({408, 409, 425, 429})
@@ -44,7 +42,7 @@ class Promoter:
         cost: Cost,
         clock: Callable[[], float],
     ) -> None:
-        self._client, self._journal, self._cost, self._clock = client, journal, cost, clock
+        self._client, self._journal, self.cost, self._clock = client, journal, cost, clock
         self._flex_room = asyncio.Semaphore(settings.asks)  # flex may keep a call for minutes
         self._room = asyncio.Semaphore(4 * settings.asks)
 
@@ -61,7 +59,7 @@ class Promoter:
         model = lot.address.model
         more: Nano | None = 0
         for usage in used:
-            paid, batch = self._cost(model, usage, processing), self._cost(model, usage, "batch")
+            paid, batch = self.cost(model, usage, processing), self.cost(model, usage, "batch")
             more = None if more is None or paid is None or batch is None else more + paid - batch
         price = "nobody knows what that cost" if more is None else f"that cost ${more / 1e9:.6f} more than a batch"
         words = f"{len(used)} lines of {model} were answered by {processing} processing to meet a deadline; {price}"

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from thrift_plugins.batching.client import BatchClient, BatchError, BatchStatus, ResultLine
+from thrift_plugins.batching.doubles import Doubles
 from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.pending import Answer, failed, key_in
 from thrift_plugins.batching.records import Incident, Sending
@@ -59,22 +60,22 @@ class Reader:
         stray: bool = False,
         late: Callable[[], bool] = lambda: False,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> int | None:
-        """Read all results of a batch; gives how many of its answers somebody had already, None where it gave up.
+    ) -> Doubles | None:
+        """Read all results of a batch; gives its answers that were paid twice, None where it gave up.
 
         A broken connection is read again from the start.
 
         Args:
+            stray: the batch was given up, and its lines were sent again: all of its answers are doubles.
             late: whether a deadline leaves no more time to try again.
             sleep: waits, but not beyond a deadline.
         """
         self.reading += 1
-        doubled = 0
         delay = _RETRY_S
         try:
             while True:
                 try:
-                    doubled = await self._read(batch, status, stray=stray)
+                    doubles = await self._read(batch, status, stray=stray)
                 except BatchError as error:
                     logger.info("batch: results of %s could not be read (%s)", status.id, error)
                     if late():
@@ -82,14 +83,15 @@ class Reader:
                     await sleep(delay)
                     delay = min(2 * delay, self._settings.poll * 4)
                 else:
-                    return doubled
+                    return doubles
         finally:
             self.reading -= 1
 
-    async def _read(self, batch: Sending, status: BatchStatus, *, stray: bool) -> int:
+    async def _read(self, batch: Sending, status: BatchStatus, *, stray: bool) -> Doubles:
         passing: set[bytes] = set()
         answered: set[bytes] = set()
-        not_run = doubled = 0
+        not_run = 0
+        doubles = Doubles()
         chunk: list[tuple[bytes, Answer]] = []
         async for line in self._client.results(status):
             key = key_in(line.custom_id)
@@ -103,24 +105,34 @@ class Reader:
                 answered.add(key)
                 chunk.append((key, _answer(line)))
             if len(chunk) >= _AT_ONCE:
-                doubled += self._take(batch, chunk)
+                doubles.add(self._taken(batch, chunk, stray=stray))
                 chunk = []
                 await asyncio.sleep(0)
-        doubled += self._take(batch, chunk)
+        doubles.add(self._taken(batch, chunk, stray=stray))
         if not stray:
             self._answered[status.id], self._not_run[status.id] = len(answered) + len(passing), not_run
             self._fail_worn(passing - answered)
-        return doubled
+        return doubles
 
-    def _take(self, batch: Sending | None, chunk: Sequence[tuple[bytes, Answer]]) -> int:
+    def _taken(self, batch: Sending, chunk: Sequence[tuple[bytes, Answer]], *, stray: bool) -> list[Answer]:
+        """Take answers in; gives those that were paid twice."""
+        known = self._take(batch, chunk)
+        if stray:
+            return [answer for _, answer in chunk]
+        # What this batch has answered itself, before a kill or a broken connection, was paid once.
+        at_once = self._journal.at_once(known) if known else ()
+        return [answer for key, answer in chunk if key in at_once]
+
+    def _take(self, batch: Sending | None, chunk: Sequence[tuple[bytes, Answer]]) -> list[bytes]:
+        """Take answers in; gives the lines that had one already."""
         if not chunk:
-            return 0
+            return []
         first = self._journal.take(batch, chunk, self._clock())
         for key, answer in chunk:
             if key in first:
                 self._waiting.answer(key, answer)
         self._waiting.post()
-        return len(chunk) - len(first)
+        return [key for key, _ in chunk if key not in first]
 
     def take_one(self, key: bytes, answer: Answer) -> Usage:
         """An answer that came outside a batch; gives what it used."""

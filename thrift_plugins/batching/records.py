@@ -37,7 +37,7 @@ class Incident(NamedTuple):
     """Something that a person should know of.
 
     Attributes:
-        kind: "duplicate" (a batch was made twice), "promoted" (a deadline took lines out of a batch), "resent" (results
+        kind: "duplicate" (a batch was made twice, or answered what had left it for a deadline), "promoted" (a deadline took lines out of a batch), "resent" (results
             were missing, and their lines are paid again), "failed" (a batch failed as a whole).
         lines: how many it is about.
         nano: what it cost, in nano-dollars, None where nobody knows.

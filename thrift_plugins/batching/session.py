@@ -15,7 +15,8 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary, ref
 
 from thrift_plugins.batching.client import Address, BatchClient
-from thrift_plugins.batching.pending import Answer, Pending, content_key, failed
+from thrift_plugins.batching.lots import size_too_large
+from thrift_plugins.batching.pending import TOO_LARGE, Answer, Pending, content_key, failed
 from thrift_plugins.batching.threads import MOST, ParkingPool
 from thrift_plugins.batching.waits import Widen, standing
 
@@ -28,6 +29,8 @@ _STANDS_STILL: Final = (
     "a model was called synchronously in an event loop of a batch run: the loop would stand still until the batch is done; "
     "await the call (ainvoke, acomplete, ...), or make it in a plain function, which gets a thread"
 )
+_LARGE: Final = 1_000_000
+"""Bytes of a prompt that any provider takes in a batch."""
 _SETTLES: Final = 3
 """Turns of a loop after which whatever was on its way has arrived."""
 
@@ -74,7 +77,7 @@ class Session:
         wake: told when the first request of a wave is parked.
 
     Attributes:
-        parked: requests that wait for their wave.
+        parked: requests that wait for their wave; `parked_bytes` is what they weigh.
         arrivals: counts requests, to tell whether one has come.
         open: whether requests are still taken.
         owed: results that the app has not taken yet: it may make room for further items.
@@ -90,6 +93,7 @@ class Session:
         self.client, self._account = client, client.account
         self._samples, self._widen, self._wake = samples, widen, wake
         self.parked: list[Pending] = []
+        self.parked_bytes, self._woken = 0, False
         self.arrivals = 0
         self.open = True
         self.owed, self.exhausted, self.onlookers = 0, False, 0
@@ -106,7 +110,9 @@ class Session:
     # Asking -----------------------------------------------------------------------------------------------------------
 
     async def ask(self, address: Address, body: bytes, content: Mapping[str, Any]) -> Answer:
-        """Park a request, and wait for its answer."""
+        """Park a request, and wait for its answer. What no batch takes is an error at once: the journal need not have it."""
+        if self._too_large(address, body):
+            return failed(*TOO_LARGE)
         loop = asyncio.get_running_loop()
         if loop not in self._loops:  # one that the app made in a thread of the run: all its tasks are the run's
             with self._lock:
@@ -115,6 +121,7 @@ class Session:
         self._collected.add(waiter)
         try:
             self._park(Pending(self._key(address, content), address, body, _deadline.get(), waiter))
+            del body, content  # thousands wait at once: the journal has the prompt
             return await waiter
         finally:
             self._collected.discard(waiter)
@@ -123,6 +130,8 @@ class Session:
         """`ask` in a thread of the run. A thread that runs an event loop would stand still, and is told so."""
         if _in_loop():
             return failed(400, _STANDS_STILL, "batch_in_loop")
+        if self._too_large(address, body):
+            return failed(*TOO_LARGE)
         waiter: futures.Future[Answer] = futures.Future()
         with self._lock:
             self._blocked += 1
@@ -134,12 +143,16 @@ class Session:
             with self._lock:
                 self._blocked -= 1
 
+    def _too_large(self, address: Address, body: bytes) -> bool:
+        return len(body) >= _LARGE and size_too_large(len(body), self.client.limits(address.model))
+
     def _park(self, pending: Pending) -> None:
         if self.broken is not None:
             raise self.broken
         with self._lock:
-            first = not self.parked
+            first, self._woken = not self._woken, True
             self.parked.append(pending)
+            self.parked_bytes += len(pending.body)
             self.arrivals += 1
         if first:
             self._wake(self)
@@ -152,10 +165,11 @@ class Session:
                 "batch: there is no batch for %s of %s: it is called at once, at its usual price", path, model
             )
 
-    def take(self) -> list[Pending]:
-        """The wave: what is parked now, without what nobody waits for any more."""
+    def take(self, *, whole: bool = True) -> list[Pending]:
+        """The wave: what is parked now, without what nobody waits for any more; not the `whole` of it where more will follow."""
         with self._lock:
-            parked, self.parked = self.parked, []
+            parked, self.parked, self.parked_bytes = self.parked, [], 0
+            self._woken = not whole
         return [pending for pending in parked if not pending.waiter.cancelled()]
 
     def _key(self, address: Address, content: Mapping[str, Any]) -> bytes:

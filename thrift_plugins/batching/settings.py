@@ -16,7 +16,8 @@ class BatchSettings:
     """Settings of a batch executor. Every time is in seconds.
 
     Attributes:
-        window: items that are worked on at once, and so the most lines of a wave: about 30 kB of memory for each.
+        window: items that are worked on at once, and so the most lines of a wave: about 30 kB of memory for each, beside its
+            input. Their prompts are in the journal, and no file is put together in memory.
         linger: nothing may have been asked for so long before a wave is thought full.
         external_cap: a wave goes after so long a silence, though something of the app's own (a sleep, a socket) still runs.
         max_age: a wave goes when its oldest request has waited so long. So long, too, a deadline that a killed run has left is

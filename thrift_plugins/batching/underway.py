@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from math import inf
 
 from thrift_plugins.batching.lots import Lot
@@ -23,14 +22,17 @@ class Underway:
         self._lots: set[Lot] = set()
         self._moved = asyncio.Event()
 
-    @contextmanager
-    def having(self, lot: Lot) -> Iterator[None]:
-        """A lot is under way in this block."""
+    def add(self, lot: Lot) -> None:
+        """A lot is under way, though its task may not have begun."""
         self._lots.add(lot)
-        try:
-            yield
-        finally:
-            self._lots.discard(lot)
+
+    def done(self, lot: Lot) -> None:
+        """It is not any more."""
+        self._lots.discard(lot)
+
+    def forget(self) -> None:
+        """None is."""
+        self._lots.clear()
 
     def move(self, moved: Mapping[bytes, float]) -> None:
         """Lines were asked again, and are wanted by these times."""

@@ -13,7 +13,7 @@ better tool: they keep many GPUs full and move the data to them. This is for the
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -123,7 +123,7 @@ class RunBatchFiles:
         write_run_batch(self.input_file(intent.id), lines)
         return intent.id
 
-    async def create(self, intent: Intent, upload: str, lines: Sequence[BatchLine]) -> BatchStatus:  # noqa: ARG002
+    async def create(self, intent: Intent, upload: str, lines: Iterable[BatchLine]) -> BatchStatus:  # noqa: ARG002
         """See `BatchClient`."""
         about = {"model": intent.model, "url": intent.url, "count": intent.count, "made_at": intent.made_at}
         _write(self._about_file(intent.id), [orjson.dumps(about)])

@@ -137,6 +137,8 @@ def _print(progress: BatchProgress) -> None:
     console.print(_line(progress))
     saved = progress.standard - progress.cost
     console.print(f"${progress.cost / 1e9:,.4f} at batch price, ${saved / 1e9:,.4f} less than at once")
+    if progress.doubled:
+        console.print(f"${progress.doubled / 1e9:,.4f} beside that for what was paid twice, or at most so much; see below")
     if progress.unpriced:
         console.print(Text(f"no batch price is known for {', '.join(progress.unpriced)}: that is in neither sum"))
     table = Table(box=None, pad_edge=False)

@@ -48,7 +48,9 @@ def _shortened(original: Callable[..., Any]) -> Callable[..., Any]:
         body = _encoded(payload) if address is not None else None
         if address is None or body is None:
             return await original(self, messages, stop, run_manager, **kwargs)
-        answer = await session.ask(address, body, payload)
+        asking = session.ask(address, body, payload)
+        del body, payload  # of thousands that wait at once
+        answer = await asking
         if answer.status >= 400:
             raise _error(self, path, answer.status, answer.body)
         worked_as(answer.processing)
