@@ -243,6 +243,29 @@ def test_a_budget_without_room_for_two_lets_the_first_stand(provider: LoopbackPr
     assert len(provider.requests) == 1
 
 
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+async def test_a_body_that_nobody_can_read_is_an_outage(provider: LoopbackProvider, framework: str, way: str) -> None:
+    """Some gateway answers with a page of its own."""
+    provider.script(lambda request: SAID)
+    provider.faults.append(Fault.garbage())
+    if framework == "langchain":
+        assert "sunny" in await _lc(way, lc_thrift(provider), Ears())
+    else:
+        llm = li_thrift(provider, temperature=0)
+        match way:
+            case "invoke":
+                said = repr(llm.chat(user(ASKED)))
+            case "ainvoke":
+                said = repr(await llm.achat(user(ASKED)))
+            case "stream":
+                said = repr(list(llm.stream_chat(user(ASKED))))
+            case _:
+                said = repr(await _all(await llm.astream_chat(user(ASKED))))
+        assert "sunny" in said
+    assert [request.model for request in provider.requests] == [CHEAP, STRONG]
+
+
 # Structured answers, which SDKs and frameworks read inside the call ----------------------------------------------------------
 
 
