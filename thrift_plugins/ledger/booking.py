@@ -329,21 +329,23 @@ class Booking:
             cached = {name: getattr(full, name) for name in ("cache_read", "cache_write", "cache_write_1h")}
             full = replace(short, input_tokens=sent, **cached)
         before = known or full
-        own = tier.name == self._baseline.name  # as the app alone would have been served
+        # Nothing is saved by asking a cheaper model that fails: the app has no answer, and pays for another one.
+        baseline = tier if outcome == "error" else self._baseline
+        own = tier.name == baseline.name  # as the app alone would have been served
         asked = self._asked_as or tier.processing
-        mode = asked if own else self._baseline.processing
+        mode = asked if own else baseline.processing
         if asked != mode:
             patches.append(Patch("routing", "processing", mode, asked, "modelled"))
         if tier.processing != asked:
             patches.append(Patch("batch", "processing", asked, tier.processing))
-        if tier.model != self._baseline.model:
+        if tier.model != baseline.model:
             source = "replayed" if known else "modelled"
-            patches.append(Patch("routing", "model", self._baseline.model, tier.model, source))
+            patches.append(Patch("routing", "model", baseline.model, tier.model, source))
             if known and replace(known, source=full.source) != full:
                 patches.append(Patch("routing", "usage", before, full, source))
         else:
             before = full
-        cost = Cost(self._baseline.model, before, processing=mode)
+        cost = Cost(baseline.model, before, processing=mode)
         return self._event(
             outcome, cost, tuple(patches), served=tier.model, usage=usage, finish_reason=finish_reason, error=error
         )
