@@ -70,6 +70,7 @@ class Attempts:
     twice: Twice | None = None
     lessons: Lessons | None = None
     rejected: list[int] = field(default_factory=list)
+    wasted: list[tuple[Tier, Usage]] = field(default_factory=list)
 
     def make(self, decision: Decision, baseline: Tier) -> Generator[Effect, Any, tuple[Reply, frozenset[str]]]:
         """Ask, keep, book. Gives the answer, and the tactics that have touched it."""
@@ -80,7 +81,7 @@ class Attempts:
             self.distilled.taught(reply, tier.name, (self.decision or decision).policy)
         recorded(self.lessons, self.request, tier, reply, self.booking, served=True)
         if self.talk is not None and len(self.tiers) > 1:
-            self.talk.learn(self.request, tier, baseline, reply.usage, reply.tool_calls)
+            self.talk.learn(self.request, tier, baseline, reply.usage, reply.tool_calls, self.wasted)
         try:
             if self.cached:
                 yield from self.cached.answered(reply)
@@ -150,6 +151,7 @@ class Attempts:
             if attempt.reply is not None:
                 recorded(self.lessons, self.request, tier, attempt.reply, self.booking, served=False)
                 self.rejected.append(decision.tier)
+            self.wasted.append((tier, attempt.usage))
             self.booking.gave_up(tier, attempt.usage, "failed" if attempt.error else "rejected", attempt.why or "")
             call = above
             decision, tier = call.decision, self.tiers[call.tier]
@@ -261,6 +263,7 @@ class Attempts:
             return None
         second = yield from self._performed(call, tier, aside=True, kept=False)
         self.booking.compared(second.tier, second.usage)
+        self.wasted.append((second.tier, second.usage))
         if second.reply is None:
             if second.error is not None and not isinstance(second.error, Exception):
                 raise second.error

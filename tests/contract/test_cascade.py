@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.output_parsers import PydanticOutputParser
@@ -241,6 +242,49 @@ def test_a_budget_without_room_for_two_lets_the_first_stand(provider: LoopbackPr
     [record] = records(model)
     assert "budget: gpt-4o-mini not asked twice (BudgetExceeded)" in record["fallbacks"]
     assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("way", ["invoke", "ainvoke", "stream", "astream"])
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+async def test_a_body_that_nobody_can_read_is_an_outage(provider: LoopbackProvider, framework: str, way: str) -> None:
+    """Some gateway answers with a page of its own."""
+    provider.script(lambda request: SAID)
+    provider.faults.append(Fault.garbage())
+    if framework == "langchain":
+        assert "sunny" in await _lc(way, lc_thrift(provider), Ears())
+    else:
+        llm = li_thrift(provider, temperature=0)
+        match way:
+            case "invoke":
+                said = repr(llm.chat(user(ASKED)))
+            case "ainvoke":
+                said = repr(await llm.achat(user(ASKED)))
+            case "stream":
+                said = repr(list(llm.stream_chat(user(ASKED))))
+            case _:
+                said = repr(await _all(await llm.astream_chat(user(ASKED))))
+        assert "sunny" in said
+    assert [request.model for request in provider.requests] == [CHEAP, STRONG]
+
+
+@pytest.mark.parametrize("framework", ["langchain", "llama_index"])
+def test_a_cheap_stream_that_breaks_has_saved_nothing(provider: LoopbackProvider, framework: str) -> None:
+    """Nobody finishes another model's sentence, so the app has no answer, and pays for another one."""
+    provider.script(lambda request: Answer("It is sunny in Rome. " * 20))
+    provider.faults.append(Fault.break_after(30))
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False)))
+    pieces: Any
+    if framework == "langchain":
+        pieces = lc_thrift(provider, runtime).stream(ASKED)
+    else:
+        pieces = li_thrift(provider, runtime, temperature=0).stream_chat(user(ASKED))
+    with pytest.raises(httpx.HTTPError):
+        list(pieces)
+    assert runtime.ledger is not None
+    [record] = runtime.ledger.records()
+    assert record["usage"]["output_tokens"] == 30
+    assert record["bill"]["rows"] == {}
+    assert record["bill"]["baseline"] == record["bill"]["actual"] > 0
 
 
 # Structured answers, which SDKs and frameworks read inside the call ----------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from langchain_openai import ChatOpenAI
 
-from tests.cli_kit import command, stranger
+from tests.cli_kit import ROOT, command, stranger
 from tests.llama_index_kit import openai
 from tests.unit.test_learned_router import world
 from thrift_plugins import CacheConfig, Config, ConfigError, RoutingConfig, Runtime, scope
@@ -18,6 +20,7 @@ from thrift_plugins.langchain import ThriftChatModel
 from thrift_plugins.llama_index import ThriftLLM
 from thrift_plugins.routed import open_router
 from thrift_plugins.routing import LearnedRouter
+from thrift_plugins.routing.learned import _digest
 from thrift_plugins.testing import LoopbackProvider
 from thrift_plugins.types import Message, Request, Scope, Tier
 
@@ -98,6 +101,30 @@ def test_what_cannot_be_used_is_told() -> None:
     assert "no example has a score" in str(command("router", "evaluate", "none.jsonl").exception)
 
 
+def test_a_router_that_checks_answers_is_tried_on_answers() -> None:
+    """Without them nobody knows what it would have let stand: not all, and not at the cheap tier's price alone."""
+
+    def written(name: str, seed: int, share: float) -> str:
+        lines = []
+        for number, each in enumerate(world(600, seed=seed)):
+            good, told = each.scores["small"] > 0.5, {"prompt": each.request.messages[0].text, "scores": dict(each.scores)}
+            answers = {"small": f"It comes to {5 if good else 77_777}.", "large": "It comes to 5."}
+            lines.append(json.dumps({**told, "answers": answers} if number < share * 600 else told))
+        Path(name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return name
+
+    train = ("router", "train", written("labels.jsonl", 1, 1.0), "--tiers", "small,large", "--quality", "0.95")
+    assert command(*train).exit_code == 0
+    assert json.loads(Path("candidate.json").read_text())["promises"]["*"][4] is not None, "it checks answers"
+    for words in (("evaluate",), ("promote", "candidate.json", "--router", "other.json")):
+        verb, *rest = words
+        refused = command("router", verb, *rest[:1], written("bare.jsonl", 8, 0.0), *rest[1:])
+        assert "no example has the answer of small" in str(refused.exception)
+    told = command("router", "evaluate", written("some.jsonl", 8, 0.5))
+    assert told.stdout.startswith("300 examples")
+    assert "at least what was promised" in " ".join(told.stdout.split())
+
+
 def test_the_curve_is_drawn() -> None:
     trained()
     done = command("router", "evaluate", labels("others.jsonl", 300, seed=8), "--html", "curve.html")
@@ -131,6 +158,77 @@ def test_only_a_better_router_is_promoted(monkeypatch: pytest.MonkeyPatch) -> No
     assert Path("router.json").read_text() == first
     assert command("router", "rollback").exit_code == 0
     assert Path("router.json").read_text() == before
+
+
+def wary(trusted: str, by: float) -> bytes:
+    """A router that routes less."""
+    made = LearnedRouter.load(trusted)
+    promise = replace(made.promises["faq"], limit=-by)
+    replace(made, promises={**made.promises, "faq": promise}).save(Path("wary.json"))
+    return Path("wary.json").read_bytes()
+
+
+def test_commands_that_change_it_at_once() -> None:
+    """A worker that starts meanwhile reads a whole router, and so are those that were in force before."""
+    trained()
+    Path("router.json").write_bytes(wary("candidate.json", 0.05))
+    asked = [sys.executable, "-m", "tests.promotions_worker"]
+    files = [str(Path(name).absolute()) for name in ("candidate.json", "router.json")]
+    workers = [subprocess.Popen([*asked, *files], cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    while any(worker.poll() is None for worker in workers):
+        LearnedRouter.load("router.json")
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert all(int(worker.communicate()[0]) for worker in workers)
+    there = sorted(path.name for path in Path().glob("*router.json*"))
+    assert there[0] == ".router.json.lock"
+    for name in there[1:]:
+        LearnedRouter.load(name)
+
+
+def test_a_promotion_that_was_killed_can_be_taken_back() -> None:
+    in_force()
+    first, now = Path("router.json").read_bytes(), wary("router.json", 0.05)
+    Path("router.json.2").write_bytes(first)  # killed before it had written what is in force as the first
+    Path("router.json").write_bytes(now)
+    assert command("router", "rollback").exit_code == 0
+    assert Path("router.json").read_bytes() == first
+    Path("router.json").write_bytes(now)
+    Path("router.json.1").write_bytes(now)  # killed before it had put another in its place
+    Path("router.json.2").write_bytes(first)
+    assert command("router", "rollback").exit_code == 0
+    assert Path("router.json").read_bytes() == first
+    assert "no router before" in str(command("router", "rollback").exception)
+    Path("router.json.1").write_text("{}")
+    assert "remove router.json.1, and roll back again" in str(command("router", "rollback").exception)
+
+
+def test_a_router_in_force_that_is_of_no_use_any_more() -> None:
+    trained()
+    others = labels("others.jsonl", 200, seed=8)
+    text = Path("candidate.json").read_text().replace('"small"', '"vanished"')
+    for broken in ("{}", text):
+        Path("router.json").write_text(broken)
+        assert "move router.json away, and promote again" in str(command("router", "promote", "candidate.json", others).exception)
+    told = {**json.loads(text)}
+    told.pop("sha256")
+    Path("router.json").write_text(json.dumps({**told, "sha256": _digest(told)}))
+    refused = " ".join(str(command("router", "promote", "candidate.json", others).exception).split())
+    assert "a score for each of vanished, large, or none is above 0 (there are scores of large, small)" in refused
+    assert "move router.json away, and promote again" in refused
+    assert "must be a file" in str(command("router", "promote", "candidate.json", others, "--router", "none/r.json").exception)
+    assert "must be a file" in str(command("router", "rollback", "--router", ".").exception)
+
+
+def test_what_a_link_leads_to_is_written_whole_and_keeps_its_mode() -> None:
+    trained()
+    Path("there").mkdir()
+    Path("there/real.json").write_bytes(wary("candidate.json", 0.05))
+    Path("there/real.json").chmod(0o640)
+    Path("router.json").symlink_to("there/real.json")
+    assert command("router", "promote", "candidate.json", labels("others.jsonl", 200, seed=8)).exit_code == 0
+    assert Path("router.json").is_symlink()
+    assert Path("there/real.json").read_bytes() == Path("candidate.json").read_bytes()
+    assert Path("there/real.json").stat().st_mode & 0o777 == 0o640
 
 
 def test_features_have_promises_of_their_own() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models import FakeListChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, ChatResult, LLMResult
@@ -22,6 +22,9 @@ from langchain_core.runnables import (
     RunnableParallel,
     RunnablePassthrough,
 )
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.config import get_stream_writer
+from langgraph.graph import START, MessagesState, StateGraph
 
 from tests.langchain_kit import CHEAP, STRONG, chat
 from thrift_plugins import (
@@ -370,3 +373,53 @@ async def test_callbacks_deep_in_a_tier_hear_nothing_either(provider: LoopbackPr
     assert await asked(chain, way, given) == "At nine."
     assert [request.model for request in provider.requests] == [CHEAP, STRONG]
     assert heard.said == ["At nine."]
+
+
+def graph(model: Any) -> Any:
+    """A graph of one step, which writes to its stream who it is."""
+
+    def step(state: Any) -> Any:
+        get_stream_writer()(model.model_name)
+        return {"messages": [model.invoke(state["messages"])]}
+
+    async def astep(state: Any) -> Any:
+        get_stream_writer()(model.model_name)
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    made = StateGraph(MessagesState)
+    made.add_node("step", RunnableLambda(step, afunc=astep))
+    made.add_edge(START, "step")
+    return made.compile() | (lambda state: state["messages"][-1])
+
+
+@pytest.mark.parametrize("way", ["stream", "astream"])
+async def test_the_stream_of_a_graph_around_shows_nothing_of_a_rejected_graph(provider: LoopbackProvider, way: str) -> None:
+    provider.script(refusing)
+    runtime = Runtime(Config(store="memory:", cache=CacheConfig(enabled=False)))
+    tiers = [graph(chat(provider, name)) for name in (CHEAP, STRONG)]
+    chain: RoutingRunnable[Any, Any] = RoutingRunnable(tiers, models=[CHEAP, STRONG], runtime=runtime)
+    outer = StateGraph(MessagesState)
+    outer.add_node(
+        "outer",
+        RunnableLambda(
+            lambda state: {"messages": [chain.invoke(dict(state))]},
+            afunc=lambda state: _wrapped_answer(chain, state),
+        ),
+    )
+    outer.add_edge(START, "outer")
+    app = outer.compile(checkpointer=InMemorySaver())
+    given: Any = {"messages": [HumanMessage("What are your opening hours?")]}
+    options: Any = {"stream_mode": ["messages", "updates", "custom"], "subgraphs": True}
+    config: Any = {"configurable": {"thread_id": "1"}}
+    if way == "stream":
+        shown = list(app.stream(given, config, **options))
+    else:
+        shown = [part async for part in app.astream(given, config, **options)]
+    assert [request.model for request in provider.requests] == [CHEAP, STRONG]
+    assert "At nine." in repr(shown)
+    assert "sorry" not in repr(shown)
+    assert [part for _, kind, part in shown if kind == "custom"] == [STRONG]
+
+
+async def _wrapped_answer(chain: Any, state: Any) -> Any:
+    return {"messages": [await chain.ainvoke(dict(state))]}

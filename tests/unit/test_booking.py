@@ -72,7 +72,8 @@ def test_a_recording_knows_what_the_baseline_used():
 def test_a_call_that_failed_is_its_own_baseline():
     booking = Booking(replace(REQUEST, baseline_usage=Usage(1, 1)), BIG, "test")
     event = booking.ended(ValueError("secret"), SMALL, USED)
-    assert (event.outcome, event.error, event.baseline.usage) == ("error", "ValueError", USED)
+    assert (event.outcome, event.error, event.baseline) == ("error", "ValueError", Cost(SMALL.model, USED))
+    assert event.patches == (), "a cheaper model that fails has saved nothing"
     assert "secret" not in str(record(event))
 
 

@@ -50,6 +50,18 @@ def test_a_warm_prompt_stays_with_its_model(conversations: Conversations) -> Non
     assert kept.reasons == ("stays: its prompt cache is worth more", "short request")
 
 
+def test_answers_that_did_not_stand_are_on_the_account(conversations: Conversations) -> None:
+    """A turn that the cheap tier answers pays for the way back, but not for what was thrown away besides."""
+    other = Conversations(conversations._prices)
+    asked = request(long(20_000), Message("user", "Hello?"))
+    more = request(*asked.messages, Message("assistant", "Yes."), Message("user", "And now?"), at=NOW + 20)
+    used = Usage(20_010, 20, source="provider")
+    for each, wasted in ((conversations, ()), (other, [(TIERS[1], used)] * 20)):
+        each.learn(asked, TIERS[0], TIERS[2], used, wasted=wasted)
+    assert conversations.keep(more, TIERS, 2, CHEAP) is CHEAP
+    assert other.keep(more, TIERS, 2, CHEAP).reasons[0] == "stays: its prompt cache is worth more"
+
+
 def test_a_prompt_that_nobody_remembers_may_go(conversations: Conversations) -> None:
     asked = request(long(20_000), Message("user", "Hello?"))
     conversations.learn(asked, TIERS[2], TIERS[2], Usage(20_010, 900, source="provider"))

@@ -260,6 +260,11 @@ LINES = {
     '{"question": "x", "label": 1}': "it has question, label",
     '{"prompt": "x", "scores": {"a": 1}, "tools": [{"function": "f"}]}': "function objects",
     '{"prompt": "x", "scores": {"a": 1}, "schema": 5}': "a JSON schema",
+    '{"messages": [5], "scores": {"a": 1}}': "objects with a `role`",
+    '{"prompt": "x", "scores": {"a": 1}, "answers": {"a": {"tool_calls": [5]}}}': "a list of objects with a `name`",
+    f'{{"prompt": "x", "scores": {{"a": 1}}, "costs": {{"a": {10**400}}}}}': "a cost must be US dollars",
+    '{"prompt": "x", "scores": {"a": 1}, "costs": {"a": 1e308}}': "a cost must be US dollars",
+    '{"prompt": "x", "scores": {"a": 1}, "feature": "\\ud800"}': "surrogates not allowed",
 }
 
 
@@ -277,6 +282,21 @@ def test_a_file_in_another_encoding(tmp_path: Path) -> None:
     file.write_text('{"prompt": "café", "scores": {"a": true}}\n', encoding="latin-1")
     with pytest.raises(ConfigError, match="is not in UTF-8"):
         list(examples(file))
+
+
+def test_a_mark_before_the_first_line_is_passed_over(tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    file.write_text('{"prompt": "caf\u00e9", "scores": {"a": true}}\n', encoding="utf-8-sig")
+    [example] = examples(file)
+    assert example.request.messages[0].text == "caf\u00e9"
+
+
+def test_whose_answers_have_scores_is_said_where_others_were_looked_for() -> None:
+    with pytest.raises(ConfigError, match=r"a score for each of tiny, large \(there are scores of large, small\)"):
+        train(world(150), ("tiny", "large"))
+    made = train(world(150), NAMED)
+    with pytest.raises(ConfigError, match=r"none is above 0 \(there are scores of tiny\)"):
+        try_out(made, [replace(each, scores={"tiny": 1.0}) for each in world(5)])
 
 
 def test_costs_of_nothing_are_no_costs() -> None:

@@ -401,6 +401,7 @@ def transport_errors() -> Iterator[tuple[BaseException, str | None, bool]]:
     yield DeadlineExceeded(), "timeout", True
     yield openai.LengthFinishReasonError(completion=ChatCompletion.model_construct()), "truncated", False
     yield OutputParserException("no JSON"), "wrong form", False
+    yield json.JSONDecodeError("no JSON", "<html>", 0), "server error", False
     yield ValueError("bug"), None, False
     yield KeyError("bug"), None, False
     yield StoreUnavailable("down"), None, False

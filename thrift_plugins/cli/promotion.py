@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from thrift_plugins.cli.booked import LedgerUrl
-from thrift_plugins.cli.cache.opened import ConfigFile, settings
+from thrift_plugins.cli.cache.opened import ConfigFile
+from thrift_plugins.cli.in_force import alone, file_in_force, put, take_back
 from thrift_plugins.cli.lessons import Labels, examples_of
 from thrift_plugins.errors import ConfigError
 
-_KEPT = 9  # routers that were in force before
+if TYPE_CHECKING:
+    from thrift_plugins.routing.example import Example
+    from thrift_plugins.routing.trial import Trial
 
 InForce: TypeAlias = Annotated[
     Path | None,
     typer.Option("--router", help="The file that the app reads; by default that of the settings, or router.json."),
 ]
-_FILE: Final = "router.json"
-
-
-def file_in_force(config: Path | None) -> Path:
-    """The file that the app reads: that of its settings, or where these name none, the one that `promote` writes."""
-    return Path(settings(config).routing.router or _FILE)
 
 
 def promote(
@@ -38,19 +36,18 @@ def promote(
     from thrift_plugins.routing.promise import TOLERANCE
     from thrift_plugins.routing.trial import better, try_out
 
-    made, in_force = LearnedRouter.load(candidate), router or file_in_force(config)
-    known = examples_of(labels, made.tiers, "held", config, ledger)
-    before = LearnedRouter.load(in_force) if in_force.exists() else None
-    why = better(try_out(made, known), try_out(before, known) if before else None, TOLERANCE)
-    if why is not None:
-        raise ConfigError(f"{candidate} is not put in force: {why}")
-    text = candidate.read_bytes()
-    for number in range(_KEPT - 1, 0, -1):
-        if _old(in_force, number).exists():
-            _old(in_force, number).replace(_old(in_force, number + 1))
-    if in_force.exists():
-        _write(_old(in_force, 1), in_force.read_bytes())  # a copy: the app's file is there at every moment
-    _write(in_force, text)
+    in_force = router or file_in_force(config)
+    with alone(in_force):
+        text = candidate.read_bytes() if candidate.exists() else b""
+        made = LearnedRouter.load(candidate)
+        known = examples_of(labels, made.tiers, "held", config, ledger)
+        before = _tried(in_force, known, candidate) if in_force.exists() else None
+        why = better(try_out(made, known), before, TOLERANCE)
+        if why is not None:
+            raise ConfigError(f"{candidate} is not put in force: {why}")
+        if candidate.read_bytes() != text:
+            raise ConfigError(f"{candidate} is not put in force: it was written anew while it was tried; promote it again")
+        put(in_force, text)
     typer.echo(
         f'{candidate} is in force as {in_force}: [routing] router = "{in_force}". Restart the app; `thrift-plugins router '
         "rollback` takes it back."
@@ -59,26 +56,21 @@ def promote(
 
 def rollback(router: InForce = None, config: ConfigFile = None) -> None:
     """Put the router back in force that was before."""
-    from thrift_plugins.routing.learned import LearnedRouter
-
     in_force = router or file_in_force(config)
-    last = _old(in_force, 1)
-    if not last.exists():
-        raise ConfigError(f"there is no router before {in_force}: set routing.router = '' to go back to the rules")
-    LearnedRouter.load(last)
-    last.replace(in_force)
-    for number in range(2, _KEPT + 1):
-        if _old(in_force, number).exists():
-            _old(in_force, number).replace(_old(in_force, number - 1))
+    with alone(in_force):
+        take_back(in_force)
     typer.echo(f"{in_force} is again what it was; restart the app.")
 
 
-def _old(file: Path, number: int) -> Path:
-    return file.with_name(f"{file.name}.{number}")
+def _tried(in_force: Path, known: Sequence[Example], candidate: Path) -> Trial:
+    """What the router in force comes to on the same examples."""
+    from thrift_plugins.routing.learned import LearnedRouter
+    from thrift_plugins.routing.trial import try_out
 
-
-def _write(file: Path, text: bytes) -> None:
-    """All of it or nothing: an app may start meanwhile."""
-    beside = file.with_name(f"{file.name}.new")
-    beside.write_bytes(text)
-    beside.replace(file)
+    try:
+        return try_out(LearnedRouter.load(in_force), known)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{candidate} cannot be compared with the router in force: {error}. If that one is of no use any more, since it was changed "
+            f"or a model of it is gone, move {in_force} away, and promote again"
+        ) from error

@@ -10,8 +10,8 @@ import typer
 from thrift_plugins.cli.booked import LedgerUrl
 from thrift_plugins.cli.cache.opened import ConfigFile, settings
 from thrift_plugins.cli.figures import JsonFile, write_figures
+from thrift_plugins.cli.in_force import file_in_force
 from thrift_plugins.cli.lessons import Labels, examples_of
-from thrift_plugins.cli.promotion import file_in_force
 from thrift_plugins.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -35,7 +35,7 @@ from thrift_plugins.langchain.around import Around, around, entered, inside, sil
 from thrift_plugins.langchain.convert import message_in, message_out, reply_in, usage_of
 from thrift_plugins.langchain.request import DIALECT, run_of, scope_of
 from thrift_plugins.langchain.turn import unheard_here
-from thrift_plugins.langchain.unheard import without_callbacks
+from thrift_plugins.langchain.unheard import for_nobody, without_callbacks
 from thrift_plugins.lineup import lineup
 from thrift_plugins.runtime import Runtime, chosen_runtime
 from thrift_plugins.shape import words
@@ -188,8 +188,7 @@ class _Turn:
     def quiet(self) -> _Turn:
         """The same, for nobody."""
         runnables = [without_callbacks(runnable) for runnable in self.runnables]
-        config: RunnableConfig = {**self.config, "callbacks": []}  # the rest of it may decide what is answered
-        return _Turn(runnables, self.given, config, self.kwargs, self.runtime, self.request, unheard=True)
+        return _Turn(runnables, self.given, for_nobody(self.config), self.kwargs, self.runtime, self.request, unheard=True)
 
     def aside(self) -> _Turn:
         """The same, for an answer that may be rejected."""
@@ -311,7 +310,8 @@ class _Turn:
             "thrift_policy": decision.policy,
             "thrift_reasons": list(decision.reasons),
         }
-        config = merge_configs(self.config, {"callbacks": [used], "metadata": told})
+        with self._traced():  # what is around would be merged into it
+            config = merge_configs(self.config, {"callbacks": [used], "metadata": told})
         config.pop("run_id", None)
         return used, config
 

@@ -1,12 +1,30 @@
-"""A Runnable without the callbacks that the app has set on its parts, as far as those can be seen."""
+"""A Runnable, and a config, by which nobody hears of what is done: without callbacks, and out of a graph's streams."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from langchain_core.runnables import Runnable, RunnableBinding
+from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langchain_core.runnables.base import RunnableSerializable
+
+_STREAM: Final = "__pregel_stream"
+_RUNTIME: Final = "__pregel_runtime"
+"""Where LangGraph keeps, in a config, what a graph inside another one, and `get_stream_writer`, write to."""
+
+
+def for_nobody(config: RunnableConfig) -> RunnableConfig:
+    """The config of a call that nobody is to hear of. What else is in it may decide what is answered, and stays."""
+    told = dict(config.get("configurable") or {})
+    told.pop(_STREAM, None)
+    runtime: Any = told.get(_RUNTIME)
+    if hasattr(runtime, "override"):
+        told[_RUNTIME] = runtime.override(stream_writer=_written)
+    return {**config, "callbacks": [], "configurable": told}
+
+
+def _written(_: object) -> None:
+    """Nowhere."""
 
 
 def without_callbacks(runnable: Runnable[Any, Any]) -> Runnable[Any, Any]:

@@ -287,8 +287,9 @@ class Booking:
         if self._unasked is not None:
             return self.of_our_own(self._unasked, outcome, tier, usage, error)
         whole = outcome == "answered"
+        # Nothing is saved by asking a cheaper model that fails: the app has no answer, and pays for another one.
         cost, patches = without_us(
-            self._baseline,
+            tier if outcome == "error" else self._baseline,
             Served(tier, usage, self._asked_as or tier.processing),
             known=self._request.baseline_usage if whole else None,
             compressed=self._compressed,

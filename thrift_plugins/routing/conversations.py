@@ -155,9 +155,19 @@ class Conversations:
         return replace(decision, costs=costs)
 
     def learn(
-        self, request: Request, tier: Tier, baseline: Tier, usage: Usage, calls: Iterable[ToolCall] = ()
+        self,
+        request: Request,
+        tier: Tier,
+        baseline: Tier,
+        usage: Usage,
+        calls: Iterable[ToolCall] = (),
+        wasted: Iterable[tuple[Tier, Usage]] = (),
     ) -> None:
-        """Remember who answered a turn, what it used, and which calls of tools it made."""
+        """Remember who answered a turn, what it used, and which calls of tools it made.
+
+        Args:
+            wasted: what others have used for answers that did not stand, or that were only compared.
+        """
         key = _key(request)
         with self._lock:
             thread = self._threads.setdefault(key, _Thread())
@@ -166,6 +176,7 @@ class Conversations:
                 self._threads.popitem(last=False)
             thread.caches = thread.caches or usage.cache_read + usage.cache_write + usage.cache_write_1h > 0
             self._settle(thread, request, tier, baseline, usage)
+            thread.account -= sum(self._cost(each, used, request) for each, used in wasted)
             size = usage.input_tokens + usage.output_tokens
             thread.tier, thread.size, thread.at = tier.name, size, request.at
             thread.warm[tier.model] = (size, request.at)
@@ -197,6 +208,13 @@ class Conversations:
             return
         known = _standing(thread, request.at) if _is_cached(own, request, thread, usage.input_tokens) else 0
         thread.account += _turn(own, usage.input_tokens, usage.output_tokens, known, request, thread) - paid
+
+    def _cost(self, tier: Tier, usage: Usage, request: Request) -> Nano:
+        """What an answer has cost; nothing where nobody knows its price."""
+        try:
+            return self._prices.rates(tier.model, at=request.at, input_tokens=usage.input_tokens).cost(usage)
+        except UnknownModelPrice:
+            return 0
 
     def _can_come_back(self, request: Request, model: str, baseline: str, thread: _Thread | None) -> bool:
         """Whether the account can pay for the way back after a turn on another model."""

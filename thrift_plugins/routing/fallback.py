@@ -49,6 +49,7 @@ _BY_CLASS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"LengthFinishReason"), "truncated"),
     (re.compile(r"OutputParser|^ValidationError$"), "wrong form"),  # a chain or an SDK has read the answer itself
     (re.compile(r"InternalServer|ServiceUnavailable|Overloaded|BadGateway"), "server error"),
+    (re.compile(r"^JSONDecodeError$|ResponseValidation"), "server error"),  # a page of some gateway, say
     (
         re.compile(
             r"Connection(?:Error|Reset|Refused)|APIConnection|ConnectError|ClientConnect|ClientOSError|"

@@ -12,6 +12,7 @@ from thrift_plugins.routing.example import Example
 from thrift_plugins.types import Message, Reply, Request, Scope, ToolCall, Usage
 
 _ROLES: Final = frozenset({"system", "user", "assistant", "tool"})
+_DEAREST: Final = 1e6  # US dollars for an answer
 _KNOWN: Final = ("prompt", "messages", "tools", "feature", "scores", "answers", "costs", "schema", "id")
 
 
@@ -31,7 +32,7 @@ def examples(file: Path) -> Iterator[Example]:
         ConfigError: no such file, or a line that is something else; says which, and what it lacks.
     """
     try:
-        lines = file.open(encoding="utf-8")
+        lines = file.open(encoding="utf-8-sig")  # spreadsheets and Windows write a mark before it
     except OSError as error:
         raise ConfigError(f"cannot read {file}: {error.strerror}") from error
     with lines:
@@ -67,7 +68,8 @@ def example_of(told: Mapping[str, Any]) -> Example:
     Raises:
         ValueError, TypeError, AttributeError: it is something else.
     """
-    feature = told.get("feature") or ""
+    feature = str(told.get("feature") or "")
+    feature.encode()  # half a surrogate pair is no name that a file can hold
     schema = told.get("schema")
     if schema is not None and not isinstance(schema, Mapping):
         raise ValueError("`schema` must be a JSON schema")
@@ -78,7 +80,7 @@ def example_of(told: Mapping[str, Any]) -> Example:
         messages=tuple(_messages(told)),
         tools=tuple(map(_tool, told.get("tools") or ())),
         schema=schema,
-        scope=Scope(feature=str(feature)),
+        scope=Scope(feature=feature),
     )
     return Example(
         request,
@@ -107,14 +109,17 @@ def _reply(given: Any) -> Reply:
         return Reply(given, Usage(), finish_reason="stop")
     if not isinstance(given, Mapping):
         raise ValueError("an answer is a text, or an object with `text` and `tool_calls`")  # noqa: TRY004  as above
-    calls = tuple(ToolCall("", str(call.get("name")), call.get("arguments")) for call in given.get("tool_calls") or ())
+    made = given.get("tool_calls") or ()
+    if not isinstance(made, list | tuple) or not all(isinstance(call, Mapping) for call in made):
+        raise ValueError("`tool_calls` must be a list of objects with a `name` and `arguments`")
+    calls = tuple(ToolCall("", str(call.get("name")), call.get("arguments")) for call in made)
     return Reply(str(given.get("text") or ""), Usage(), calls, str(given.get("finish_reason") or "stop"))
 
 
 def _cost(given: Any) -> float:
-    if isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < float("inf"):
+    if isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given < _DEAREST:
         return float(given)
-    raise ValueError(f"a cost must be US dollars, 0 or more, not {given!r}")
+    raise ValueError(f"a cost must be US dollars, 0 or more, and fewer than {_DEAREST:,.0f}")
 
 
 def _messages(told: Mapping[str, Any]) -> Iterator[Message]:
@@ -125,6 +130,8 @@ def _messages(told: Mapping[str, Any]) -> Iterator[Message]:
     if not isinstance(messages, list) or not messages:
         raise ValueError("it has neither a `prompt` nor `messages`")
     for message in messages:
+        if not isinstance(message, Mapping):
+            raise ValueError("`messages` must be objects with a `role` and `content`")  # noqa: TRY004  as above
         role, content = message.get("role"), message.get("content")
         if role not in _ROLES or not isinstance(content, str | list):
             raise ValueError(f"a message with the role {role!r} and such content is not understood")

@@ -22,6 +22,7 @@ from thrift_plugins.routing.drift import EVERY, Histogram
 from thrift_plugins.routing.reading import numbers, of_length, steps, texts, whole
 from thrift_plugins.routing.rules import ladder_of
 from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, traits
+from thrift_plugins.routing.writing import write_whole
 from thrift_plugins.types import Decision, Reply, Request, Tier
 
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ class LearnedRouter:
             "counts": list(self.counts),
             "slots": {str(slot): list(row) for slot, row in sorted(self.slots.items())},
         }
-        path.write_text(_compact({**told, "sha256": _digest(told)}) + "\n", encoding="utf-8")
+        write_whole(path, (_compact({**told, "sha256": _digest(told)}) + "\n").encode("utf-8"))
 
     @classmethod
     def load(cls, path: str | Path) -> LearnedRouter:
@@ -256,7 +257,7 @@ class LearnedRouter:
             raise ConfigError(f"no router can be read from {path}: {error}") from error
         try:
             return _read(text)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ConfigError(f"{path} is no router, or was changed ({error}): train it anew") from error
 
 

@@ -8,6 +8,8 @@ from typing import Any, Final
 UNIT: Final = 1e5
 """Steps of a weight in one unit of quality."""
 
+_MANY: Final = 2**53
+
 
 def of_length(given: Any, length: int) -> list[Any]:
     """A list of so many."""
@@ -41,6 +43,6 @@ def texts(given: Any) -> list[str]:
 
 def whole(given: Any) -> int:
     """A whole number, 0 or more."""
-    if type(given) is not int or given < 0:
+    if type(given) is not int or not 0 <= given < _MANY:
         raise ValueError("a count was expected")
     return given

@@ -28,6 +28,7 @@ from thrift_plugins.routing.pieces import counted
 from thrift_plugins.routing.promise import LEAST, Row, Way, vouched
 from thrift_plugins.routing.reading import UNIT
 from thrift_plugins.routing.traits import SLOTS, last_turn, traits
+from thrift_plugins.routing.trial import scored
 from thrift_plugins.routing.verify import rejects
 from thrift_plugins.types import Request
 
@@ -128,7 +129,7 @@ def _labelled(examples: Sequence[Example], tiers: Sequence[str]) -> tuple[list[E
     whole = [example for example in examples if all(tier in example.scores for tier in tiers)][-MOST:]
     if len(whole) < LEAST:
         raise ConfigError(
-            f"{len(whole)} examples have a score for each of {', '.join(tiers)}: {LEAST} are needed to learn anything that "
+            f"{len(whole)} examples have a score for each of {', '.join(tiers)}{scored(examples)}: {LEAST} are needed to learn anything that "
             "holds; collect more, and the strong model serves until then"
         )
     scores = np.array([[float(example.scores[tier]) for tier in tiers] for example in whole])

@@ -63,11 +63,19 @@ def try_out(router: LearnedRouter, examples: Sequence[Example]) -> Trial:
     """Let a router decide, and check, what each example is answered with.
 
     Raises:
-        ConfigError: no example has a score for each of the router's tiers, or none of the baseline's answers is any good.
+        ConfigError: no example has a score for each of the router's tiers, or none of the baseline's answers is any good; or
+            none has an answer that the router checks.
     """
     known = [example for example in examples if all(tier in example.scores for tier in router.tiers)]
     if not known or not sum(example.scores[router.tiers[-1]] for example in known):
-        raise ConfigError(f"no example has a score for each of {', '.join(router.tiers)}, or none is above 0")
+        raise ConfigError(
+            f"no example has a score for each of {', '.join(router.tiers)}, or none is above 0{scored(examples)}"
+        )
+    known = [example for example in known if _can_be_served(router, example)]
+    if not known:
+        raise ConfigError(
+            f"no example has the answer of {router.tiers[0]}, which the router checks before it stands: give `answers` too"
+        )
     tiers = [Tier(name, name) for name in router.tiers]
     top = router.tiers[-1]
     served, paid, cheaper = [], [], 0
@@ -82,6 +90,18 @@ def try_out(router: LearnedRouter, examples: Sequence[Example]) -> Trial:
     asked = (router.goal(example.request.scope.feature).quality for example in known)
     due = sum(share * quality for share, quality in zip(asked, best, strict=True)) / sum(best)
     return Trial(tuple(served), tuple(best), tuple(paid), tuple(alone), cheaper, due)
+
+
+def scored(examples: Sequence[Example]) -> str:
+    """Whose answers have scores, to be said where others were looked for."""
+    names = sorted({tier for example in examples for tier in example.scores})
+    return f" (there are scores of {', '.join(names)})" if names else ""
+
+
+def _can_be_served(router: LearnedRouter, example: Example) -> bool:
+    """Whether it can be told what is served: a check needs an answer."""
+    promise = router.promise(example.request.scope.feature)
+    return promise is None or promise.accept is None or router.tiers[0] in example.replies
 
 
 def _served(
@@ -101,7 +121,8 @@ def _served(
 
 def curve(router: LearnedRouter, examples: Sequence[Example]) -> list[Point]:
     """What the same router would have come to with other lines, the most cautious first."""
-    return [try_out(_with(router, line), examples).point for line in _lines(router, examples)]
+    checked = router.tiers[0] in router.checks and any(router.tiers[0] in example.replies for example in examples)
+    return [try_out(_with(router, line, checked=checked), examples).point for line in _lines(router, examples)]
 
 
 def _lines(router: LearnedRouter, examples: Sequence[Example]) -> Iterator[float]:
@@ -122,9 +143,8 @@ def _lines(router: LearnedRouter, examples: Sequence[Example]) -> Iterator[float
     yield inf
 
 
-def _with(router: LearnedRouter, line: float) -> LearnedRouter:
+def _with(router: LearnedRouter, line: float, *, checked: bool) -> LearnedRouter:
     """A router with this line for everything."""
-    checked = router.tiers[0] in router.checks
     line = max(-1e6, line) if checked else max(-1e6, min(1e6, line))
     promise = Promise(None, 0, 1.0, 0.0, accept=line) if checked else Promise(line, 0, 1.0, 0.0)
     return replace(router, promises={EVERY: promise})
