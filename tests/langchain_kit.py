@@ -29,10 +29,11 @@ def chat(provider: LoopbackProvider, model: str = CHEAP, **settings: Any) -> Cha
 
 
 def thrift(
-    provider: LoopbackProvider, runtime: Runtime | None = None, *, tiers: int = 2, **settings: Any
+    provider: LoopbackProvider, runtime: Runtime | None = None, *, tiers: int = 2, cheap: Any = None, **settings: Any
 ) -> ThriftChatModel:
-    """A wrapped model over the strong tier, or over both."""
-    models = [chat(provider, name, **settings) for name in (CHEAP, STRONG)[-tiers:]]
+    """A wrapped model over the strong tier, or over both, of which the cheap one has settings of its own."""
+    own = {CHEAP: cheap or {}, STRONG: {}}
+    models = [chat(provider, name, **settings, **own[name]) for name in (CHEAP, STRONG)[-tiers:]]
     return ThriftChatModel(tiers=models, runtime=runtime or Runtime(Config(store="memory:", cache=CacheConfig(kinds=False))))
 
 

@@ -36,6 +36,11 @@ class RedisServer:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def patient_url(self) -> str:
+        """For tests of something else than outages: a store gives a server 40 ms to answer, and a loaded machine takes longer."""
+        return f"{self.url}?socket_timeout=20&socket_connect_timeout=20"
+
     def __enter__(self) -> Self:
         self.start()
         return self

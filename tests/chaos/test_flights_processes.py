@@ -27,8 +27,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         if request.param == "sqlite":
             yield str(tmp_path / "answers.db")
         else:
-            server = stack.enter_context(RedisServer(tmp_path))
-            yield f"{server.url}?socket_timeout=20&socket_connect_timeout=20"  # eight processes on a small machine keep even a quick server waiting
+            yield stack.enter_context(RedisServer(tmp_path)).patient_url
 
 
 class Workers(Forks):

@@ -19,7 +19,7 @@ SCALE = float(os.environ.get("THRIFT_TEST_SCALE", "1"))
 TIMES = max(3, int(6 * SCALE))
 SECRET = "a secret of enough bytes"
 KEY, VALUE, CHANNEL = "{t1}:0a1b", b"an answer" * 100, "{t1}:questions"
-HANG_GUARD_S = 20
+HANG_GUARD_S = 60
 
 
 class User:

@@ -20,7 +20,7 @@ from thrift_plugins.stores import RedisStore
 SCALE = float(os.environ.get("THRIFT_TEST_SCALE", "1"))
 SECRET = "a secret of enough bytes"
 KEY, VALUE = "{t1}:0a1b", b"an answer" * 100
-HANG_GUARD_S = 20
+HANG_GUARD_S = 60
 
 
 @pytest.fixture

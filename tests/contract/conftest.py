@@ -20,17 +20,18 @@ def _frameworks_are_no_garbage() -> None:
 
 @pytest.fixture(autouse=True)
 def _collected_between_requests(_frameworks_are_no_garbage: None) -> Iterator[None]:
-    """Collect after each test, and never within one.
+    """Collect after each test what is young, and never within one; what has grown old is collected after each module.
 
     LlamaIndex's OpenAI leaves the response of a stream open that nobody reads to its end. Where the garbage collector
-    reaches one while httpcore holds the lock of its pool, the thread waits for itself for ever.
+    reaches one while httpcore holds the lock of its pool, the thread waits for itself for ever. To look at everything
+    takes longer than most tests do.
     """
     gc.disable()
     yield
     gc.enable()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+        gc.collect(1)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -162,9 +162,9 @@ def test_a_copy_answers_as_the_original(provider: LoopbackProvider, tmp_path: Pa
     ask_around(provider)
     monkeypatch.setenv("THRIFT_SECRET", "of the test suite, long enough")
     with RedisServer(tmp_path) as server:
-        copied = told("copy", server.url)
+        copied = told("copy", server.patient_url)
         assert (copied["entries"], copied["refused"]) == (5, 0)
-        runtime = Runtime(Config(store=server.url))
+        runtime = Runtime(Config(store=server.patient_url))
         billed = len(provider.billed)
         with scope(tenant="globex", feature="faq"):
             assert chat_model(provider, runtime).invoke("What is a refund?").response_metadata["thrift"]["hit"]

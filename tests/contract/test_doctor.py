@@ -111,7 +111,7 @@ def test_memory_is_worth_a_note():
 def test_a_redis_server(redis: RedisServer, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("THRIFT_SECRET", "the words that nobody may see")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-nobody-may-see")
-    code, found = configured(f'store = "{redis.url}"\n')
+    code, found = configured(f'store = "{redis.patient_url}"\n')
     assert code == 0, found
     assert found["store", "server"]["what"].startswith(("Redis ", "Valkey "))
     assert "noeviction" in found["store", "memory"]["what"]
@@ -132,7 +132,7 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch):
 def test_a_full_server_that_evicts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("THRIFT_SECRET", "the words that nobody may see")
     with RedisServer(tmp_path, "--maxmemory", "64mb", "--maxmemory-policy", "noeviction") as server:
-        _, found = configured(f'store = "{server.url}"\n')
+        _, found = configured(f'store = "{server.patient_url}"\n')
     assert found["store", "memory"]["state"] == "note"
     assert "use volatile-lru" in found["store", "memory"]["what"]
 

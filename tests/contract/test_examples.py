@@ -59,7 +59,7 @@ def run(example: Path, capsys: pytest.CaptureFixture[str]) -> str:
 def test_example(
     example: Path, key: str, redis: RedisServer, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setenv("REDIS_URL", redis.url)
+    monkeypatch.setenv("REDIS_URL", redis.patient_url)
     with LoopbackProvider() as provider:
         if key == "a key":
             with_a_key(monkeypatch, provider)

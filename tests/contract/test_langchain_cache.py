@@ -57,7 +57,7 @@ class OnRedis:
     @pytest.fixture
     def cache(self, server: RedisServer) -> Iterator[BaseCache]:
         server.ask("FLUSHALL")
-        store = RedisStore(server.url, secret="of the test suite, long enough")
+        store = RedisStore(server.patient_url, secret="of the test suite, long enough")
         yield ResponseCache(store)
         store.close()
 
@@ -159,7 +159,7 @@ def test_an_answer_that_is_not_whole_is_not_kept(provider: LoopbackProvider, fau
 def test_redis_down_costs_an_answer_and_no_error(tmp_path: Path, provider: LoopbackProvider) -> None:
     server = RedisServer(tmp_path)
     with server:
-        cache = ResponseCache(RedisStore(server.url, secret="of the test suite, long enough"))
+        cache = ResponseCache(RedisStore(server.patient_url, secret="of the test suite, long enough"))
         model = chat(provider, cache=cache)
         model.invoke("Hi")
     model.invoke("Hi")

@@ -246,7 +246,7 @@ async def test_another_tier_answers_where_the_chosen_one_is_down(
     provider: LoopbackProvider, fault: Fault, way: Callable[[Any], Any]
 ) -> None:
     provider.faults.rule(lambda request: fault if request.model == CHEAP else None)
-    model = thrift(provider, timeout=0.3)
+    model = thrift(provider, cheap={"timeout": 0.3})
     assert all(await way(model))
     assert {record["served_model"] for record in records(model)} == {STRONG}
     assert all(f"{CHEAP} failed" in record["fallbacks"][0] for record in records(model))

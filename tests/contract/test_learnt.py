@@ -32,7 +32,7 @@ def opened(
         url = str(tmp_path / "answers.db")
         if request.param == "redis":
             monkeypatch.setenv("THRIFT_SECRET", "s" * 32)
-            url = stack.enter_context(RedisServer(tmp_path)).url
+            url = stack.enter_context(RedisServer(tmp_path)).patient_url
 
         def open_it() -> Store:
             store = open_store(url)

@@ -85,7 +85,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.mark.parametrize("body", blocks("python"))
 def test_python(body: str, monkeypatch: pytest.MonkeyPatch, server: RedisServer):
-    monkeypatch.setitem(os.environ, "REDIS_URL", server.url)
+    monkeypatch.setitem(os.environ, "REDIS_URL", server.patient_url)
     monkeypatch.setitem(os.environ, "THRIFT_HOLDOUT", "0")
     monkeypatch.setitem(os.environ, "THRIFT_SECRET", "0" * 64)
     with LoopbackBatches() as provider:

@@ -142,7 +142,7 @@ class Tenants(RuleBasedStateMachine):
     def open(self, kind: str) -> None:
         self.stack = ExitStack()
         folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
-        url = {"memory": "memory:", "sqlite": f"sqlite:///{folder}/t.db", "redis": self.server.url}[kind]
+        url = {"memory": "memory:", "sqlite": f"sqlite:///{folder}/t.db", "redis": self.server.patient_url}[kind]
         if kind == "redis":
             self.server.ask("FLUSHALL")
         self.apps = [App(url) for _ in range(2)]

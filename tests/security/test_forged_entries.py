@@ -216,7 +216,7 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]
         with closing(OnSQLite(tmp_path)) as made:
             yield made
     else:
-        with RedisServer(tmp_path) as server, closing(OnRedis(server.url)) as made:
+        with RedisServer(tmp_path) as server, closing(OnRedis(server.patient_url)) as made:
             yield made
 
 

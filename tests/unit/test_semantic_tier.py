@@ -86,7 +86,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     if not url:
         server: RedisServer = request.getfixturevalue("server")
         server.ask("FLUSHALL")
-        url = server.url
+        url = server.patient_url
     secret = "a secret of the tests" if request.param == "redis" else None
     opened = open_store(url, clock=lambda: 1000.0, secret=secret)
     yield opened
