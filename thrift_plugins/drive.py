@@ -8,8 +8,9 @@ and tells the flow only what it must know, a `Reply`.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
-from contextlib import aclosing, contextmanager, suppress
-from typing import Any, Protocol, TypeVar
+from contextlib import contextmanager, suppress
+from types import AsyncGeneratorType
+from typing import Any, Final, Protocol, TypeVar
 
 from thrift_plugins.effects import Call, Effect, Flow, Renew, Replay, Try
 from thrift_plugins.errors import StreamClosed
@@ -68,6 +69,10 @@ class AsyncStreamer(Renewing, Protocol[Piece]):
 
 _ANSWERS = (Call, Replay)
 
+_HELD: Final[set[object]] = set()
+"""What streams that are under way will end. An app may drop a stream in a circle of references, and the garbage collector then
+ends all that is in it in any order: a flow that has still to settle, or a model's stream at the same time as we do."""
+
 
 class _Steps:
     """A flow from effect to effect: told what each came to, a result or an error, before the next is taken."""
@@ -95,6 +100,22 @@ class _Steps:
         """
         self._step = self._flow.throw
         self._told = StreamClosed() if isinstance(error, GeneratorExit) else error
+
+
+@contextmanager
+def _held(part: object) -> Iterator[None]:
+    """Keep it from the garbage collector in this block."""
+    _HELD.add(part)
+    try:
+        yield
+    finally:
+        _HELD.discard(part)
+
+
+async def aclosed(stream: object) -> None:
+    """Close a stream, where it is one that can be, and where nobody is closing it: a loop that ends closes all at the same time."""
+    if isinstance(stream, AsyncGeneratorType) and not stream.ag_running:
+        await stream.aclose()
 
 
 def _aside(effect: Try, caller: Renewing) -> Quiet:
@@ -146,7 +167,7 @@ async def arun(flow: Flow, runtime: Runtime, caller: AsyncCaller) -> None:
 def stream(flow: Flow, runtime: Runtime, streamer: Streamer[Chunk]) -> Generator[Chunk, None, None]:
     """Run a flow and yield the answer's pieces. Closing the generator closes the model's stream and books the abort."""
     steps = _Steps(flow)
-    with suppress(StreamClosed):
+    with _held(steps), suppress(StreamClosed):
         while (effect := steps.take()) is not None:
             try:
                 if isinstance(effect, _ANSWERS):
@@ -160,13 +181,17 @@ def stream(flow: Flow, runtime: Runtime, streamer: Streamer[Chunk]) -> Generator
 async def astream(flow: Flow, runtime: Runtime, streamer: AsyncStreamer[Chunk]) -> AsyncGenerator[Chunk, None]:
     """`stream` without blocking the event loop."""
     steps = _Steps(flow)
-    with suppress(StreamClosed):
+    with _held(steps), suppress(StreamClosed):
         while (effect := steps.take()) is not None:
             try:
                 if isinstance(effect, _ANSWERS):
-                    async with aclosing(streamer.apieces(effect)) as pieces:
-                        async for piece in pieces:
-                            yield piece
+                    pieces = streamer.apieces(effect)
+                    with _held(pieces):
+                        try:
+                            async for piece in pieces:
+                                yield piece
+                        finally:
+                            await aclosed(pieces)
                     steps.result(streamer.reply())
                 else:
                     steps.result(await _aperform(effect, runtime, streamer))

@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.tools import tool
 
 from tests.langchain_kit import STRONG, chat, records, thrift
+from thrift_plugins import Budget, Config, Runtime
 from thrift_plugins.langchain import ThriftChatModel
 from thrift_plugins.testing import Fault, LoopbackProvider
 
@@ -183,6 +184,40 @@ async def test_an_astream_closed_early_is_booked_as_aborted_and_not_stored(provi
     await stream.aclose()
     await model.ainvoke(QUESTION)
     assert [record["outcome"] for record in records(model)] == ["aborted", "answered"]
+
+
+@pytest.mark.parametrize("way", ["stream", "astream"])
+async def test_a_stream_that_the_garbage_collector_finds_in_a_circle_is_booked(provider: LoopbackProvider, way: str) -> None:
+    """Of all that is in a circle it ends some first, and a call that is ended before its stream would never be settled."""
+    runtime = Runtime(Config(store="memory:", budgets=[Budget.usd("day", 5, window="day")]))
+    model = ThriftChatModel(tiers=[chat(provider)], runtime=runtime)
+    for _ in range(20):
+        stream: Any = getattr(model, way)(QUESTION)
+        circle: list[Any] = [stream]
+        circle.append(circle)
+        for _ in range(3):
+            _ = await anext(stream) if way == "astream" else next(stream)
+        del stream, circle
+        gc.collect()
+        await asyncio.sleep(0.02)
+    assert {record["outcome"] for record in records(model)} == {"aborted"}
+    assert len(records(model)) == 20
+    assert [left.held for left in runtime.budgets()] == [0]
+    runtime.close()
+
+
+def test_streams_that_are_open_when_the_loop_ends_are_booked_as_aborted(provider: LoopbackProvider) -> None:
+    """It closes all that it knows of at the same time, those inside of others too."""
+    model, left = thrift(provider), []
+
+    async def leave() -> None:
+        left.append(stream := model.astream(QUESTION))
+        for _ in range(3):
+            await anext(stream)
+
+    for _ in range(5):
+        asyncio.run(leave())
+    assert [record["outcome"] for record in records(model)] == ["aborted"] * 5
 
 
 async def test_a_v3_stream_that_is_thrown_away_is_booked() -> None:

@@ -139,7 +139,7 @@ def test_the_callers_choice_constraints_and_unknown_tiers(router: LearnedRouter)
     new = (Tier("new", "gpt-4.1-nano"), *TIERS)
     assert router.decide(request(text), new, 2).name == "small"
     gone = (TIERS[0], Tier("other", "gpt-5"))
-    assert router.decide(request(text), gone, 1).reasons == ("nothing is known of other",)
+    assert router.decide(request(text), gone, 1).reasons == ("what is promised is of large's quality, not other's",)
 
 
 def test_a_file_says_the_same(router: LearnedRouter, tmp_path: Path) -> None:

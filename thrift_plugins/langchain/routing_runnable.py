@@ -274,8 +274,7 @@ class _Turn:
             _broke(effect, used, said)
             raise
         finally:
-            if isinstance(stream, AsyncGenerator):
-                await stream.aclose()
+            await drive.aclosed(stream)
         self._reply = _reply(_joined(said), used)
 
     def reply(self) -> Reply:

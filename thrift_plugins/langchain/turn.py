@@ -18,6 +18,7 @@ from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langsmith.run_helpers import tracing_context
 
+from thrift_plugins import drive
 from thrift_plugins.budgeting import Fuse, joined, noted
 from thrift_plugins.effects import Call, Replay, counted
 from thrift_plugins.langchain.around import silent
@@ -219,8 +220,7 @@ class Turn:
             broke(effect, error, chunks)
             raise
         finally:
-            if isinstance(stream, AsyncGenerator):
-                await stream.aclose()
+            await drive.aclosed(stream)
         self._reply = reply_in(merged(chunks))
 
     def _own(self, effect: Call | Replay) -> BaseChatModel:

@@ -11,6 +11,8 @@ import gc
 from types import AsyncGeneratorType, GeneratorType
 from typing import Any, TypeAlias
 
+from thrift_plugins import drive
+
 _Link: TypeAlias = "GeneratorType[Any, Any, Any] | AsyncGeneratorType[Any, Any]"
 
 
@@ -25,7 +27,7 @@ async def aclose(stream: object) -> None:
     """`close` for a stream that may be asynchronous."""
     for link in _row(stream):
         if isinstance(link, AsyncGeneratorType):
-            await link.aclose()
+            await drive.aclosed(link)
         else:
             link.close()
 

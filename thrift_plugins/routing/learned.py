@@ -141,8 +141,8 @@ class LearnedRouter:
         ladder = ladder_of(able, baseline)
         top = tiers[ladder[-1]].name
         promise = self.promise(request.scope.feature)
-        if top not in self.tiers:
-            return Decision(ladder[-1], top, "learned", (f"nothing is known of {top}",))
+        if top != self.tiers[-1]:
+            return Decision(ladder[-1], top, "learned", (f"what is promised is of {self.tiers[-1]}'s quality, not {top}'s",))
         if promise is None or not promise.routes:
             return Decision(ladder[-1], top, "learned", ("no promise for this feature",))
         expected = dict(zip(self.tiers, self.expected(request), strict=True))
