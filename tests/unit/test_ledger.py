@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import multiprocessing
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -130,6 +131,30 @@ def test_a_forgotten_ledger_is_written_out():
     while not list(log.rows()) and time.monotonic() < give_up:
         time.sleep(0.01)  # its thread writes
     assert len(list(log.rows())) == 1
+
+
+def test_events_may_come_at_any_moment_of_writing(log: EventLog):
+    ledger, numbers = Ledger(log, PRICES), iter(range(1, 200))
+    ledger.append(event(0))
+
+    def between(frame: Any, kind: str, _told: Any) -> Any:
+        """As if another thread had its turn between any two steps."""
+        frame.f_trace_opcodes = frame.f_code.co_name == "drain"
+        if kind == "opcode":
+            for number in numbers:
+                ledger.append(event(number))
+                break
+        return between
+
+    before = sys.gettrace()
+    sys.settrace(between)
+    try:
+        assert ledger.flush()
+    finally:
+        sys.settrace(before)
+    assert next(numbers, None) is None
+    assert len(ids(ledger)) == 200
+    ledger.close()
 
 
 def test_an_unknown_model_is_booked_as_unpriced(log: EventLog):

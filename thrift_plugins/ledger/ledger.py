@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
-from itertools import islice
 from queue import SimpleQueue
 from typing import Any, Protocol, TypeAlias
 from uuid import uuid4
@@ -202,7 +201,8 @@ class _Writer:
         with self._draining:
             while self.queue or self._untold:
                 self._tell_losses()
-                batch = list(islice(self.queue, _BATCH))
+                # By number: who iterates over a queue finds it changed where another thread puts something at its end.
+                batch = [self.queue[number] for number in range(min(len(self.queue), _BATCH))]
                 written = [(event, row) for event in batch if (row := self._row(event))]
                 try:
                     self.log.extend(row for _, row in written)

@@ -7,7 +7,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
 from typing import Final, TypeAlias
 
 from redis import exceptions as errors
@@ -202,7 +201,7 @@ class AccountSteps:
     def paying(self, limit: int | None = None) -> Steps[None]:
         """Settle what could not be settled when it should have been. Where it cannot now, it stays owed."""
         try:
-            for key in list(islice(self._owed, limit)):
+            for key in list(self._owed)[:limit]:  # at one go: other threads owe, too
                 if key not in self._trying:
                     yield from self._paid(key)
             while self._too_large:
