@@ -136,12 +136,14 @@ def test_a_forgotten_ledger_is_written_out():
 def test_events_may_come_at_any_moment_of_writing(log: EventLog):
     ledger, numbers = Ledger(log, PRICES), iter(range(1, 200))
     ledger.append(event(0))
+    came = [0]
 
     def between(frame: Any, kind: str, _told: Any) -> Any:
         """As if another thread had its turn between any two steps."""
         frame.f_trace_opcodes = frame.f_code.co_name == "drain"
         if kind == "opcode":
             for number in numbers:
+                came.append(number)
                 ledger.append(event(number))
                 break
         return between
@@ -152,8 +154,8 @@ def test_events_may_come_at_any_moment_of_writing(log: EventLog):
         assert ledger.flush()
     finally:
         sys.settrace(before)
-    assert next(numbers, None) is None
-    assert len(ids(ledger)) == 200
+    assert len(came) > 50, "how many steps there are differs between versions of Python"
+    assert len(ids(ledger)) == len(came)
     ledger.close()
 
 

@@ -194,7 +194,7 @@ def test_an_answer_of_the_wrong_form_is_not_asked_for_twice() -> None:
 def test_without_a_second_answer_the_strong_one_is_asked() -> None:
     played = play(engine(), tiers=TWO, calls=(ANSWER, Broken(), ANSWER))
     assert played.asked == ["small", "small", "big"]
-    assert "no second answer (Broken)" in played.event.fallbacks[0]
+    assert "no second answer (server error)" in played.event.fallbacks[0]
 
 
 def test_an_interrupted_second_answer_ends_the_call_and_the_first_is_booked() -> None:

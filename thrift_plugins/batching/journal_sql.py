@@ -43,9 +43,9 @@ OPEN_LINES: Final = (
 def add_columns(c: sqlite3.Connection) -> None:
     """Make the lines of a journal of an earlier version like those of this one."""
     known = {name for _, name, *_ in c.execute("PRAGMA table_info(lines)")}
-    for column in LATER_COLUMNS:
-        if column.split()[0] not in known:
-            c.execute(f"ALTER TABLE lines ADD COLUMN {column}")
+    for column, added in LATER_COLUMNS.items():
+        if column not in known:
+            c.execute(added)
 
 
 def known_in(c: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Known]:

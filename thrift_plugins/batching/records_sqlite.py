@@ -41,9 +41,11 @@ SCHEMA: Final = (
 )
 
 
-LATER_COLUMNS: Final = (
-    "failed_in INTEGER NOT NULL DEFAULT -1", "spoilt_in INTEGER NOT NULL DEFAULT -1", "stops INTEGER NOT NULL DEFAULT 0",
-)  # fmt: skip
+LATER_COLUMNS: Final = {
+    "failed_in": "ALTER TABLE lines ADD COLUMN failed_in INTEGER NOT NULL DEFAULT -1",
+    "spoilt_in": "ALTER TABLE lines ADD COLUMN spoilt_in INTEGER NOT NULL DEFAULT -1",
+    "stops": "ALTER TABLE lines ADD COLUMN stops INTEGER NOT NULL DEFAULT 0",
+}
 """Those of `lines` that a journal made before there were any does not have: in which attempt a failure was counted last, and how
 often the journal had been stopped when the line was asked last."""
 
