@@ -135,8 +135,7 @@ def test_a_forgotten_ledger_is_written_out():
 
 def test_events_may_come_at_any_moment_of_writing(log: EventLog):
     ledger, numbers = Ledger(log, PRICES), iter(range(1, 200))
-    ledger.append(event(0))
-    came = [0]
+    came = []
 
     def between(frame: Any, kind: str, _told: Any) -> Any:
         """As if another thread had its turn between any two steps."""
@@ -149,11 +148,14 @@ def test_events_may_come_at_any_moment_of_writing(log: EventLog):
         return between
 
     before = sys.gettrace()
-    sys.settrace(between)
-    try:
-        assert ledger.flush()
-    finally:
-        sys.settrace(before)
+    for first in (200, 201):  # Python 3.12 tells of steps from the second time on
+        came.append(first)
+        ledger.append(event(first))
+        sys.settrace(between)
+        try:
+            assert ledger.flush()
+        finally:
+            sys.settrace(before)
     assert len(came) > 50, "how many steps there are differs between versions of Python"
     assert len(ids(ledger)) == len(came)
     ledger.close()
