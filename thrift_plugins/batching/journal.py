@@ -80,6 +80,8 @@ class Journal(Records, Protocol):
     def admit(self, asked: Sequence[Pending], stops: int = 0) -> list[tuple[Pending, Answer]]:
         """Take requests in. Gives those that are answered already; the others are, or will be, under way.
 
+        An answer that cannot be read is an error; the line stays answered, because it is paid.
+
         One that ended in an error is asked anew. One that is under way is wanted by the earliest deadline of those who are there
         and wait for it; where nobody does any more, by the new one. Without a deadline, it keeps the one that it had.
 
@@ -105,11 +107,19 @@ class Journal(Records, Protocol):
         ...
 
     def lines(self, batch: Sending) -> Iterator[Line]:
-        """The same with their prompts."""
+        """The same with their prompts.
+
+        Raises:
+            Damaged: some cannot be read; the others came before it.
+        """
         ...
 
     def line(self, key: bytes) -> Line | None:
-        """For the leader, who is about to send it: a line that is not answered, with its prompt."""
+        """For the leader, who is about to send it: a line that is not answered, with its prompt.
+
+        Raises:
+            Damaged: it cannot be read.
+        """
         ...
 
     def waits(self, key: bytes) -> bool:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from thrift_plugins.batching.client import Address, Intent
+from thrift_plugins.batching.damage import Damaged, no_answer
 from thrift_plugins.batching.journal import Line, Queued, belonging
 from thrift_plugins.batching.journal_sql import (
     Known,
     OpenLine,
     add_columns,
     answered_in,
+    answers_in,
     ask_again,
     drop_prompts,
     insert_lines,
@@ -171,16 +173,15 @@ class SQLiteJournal(SQLiteRecords):
 
     def _with_answers(self, answered: Sequence[tuple[Pending, Known]]) -> list[tuple[Pending, Answer]]:
         told = []
-        pack, texts = -1, list[bytes]()
+        pack = -1
+        texts: list[bytes] | None = None
         for one, row in sorted(answered, key=lambda each: each[1].answer):
             number, place = divmod(row.answer, PLACES)
             if number != pack:
-                pack, texts = number, self._packs.unpack(self._value("SELECT texts FROM answers WHERE id = ?", number))
-            told.append((one, Answer(row.status, texts[place], row.code, row.processing)))
+                pack, texts = number, self._file.run(answers_in, self._packs, number)
+            answer = None if texts is None else Answer(row.status, texts[place], row.code, row.processing)
+            told.append((one, answer or no_answer(self.path)))
         return told
-
-    def _value(self, query: str, *given: int) -> Any:
-        return self._file.run(lambda c: c.execute(query, given).fetchone())[0]
 
     def fresh(self) -> list[Queued]:
         """See `Journal`."""
@@ -199,11 +200,18 @@ class SQLiteJournal(SQLiteRecords):
 
     def lines(self, batch: Sending) -> Iterator[Line]:
         """See `Journal`."""
-        pack, texts = range(0), list[bytes]()
+        pack = range(0)
+        texts: list[bytes] | None = None
+        damaged: list[bytes] = []
         for number, key, _, _, attempt in self._open(batch):
             if number not in pack:
                 pack, texts = self._file.run(prompts_beside, self._packs, number)
-            yield Line(key, attempt, texts[number - pack.start])
+            if texts is None:
+                damaged.append(key)
+            else:
+                yield Line(key, attempt, texts[number - pack.start])
+        if damaged:
+            raise Damaged(self.path, damaged)
 
     def line(self, key: bytes) -> Line | None:
         """See `Journal`."""
@@ -211,6 +219,8 @@ class SQLiteJournal(SQLiteRecords):
         if row is None or row.state != OPEN:
             return None
         pack, texts = self._file.run(prompts_beside, self._packs, row.id)
+        if texts is None:
+            raise Damaged(self.path, [key])
         return Line(key, row.attempt, texts[row.id - pack.start])
 
     def waits(self, key: bytes) -> bool:
