@@ -88,7 +88,7 @@ def test_resume_takes_the_key_of_a_journal_from_the_environment(
 def test_resume_ends_where_it_cannot_go_on(provider: LoopbackBatches, monkeypatch: pytest.MonkeyPatch):
     submitted(provider)
 
-    def full(*_: Any) -> Any:
+    def full(*_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(SQLiteJournal, "take", full)

@@ -106,7 +106,7 @@ def test_a_disk_that_is_full_tells_everybody_and_loses_nothing(tmp_path: Path):
     async def main() -> None:
         work = Work(client, tmp_path / "j.db")
 
-        def full(*_: Any) -> Any:
+        def full(*_: Any, **__: Any) -> Any:
             raise OSError(28, "No space left on device")
 
         work.journal.take = full  # type: ignore[method-assign]

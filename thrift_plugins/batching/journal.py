@@ -145,10 +145,15 @@ class Journal(Records, Protocol):
         """
         ...
 
-    def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float) -> set[bytes]:
+    def take(
+        self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float, *, stopped: bool = False
+    ) -> set[bytes]:
         """Keep answers, one for a line, at most 500. Gives the keys of those lines that had none yet.
 
         What those have used counts for the batch; the others may be told again, where results are read a second time.
+
+        Args:
+            stopped: keep them for those lines alone that nobody has asked since the journal was stopped last.
         """
         ...
 

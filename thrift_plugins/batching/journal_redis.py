@@ -308,9 +308,11 @@ class RedisJournal(RedisRecords):
         told = [word for some in _pages(list(keys)) for word in self._led(FAIL, "1" if whole else "", *some)]
         return list(zip(told[::2], told[1::2], strict=True))
 
-    def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float) -> set[bytes]:
+    def take(
+        self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float, *, stopped: bool = False
+    ) -> set[bytes]:
         """See `Journal`."""
-        words: list[Word] = [repr(at), batch.row if batch is not None else ""]
+        words: list[Word] = [repr(at), batch.row if batch is not None else "", "1" if stopped else ""]
         for key, answer in answers:
             usage = usage_of(() if answer.code or batch is None else (answer.body,))
             words += key, self._texts.seal_answer(key, answer), "1" if answer.code else ""

@@ -336,10 +336,16 @@ class SQLiteJournal(SQLiteRecords):
 
     # Answers ------------------------------------------------------------------------------------------------------
 
-    def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float) -> set[bytes]:
+    def take(
+        self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float, *, stopped: bool = False
+    ) -> set[bytes]:
         """See `Journal`."""
 
         def work(c: sqlite3.Connection) -> set[bytes]:
+            nonlocal answers
+            if stopped:
+                gone = stopped_in(c, [key for key, _ in answers])
+                answers = [told for told in answers if told[0] in gone]
             texts = self._packs.pack([answer.body for _, answer in answers])
             pack = c.execute("INSERT INTO answers (done_at, texts) VALUES (?, ?)", (at, texts)).lastrowid or 0
             taken = c.executemany(

@@ -27,5 +27,7 @@ class Stopping:
     def without(self, keys: Sequence[bytes]) -> list[bytes]:
         """Those lines that go on; the others are given up."""
         stopped = self._journal.stopped(keys) if self._journal.stops() else set()
-        self._reader.fail([key for key in keys if key in stopped], failed(*CANCELLED))
-        return [key for key in keys if key not in stopped]
+        # Between the look and the word, another worker may have asked again: the journal decides it in one step.
+        left = self._reader.fail([key for key in keys if key in stopped], failed(*CANCELLED), stopped=True)
+        gone = stopped.difference(left)
+        return [key for key in keys if key not in gone]
