@@ -239,7 +239,9 @@ class Carrier:
             return
         if refused.full:
             self.room.fuller(lot)
-        self._requeue(keys, lot, refused.retry_after if refused.retry_after is not None else self.settings.poll)
+        delay = refused.retry_after if refused.retry_after is not None else self.settings.poll
+        logger.warning("batch: the provider does not take %d lines now (%s); asked again in %g s", len(keys), refused, delay)
+        self._requeue(keys, lot, delay)
 
     async def _found(self, batch: Sending, lot: Lot) -> Sending | None:
         """A batch whose create had an unknown outcome, None where it was not made, and its lines are queued again."""
@@ -260,7 +262,8 @@ class Carrier:
             return
         came_on = self.reader.came_on(status)
         self._unlooked.discard(batch.row)
-        keys = self.journal.ended(batch, status.state, self.clock())
+        full = status.state == "failed" and any(code in _FULL for code in status.errors)
+        keys = self.journal.ended(batch, status.state, self.clock(), begun=came_on or not full)
         self.reader.report(batch, status, keys)
         if doubles.lines:
             told = "lines were answered at once for the sake of a deadline, while a batch had them"
@@ -269,7 +272,7 @@ class Carrier:
         keys = self.stopping.without([key for key in keys if key in mine])
         if not keys:
             return
-        if status.state == "failed" and any(code in _FULL for code in status.errors):
+        if full:
             self.room.fuller(lot)
             self._requeue(keys, lot, self.settings.poll)
         else:

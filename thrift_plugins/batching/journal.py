@@ -172,11 +172,18 @@ class Journal(Records, Protocol):
         ...
 
     def forget(self, batch: Sending, state: str, at: float) -> list[bytes]:
-        """Give a batch up as absent or refused, and queue its lines again; gives their keys."""
+        """Give a batch up as absent or refused, and queue its lines again; gives their keys.
+
+        One that was refused was no attempt at its lines: a provider may refuse for days what it takes in the end.
+        """
         ...
 
-    def ended(self, batch: Sending, how: str, at: float) -> list[bytes]:
-        """A batch's results are read. Gives the keys of those of its lines that have none, which are queued again."""
+    def ended(self, batch: Sending, how: str, at: float, *, begun: bool = True) -> list[bytes]:
+        """A batch's results are read. Gives the keys of those of its lines that have none, which are queued again.
+
+        Args:
+            begun: False where the provider had no room for it: that is no attempt at its lines.
+        """
         ...
 
     def strays(self, since: float) -> list[Sending]:

@@ -340,11 +340,11 @@ class RedisJournal(RedisRecords):
 
     def forget(self, batch: Sending, state: str, at: float) -> list[bytes]:
         """See `Journal`."""
-        return self._end(batch, state=state, ended="", done_at=at)
+        return self._end(batch, state=state, ended="", done_at=at, begun=state != "refused")
 
-    def ended(self, batch: Sending, how: str, at: float) -> list[bytes]:
+    def ended(self, batch: Sending, how: str, at: float, *, begun: bool = True) -> list[bytes]:
         """See `Journal`."""
-        return self._end(batch, state="done", ended=how, done_at=at)
+        return self._end(batch, state="done", ended=how, done_at=at, begun=begun)
 
     def strays(self, since: float) -> list[Sending]:
         """See `Journal`."""
@@ -366,7 +366,7 @@ class RedisJournal(RedisRecords):
 
     def _moved(self, row: int, one: dict[str, Any]) -> None:
         """Queue what is left of a batch."""
-        while self._led(MOVE, _PAGE, batch=row):
+        while self._led(MOVE, _PAGE, "1" if one.get("begun", True) else "", batch=row):
             pass
         self._write(row, one | {"moving": False})
 

@@ -325,11 +325,11 @@ return 1
 """Write down how a batch stands."""
 
 MOVE: Final = Script(f"""{_LEADER}
--- ARGV: ..., how many
+-- ARGV: ..., how many, '1' where it was an attempt at them
 for _, key in ipairs(redis.call('ZRANGE', members, 0, ARGV[3] - 1)) do
   if redis.call('HEXISTS', open, key) == 1 then
     redis.call('ZADD', queue, redis.call('ZSCORE', members, key), key)
-    redis.call('HINCRBY', tries, key, 1)
+    if ARGV[4] == '1' then redis.call('HINCRBY', tries, key, 1) end
   end
   redis.call('ZREM', members, key)
 end

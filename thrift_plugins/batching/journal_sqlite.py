@@ -309,22 +309,21 @@ class SQLiteJournal(SQLiteRecords):
 
     def forget(self, batch: Sending, state: str, at: float) -> list[bytes]:
         """See `Journal`."""
-        return self._end(batch, state, "", at)
+        return self._end(batch, state, "", at, begun=state != "refused")
 
-    def ended(self, batch: Sending, how: str, at: float) -> list[bytes]:
+    def ended(self, batch: Sending, how: str, at: float, *, begun: bool = True) -> list[bytes]:
         """See `Journal`."""
-        return self._end(batch, "done", how, at)
+        return self._end(batch, "done", how, at, begun=begun)
 
-    def _end(self, batch: Sending, state: str, how: str, at: float) -> list[bytes]:
+    def _end(self, batch: Sending, state: str, how: str, at: float, *, begun: bool) -> list[bytes]:
         def work(c: sqlite3.Connection) -> list[bytes]:
             (members,) = c.execute("SELECT members FROM batches WHERE id = ?", (batch.row,)).fetchone()
             keys: list[bytes] = []
             for span in spans_in(members):
                 left = c.execute("SELECT key FROM lines WHERE id BETWEEN ? AND ? AND state = ? ORDER BY id", (*span, OPEN))
                 keys.extend(key for (key,) in left)
-                c.execute(
-                    "UPDATE lines SET attempt = attempt + 1 WHERE id BETWEEN ? AND ? AND state = ?", (*span, OPEN)
-                )
+                if begun:
+                    c.execute("UPDATE lines SET attempt = attempt + 1 WHERE id BETWEEN ? AND ? AND state = ?", (*span, OPEN))
                 drop_prompts(c, self._packs, *span, wholly=True)
             c.execute(
                 "UPDATE batches SET state = ?, ended = ?, done_at = ?, members = x'' WHERE id = ?",
