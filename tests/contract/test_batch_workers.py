@@ -383,6 +383,17 @@ def test_a_journal_that_is_gone_ends_the_run_of_every_worker(server: RedisServer
     assert len(provider.batch_ids) == 1  # what nobody knows of any more is at least not sent again
 
 
+def test_a_journal_that_goes_while_a_batch_is_made_is_told_to_be_gone(server: RedisServer):
+    with closing(opened(server)) as journal:
+        assert journal.lead()
+        journal.admit(asked("one"))
+        batch = journal.sending(journal.plan(INTENT, [key("one")], 7, None), "file", NOW)
+        server.ask("FLUSHALL")
+        for late in (lambda: journal.sent(batch, "remote"), lambda: journal.ended(batch, "completed", NOW)):
+            with pytest.raises(StoreCorrupt, match="is gone from its server"):
+                late()
+
+
 def test_the_command_line_looks_at_a_server_too(server: RedisServer, provider: LoopbackBatches):
     model = ChatOpenAI(model=MODEL, api_key="k", base_url=provider.base_url)
     with BatchExecutor(OpenAIBatchClient(), f"{server.url}#cli", settings=QUICK) as executor:

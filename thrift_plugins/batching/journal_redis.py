@@ -36,10 +36,10 @@ from thrift_plugins.batching.journal_scripts import (
 from thrift_plugins.batching.packs import Packs, in_packs
 from thrift_plugins.batching.pending import Answer, Pending
 from thrift_plugins.batching.records import Sending, check_account
-from thrift_plugins.batching.records_redis import RedisRecords, record, sending
+from thrift_plugins.batching.records_redis import RedisRecords, gone, record, sending
 from thrift_plugins.batching.sealing import Sealing
 from thrift_plugins.batching.usage import usage_of
-from thrift_plugins.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from thrift_plugins.errors import ConfigError, StoreUnavailable
 from thrift_plugins.stores.redis_scripts import Script
 from thrift_plugins.stores.redis_steps import each_info
 from thrift_plugins.stores.redis_wire import Word
@@ -236,10 +236,7 @@ class RedisJournal(RedisRecords):
         heard = self._heard
         while told := self._run(NEWS, heard, _PAGE, self._worker, self._lease):
             if told == b"gone":
-                raise StoreCorrupt(
-                    f"the journal {self.place} is gone from its server (FLUSHALL, eviction, or another copy of it took over); what"
-                    " was under way is with the provider, and is not sent again by this run"
-                )
+                raise gone(self.place)
             heard = int(told[-1])
             keys = [key for key in told[::2] if key in wanted]
             answers = self._ask("HMGET", "answers", *keys) if keys else ()
@@ -371,7 +368,10 @@ class RedisJournal(RedisRecords):
         self._write(row, one | {"moving": False})
 
     def _change(self, row: int, **changes: Any) -> dict[str, Any]:
-        one: dict[str, Any] = orjson.loads(self._ask("HGET", "batches", row)) | changes
+        known = self._ask("HGET", "batches", row)
+        if known is None:
+            raise gone(self.place)
+        one: dict[str, Any] = orjson.loads(known) | changes
         self._write(row, one)
         return one
 
