@@ -20,6 +20,7 @@ from thrift_plugins.batching.pending import TOO_LARGE, Answer, Pending, content_
 from thrift_plugins.batching.threads import MOST, ParkingPool
 from thrift_plugins.batching.waiting import fail
 from thrift_plugins.batching.waits import Widen, standing
+from thrift_plugins.tries import set_aside
 
 logger = logging.getLogger("thrift_plugins")
 
@@ -124,7 +125,8 @@ class Session:
         try:
             self._park(Pending(self._key(address, content), address, body, _deadline.get(), waiter))
             del body, content  # thousands wait at once: the journal has the prompt
-            return await waiter
+            with set_aside():
+                return await waiter
         finally:
             self._collected.discard(waiter)
 
@@ -139,10 +141,11 @@ class Session:
             self._blocking.add(waiter)
         try:
             self._park(Pending(self._key(address, content), address, body, _deadline.get(), waiter))
-            with self.pool.parked() if isinstance(self.pool, ParkingPool) else nullcontext():
-                return waiter.result()
-        except futures.CancelledError:
-            raise asyncio.CancelledError from None  # no `Exception`: an SDK would take it for a lost connection, and ask again
+            with set_aside(), self.pool.parked() if isinstance(self.pool, ParkingPool) else nullcontext():
+                try:
+                    return waiter.result()
+                except futures.CancelledError:  # no `Exception`: an SDK would take it for a lost connection, and ask again
+                    raise asyncio.CancelledError from None
         finally:
             with self._lock:
                 self._blocking.discard(waiter)
