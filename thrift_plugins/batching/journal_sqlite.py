@@ -82,6 +82,7 @@ class SQLiteJournal(SQLiteRecords):
         now: float,
     ) -> None:
         super().__init__(path, account)
+        self._file.stays = True  # in a new one, all that was sent would be paid again
         self._packs = Packs(key)
         self._lock: FileLocks | None = None
         self._token: str | None = None
@@ -285,6 +286,7 @@ class SQLiteJournal(SQLiteRecords):
                 if not c.in_transaction:
                     c.execute("PRAGMA synchronous=NORMAL")
 
+        self._file.reopen_if_moved()
         self._file.run(flushed)
 
     def adopted(self, batch: Sending, remote: str, at: float) -> None:
