@@ -57,6 +57,14 @@ def test_status_and_cancel(provider: LoopbackBatches):
     assert (status["sent"], status["cost"], status["batches"][0]["count"]) == (4, 0, 4)
 
 
+def test_status_counts_what_the_provider_has_not_taken(provider: LoopbackBatches):
+    provider.batch_faults.refusals = [Refusal("create", 429, times=30)]
+    submitted(provider)
+    told = command("batch", "status", "j.db").stdout
+    assert "30 more were not made" in told
+    assert told.count("gpt-4o-mini") == 1
+
+
 def test_status_tells_what_was_paid_twice(provider: LoopbackBatches):
     submitted(provider)
     with closing(open_records("j.db")) as records:
