@@ -47,4 +47,4 @@ def used(call: Call, error: BaseException, tier: Tier, booking: Booking) -> Usag
 
 def may_be_billed(call: Call, error: BaseException) -> bool:
     """Whether a call of which nothing came may have cost something all the same: a callback of the app's may have raised."""
-    return input_billed(error) or call.tries.answered
+    return not call.tries.set_aside and (input_billed(error) or call.tries.answered)

@@ -7,6 +7,7 @@ answered, or was while its answer was on the way, may cost as much as the one th
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -45,13 +46,14 @@ class Tries:
         retries: how many may be repeated so. An SDK that is stopped begins to count its own retries anew.
         several: whether the app itself may ask more than once in it, and the same again on purpose; nothing is counted then.
         processing: how a batch run had it worked on, None outside of one.
+        set_aside: whether the app has left it while a batch had it: it is paid once, by the call that is given the answer.
     """
 
-    __slots__ = ("_content", "_status", "lost", "processing", "retries", "sent", "several", "stopped", "stops")
+    __slots__ = ("_content", "_status", "lost", "processing", "retries", "sent", "set_aside", "several", "stopped", "stops")
 
     def __init__(self, retries: int = RETRIES) -> None:
         self.sent, self.lost, self.retries = 0, 0, retries
-        self.stops = self.stopped = self.several = False
+        self.stops = self.stopped = self.several = self.set_aside = False
         self._content: object = None
         self._status: int | None = None
         self.processing: Processing | None = None
@@ -99,6 +101,18 @@ def worked_as(processing: Processing) -> None:
     tries = _current.get()
     if tries is not None:
         tries.processing = processing
+
+
+@contextmanager
+def set_aside() -> Iterator[None]:
+    """Whoever is cancelled in this block leaves a call to a batch run, which gives its answer when it is asked again."""
+    try:
+        yield
+    except CancelledError:
+        tries = _current.get()
+        if tries is not None:
+            tries.set_aside = True
+        raise
 
 
 @contextmanager

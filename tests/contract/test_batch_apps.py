@@ -33,6 +33,7 @@ from thrift_plugins.llama_index import ThriftLLM
 from thrift_plugins.prices import Prices
 from thrift_plugins.stores import MemoryEventLog
 from thrift_plugins.testing import Answer, LoopbackBatches
+from thrift_plugins.testing.batches import Refusal
 
 pytestmark = SDK_LEAKS
 
@@ -231,6 +232,27 @@ def test_a_wrapped_model_is_booked_at_batch_price(provider: LoopbackBatches, exe
     assert total.closes()
     assert total.baseline == 2 * total.actual
     assert left.used == total.actual == executor.progress().cost
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_what_is_set_aside_again_and_again_is_booked_once(threads: bool, provider: LoopbackBatches, tmp_path: Path):
+    runtime, log = wrapped(provider, budgets=[Budget.usd("all", 1.0)])
+    model = ThriftChatModel(tiers=[chat(provider)], runtime=runtime)
+    work: Any = model.invoke if threads else model
+    client = OpenAIBatchClient("k", base_url=provider.base_url)
+    with BatchExecutor(client, tmp_path / "j.db", settings=QUICK, prices=Prices(PRICES)) as executor:
+        provider.batch_faults.refusals = [Refusal("create", 429, times=1, retry_after=6)]
+        for _ in range(4):  # as cron does it
+            told = executor.submit(work, ["say 1", "say 2"])
+            assert told.failed == 0
+            if told.waiting == 2:
+                assert [left.used for left in runtime.budgets()] == [0]
+        assert all(result.error is None for result in executor.run(work, ["say 1", "say 2"]))
+        (left,) = runtime.budgets()
+        runtime.close()
+        total = summarise(events_in(log)).total
+        assert left.used == total.actual == executor.progress().cost
+    assert (len(provider.paid.lines), provider.paid.twice) == (2, 0)
 
 
 def test_a_feature_that_may_not_wait_is_asked_at_once(provider: LoopbackBatches, executor: BatchExecutor):

@@ -19,9 +19,12 @@ from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.journals import open_journal, open_records
 from thrift_plugins.batching.packs import Packs
 from thrift_plugins.batching.pending import Answer, Pending, content_key
+from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.records import Incident, Sending
 from thrift_plugins.batching.records_sqlite import LATER_COLUMNS
 from thrift_plugins.batching.settings import BatchSettings
+from thrift_plugins.batching.stopping import Stopping
+from thrift_plugins.batching.waiting import Waiting
 from thrift_plugins.errors import ConfigError, StoreCorrupt
 
 NOW = 1_800_000_000.0
@@ -326,6 +329,26 @@ def test_a_stop_is_for_what_was_asked_before_it(opened: Opened, place: str):
     assert journal.stopped(every) == set(keys("three", "four"))
     journal.stop()
     assert journal.stopped(every) == set(every)
+
+
+def test_what_is_asked_between_the_look_and_the_word_goes_on(opened: Opened, place: str):
+    journal = opened()
+    journal.admit(asked("one", "two"))
+    with closing(open_records(place, "a")) as records:
+        records.stop()
+    plain = journal.stopped
+
+    def asked_meanwhile(some: Sequence[bytes]) -> set[bytes]:
+        found: set[bytes] = plain(some)
+        journal.admit(asked("one"), 1)  # on a server: by another worker
+        return found
+
+    journal.stopped = asked_meanwhile
+    client: Any = None
+    reader = Reader(client, journal, BatchSettings(), clock=lambda: NOW, waiting=Waiting())
+    assert Stopping(journal, reader).without(keys("one", "two")) == keys("one")
+    assert journal.counts() == {"queued": 1, "sent": 0, "answered": 0, "errored": 1}
+    assert journal.waits(keys("one")[0])
 
 
 def test_a_journal_is_one_account_s(opened: Opened, place: str):

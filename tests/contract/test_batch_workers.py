@@ -195,7 +195,10 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(tmp_path: Path):
         RedisJournal(server.url, "a", retention=100.0, now=NOW)
 
 
-def test_what_a_leader_has_left_half_moved_the_next_one_moves(server: RedisServer, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("state", ["absent", "refused"])
+def test_what_a_leader_has_left_half_moved_the_next_one_moves(
+    server: RedisServer, monkeypatch: pytest.MonkeyPatch, state: str
+):
     monkeypatch.setattr("thrift_plugins.batching.journal_redis._PAGE", 2)
     texts = ["one", "two", "three", "four", "five"]
     with closing(opened(server)) as slow, closing(opened(server)) as next_one:
@@ -212,13 +215,13 @@ def test_what_a_leader_has_left_half_moved_the_next_one_moves(server: RedisServe
 
         monkeypatch.setattr(RedisJournal, "_led", dies)
         with pytest.raises(StoreUnavailable):
-            slow.forget(batch, "refused", NOW)
+            slow.forget(batch, state, NOW)
         monkeypatch.setattr(RedisJournal, "_led", plain)
         assert slow.counts()["queued"] == 2
         slow.close()
         assert next_one.lead()
         assert [one.key for one in next_one.fresh()] == [key(text) for text in texts]
-        assert next_one.attempts([key(text) for text in texts]) == dict.fromkeys([key(text) for text in texts], 1)
+        assert next_one.attempts([key(text) for text in texts]) == dict.fromkeys([key(text) for text in texts], 1 if state == "absent" else 0)
 
 
 def wanted(journal: RedisJournal, text: str, deadline: float | None) -> None:
@@ -378,6 +381,17 @@ def test_a_journal_that_is_gone_ends_the_run_of_every_worker(server: RedisServer
             (result,) = run.result(timeout=30)
             assert isinstance(result.error, StoreCorrupt)
     assert len(provider.batch_ids) == 1  # what nobody knows of any more is at least not sent again
+
+
+def test_a_journal_that_goes_while_a_batch_is_made_is_told_to_be_gone(server: RedisServer):
+    with closing(opened(server)) as journal:
+        assert journal.lead()
+        journal.admit(asked("one"))
+        batch = journal.sending(journal.plan(INTENT, [key("one")], 7, None), "file", NOW)
+        server.ask("FLUSHALL")
+        for late in (lambda: journal.sent(batch, "remote"), lambda: journal.ended(batch, "completed", NOW)):
+            with pytest.raises(StoreCorrupt, match="is gone from its server"):
+                late()
 
 
 def test_the_command_line_looks_at_a_server_too(server: RedisServer, provider: LoopbackBatches):

@@ -57,6 +57,14 @@ def test_status_and_cancel(provider: LoopbackBatches):
     assert (status["sent"], status["cost"], status["batches"][0]["count"]) == (4, 0, 4)
 
 
+def test_status_counts_what_the_provider_has_not_taken(provider: LoopbackBatches):
+    provider.batch_faults.refusals = [Refusal("create", 429, times=30)]
+    submitted(provider)
+    told = command("batch", "status", "j.db").stdout
+    assert "30 more were not made" in told
+    assert told.count("gpt-4o-mini") == 1
+
+
 def test_status_tells_what_was_paid_twice(provider: LoopbackBatches):
     submitted(provider)
     with closing(open_records("j.db")) as records:
@@ -88,7 +96,7 @@ def test_resume_takes_the_key_of_a_journal_from_the_environment(
 def test_resume_ends_where_it_cannot_go_on(provider: LoopbackBatches, monkeypatch: pytest.MonkeyPatch):
     submitted(provider)
 
-    def full(*_: Any) -> Any:
+    def full(*_: Any, **__: Any) -> Any:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(SQLiteJournal, "take", full)

@@ -88,6 +88,19 @@ def test_while_the_provider_is_down_there_is_nothing_that_could_be_sent(when: st
     assert paid(client) == (20, 0)
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_queue_that_others_keep_full_for_hours_is_waited_for(late: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    client = MemoryBatches()
+    client.ends = [("expired", 0)] * 20  # what is no attempt leaves a line all that it has
+    if late:  # the batch is made, and fails before it begins
+        client.ends, client.errors = [("failed", 0)] * 300 + client.ends, ("token_limit_exceeded",)
+    else:
+        client.creates = [("before", refused(full=True))] * 300
+    served(client, tmp_path / "j.db", TEXTS[:1])
+    assert paid(client) == (1, 0)
+    assert late or "the provider does not take 1 lines now" in caplog.text
+
+
 def test_a_refusal_for_good_is_the_lines_error(tmp_path: Path):
     client = MemoryBatches()
     client.creates = [("before", refused(again=False))]

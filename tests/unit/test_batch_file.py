@@ -106,7 +106,7 @@ def test_a_disk_that_is_full_tells_everybody_and_loses_nothing(tmp_path: Path):
     async def main() -> None:
         work = Work(client, tmp_path / "j.db")
 
-        def full(*_: Any) -> Any:
+        def full(*_: Any, **__: Any) -> Any:
             raise OSError(28, "No space left on device")
 
         work.journal.take = full  # type: ignore[method-assign]
@@ -117,6 +117,31 @@ def test_a_disk_that_is_full_tells_everybody_and_loses_nothing(tmp_path: Path):
     virtual_time.run(main())
     served(client, tmp_path / "j.db")
     assert paid(client) == (20, 0)
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_a_file_that_goes_while_it_is_worked_on_ends_the_run(copied: bool, tmp_path: Path):
+    client = MemoryBatches()
+    client.seconds = 100.0
+
+    async def main() -> None:
+        work = Work(client, tmp_path / "j.db")
+        waiters = work.put(TEXTS)
+        await asyncio.sleep(50)
+        whole = (tmp_path / "j.db").read_bytes()
+        (tmp_path / "j.db").rename(tmp_path / "moved.db")
+        if copied:
+            (tmp_path / "j.db").write_bytes(whole)
+        for waiter in waiters:
+            with pytest.raises(StoreCorrupt, match="is gone, or another file is in its place"):
+                await waiter
+        with pytest.raises(StoreCorrupt):  # nor is anything sent that no journal has
+            work.put(["another"])
+        await work.close()
+
+    virtual_time.run(main())
+    assert copied == (tmp_path / "j.db").exists()
+    assert len(client.made) == 1
 
 
 def test_prompts_with_the_time_in_them_are_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -25,6 +25,7 @@ from thrift_plugins.batching.client import (
     BatchUnknown,
     Intent,
 )
+from thrift_plugins.batching.damage import Damaged, no_prompt
 from thrift_plugins.batching.doubles import Doubles
 from thrift_plugins.batching.finding import Finder
 from thrift_plugins.batching.journal import Journal
@@ -36,6 +37,7 @@ from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.records import Sending
 from thrift_plugins.batching.room import Room
 from thrift_plugins.batching.settings import BatchSettings
+from thrift_plugins.batching.stopping import Stopping
 from thrift_plugins.batching.underway import Underway
 
 logger = logging.getLogger("thrift_plugins")
@@ -43,7 +45,6 @@ logger = logging.getLogger("thrift_plugins")
 _FULL: Final = ("token_limit_exceeded", "queue_full", "rate_limit_exceeded", "2285577")
 """A batch that failed with one of these was never begun: the account's queue had no room for it."""
 
-CANCELLED: Final = (503, "cancelled by thrift-plugins batch cancel", "cancelled")
 _BACKOFF_MOST: Final = 900.0
 _QUICK: Final = 1.0
 _PATIENT_S: Final = 5.0
@@ -75,6 +76,7 @@ class Carrier:
     ) -> None:
         self.client, self.journal, self.settings, self.clock = client, journal, settings, clock
         self.reader, self.finder, self.promoter, self._spawn = reader, finder, promoter, spawn
+        self.stopping = Stopping(journal, reader)
         self.under_way = Underway(clock, settings.poll)
         self.room = Room(client.limits)
         self.unsent = 0
@@ -103,7 +105,7 @@ class Carrier:
 
     def hasten(self, lot: Lot) -> None:
         """Ask lines at once that are wanted before the rest of their batch."""
-        lot.keep(self._without_stopped([item.key for item in lot.items]))
+        lot.keep(self.stopping.without([item.key for item in lot.items]))
         self.unsent += 1
         self._spawn(self._hastened(lot))
 
@@ -134,7 +136,7 @@ class Carrier:
             held.callback(self.under_way.done, lot)
             try:
                 await self._waited(lot, delay)
-                lot.keep(self._without_stopped([item.key for item in lot.items]))
+                lot.keep(self.stopping.without([item.key for item in lot.items]))
                 if not lot.items:
                     return
                 if self._due(lot):
@@ -182,15 +184,18 @@ class Carrier:
     async def _send(self, batch: Sending, lot: Lot) -> Sending | None:
         """Upload and create. None where nothing was made, and the lines are queued again or answered with an error."""
         lines = self._lines(batch)
-        if not any(True for _ in lines):  # a stray has answered all of them
-            self.journal.forget(batch, "refused", self.clock())
-            return None
-        upload = await self._uploaded(batch, lines, lot)
-        if upload is None:
-            return None
-        batch = self.journal.sending(batch, upload, self.clock())
         try:
+            if not any(True for _ in lines):  # a stray has answered all of them
+                self.journal.forget(batch, "refused", self.clock())
+                return None
+            upload = await self._uploaded(batch, lines, lot)
+            if upload is None:
+                return None
+            batch = self.journal.sending(batch, upload, self.clock())
             made = await self.client.create(batch.intent, upload, lines)
+        except Damaged as damaged:  # while the lines were read, of which none was sent
+            self._without_damaged(batch, lot, damaged)
+            return None
         except BatchRefused as refused:
             self._refused(batch, lot, refused)
             return None
@@ -222,6 +227,11 @@ class Carrier:
                 self._requeue(self.journal.forget(batch, "refused", self.clock()), lot)
                 return None
 
+    def _without_damaged(self, batch: Sending, lot: Lot, damaged: Damaged) -> None:
+        keys = self.journal.forget(batch, "refused", self.clock())
+        self.reader.fail(list(damaged.keys), no_prompt(damaged))
+        self._requeue([key for key in keys if key not in damaged.keys], lot)
+
     def _refused(self, batch: Sending, lot: Lot, refused: BatchRefused) -> None:
         keys = self.journal.forget(batch, "refused", self.clock())
         if not refused.again:
@@ -229,7 +239,9 @@ class Carrier:
             return
         if refused.full:
             self.room.fuller(lot)
-        self._requeue(keys, lot, refused.retry_after if refused.retry_after is not None else self.settings.poll)
+        delay = refused.retry_after if refused.retry_after is not None else self.settings.poll
+        logger.warning("batch: the provider does not take %d lines now (%s); asked again in %g s", len(keys), refused, delay)
+        self._requeue(keys, lot, delay)
 
     async def _found(self, batch: Sending, lot: Lot) -> Sending | None:
         """A batch whose create had an unknown outcome, None where it was not made, and its lines are queued again."""
@@ -250,16 +262,17 @@ class Carrier:
             return
         came_on = self.reader.came_on(status)
         self._unlooked.discard(batch.row)
-        keys = self.journal.ended(batch, status.state, self.clock())
+        full = status.state == "failed" and any(code in _FULL for code in status.errors)
+        keys = self.journal.ended(batch, status.state, self.clock(), begun=came_on or not full)
         self.reader.report(batch, status, keys)
         if doubles.lines:
             told = "lines were answered at once for the sake of a deadline, while a batch had them"
             self.finder.report(batch, status.id, doubles, told)
         mine = {item.key for item in lot.items}  # and not what has left it alone
-        keys = self._without_stopped([key for key in keys if key in mine])
+        keys = self.stopping.without([key for key in keys if key in mine])
         if not keys:
             return
-        if status.state == "failed" and any(code in _FULL for code in status.errors):
+        if full:
             self.room.fuller(lot)
             self._requeue(keys, lot, self.settings.poll)
         else:
@@ -329,17 +342,7 @@ class Carrier:
         self.reader.fail(keys, failed(status, message, code or "failed"))
 
     def _stopped(self, lot: Lot) -> bool:
-        """Whether a person has stopped everything of a lot, and nobody has asked for any of it since."""
-        keys = [item.key for item in lot.items]
-        if not self.journal.stops() or not self.journal.stopped(keys[:1]):  # one alone says no, at each look at a batch
-            return False
-        return len(self.journal.stopped(keys)) == len(keys)
-
-    def _without_stopped(self, keys: Sequence[bytes]) -> list[bytes]:
-        """Those lines that go on; the others are given up."""
-        stopped = self.journal.stopped(keys) if self.journal.stops() else set()
-        self._give_up([key for key in keys if key in stopped], *CANCELLED)
-        return [key for key in keys if key not in stopped]
+        return self.stopping.all_of([item.key for item in lot.items])
 
     def _due(self, lot: Lot) -> bool:
         return self.clock() >= lot.leaves

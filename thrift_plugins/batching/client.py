@@ -248,7 +248,10 @@ class BatchClient(Protocol):
         ...
 
     async def upload(self, intent: Intent, lines: Iterable[BatchLine]) -> str:
-        """Put the lines where `create` finds them; costs nothing, may be done again. "" where there are no files."""
+        """Put the lines where `create` finds them; costs nothing, may be done again. "" where there are no files.
+
+        Going through the lines raises where a journal cannot read them all: nothing is to be sent before they are read.
+        """
         ...
 
     async def create(self, intent: Intent, upload: str, lines: Iterable[BatchLine]) -> BatchStatus:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
-from thrift_plugins.batching.carrier import CANCELLED, Carrier
+from thrift_plugins.batching.carrier import Carrier
 from thrift_plugins.batching.client import BatchClient
 from thrift_plugins.batching.doubles import Most
 from thrift_plugins.batching.finding import Finder
@@ -21,6 +21,7 @@ from thrift_plugins.batching.pending import Pending, failed
 from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.settings import BatchSettings
+from thrift_plugins.batching.stopping import CANCELLED
 from thrift_plugins.batching.volatile import warn_of_clocks
 from thrift_plugins.batching.waiting import Waiting
 

@@ -163,8 +163,11 @@ class Executor:
         results: queue.Queue[Any] = queue.Queue(maxsize=1)
         stop = threading.Event()
         ended: Future[None] = Future()
+        begun: list[Callable[[], object]] = []
 
         async def pass_on() -> None:
+            loop, task = asyncio.get_running_loop(), asyncio.current_task()
+            begun.append(lambda: loop.call_soon_threadsafe(task.cancel) if task is not None else None)
             async with aclosing(self._chunks(work, inputs, **options)) as chunks:  # type: ignore[type-var]
                 async for chunk in chunks:
                     if not await _put(results, chunk, stop):
@@ -187,6 +190,9 @@ class Executor:
             ended.result()
         finally:
             stop.set()
+            for cancel in begun:  # the next result may be hours away
+                with suppress(RuntimeError):  # it has ended
+                    cancel()
             with suppress(queue.Empty):
                 results.get_nowait()
             worker.join()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from concurrent import futures
 from contextvars import Context
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from thrift_plugins.batching.courier import Courier
 from thrift_plugins.batching.session import Session
@@ -39,6 +40,7 @@ class Host:
     def __init__(self, make: Callable[[], Courier]) -> None:
         self._loop = asyncio.new_event_loop()
         self._waves: set[asyncio.Task[None]] = set()
+        self._sessions: WeakSet[Session] = WeakSet()
         self._thread = threading.Thread(target=self._run, name="thrift-batch", daemon=True)
         self._thread.start()
         try:
@@ -68,7 +70,11 @@ class Host:
 
     def wake(self, session: Session) -> None:
         """A session has a request parked, the first of a wave."""
-        self._loop.call_soon_threadsafe(self._begin, session, context=Context())
+        self._sessions.add(session)
+        try:
+            self._loop.call_soon_threadsafe(self._begin, session, context=Context())
+        except RuntimeError:
+            session.end(_closed())
 
     def _begin(self, session: Session) -> None:
         task = asyncio.ensure_future(self._wave(session))
@@ -85,8 +91,7 @@ class Host:
                 raise self.courier.broken  # noqa: TRY301
             self._take(session)
         except BaseException as error:  # noqa: BLE001  whoever waits must hear of it
-            session.broken = error if isinstance(error, Exception) else RuntimeError("the batch executor was closed")
-            fail(session.take(), session.broken)
+            session.end(error if isinstance(error, Exception) else _closed())
             if isinstance(error, Exception):
                 self.courier.fail(error)
 
@@ -139,6 +144,9 @@ class Host:
         if self._thread.is_alive():
             self.call(self._stop())
             self._end()
+            for session in list(self._sessions):
+                session.end(_closed())
+            self.courier.waiting.fail(_closed())
 
     async def _stop(self) -> None:
         for task in list(self._waves):
@@ -150,6 +158,10 @@ class Host:
     def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+
+
+def _closed() -> RuntimeError:
+    return RuntimeError("the batch executor was closed; the journal has what was asked, for a next run")
 
 
 async def _made(make: Callable[[], Courier]) -> Courier:

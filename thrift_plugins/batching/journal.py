@@ -80,6 +80,8 @@ class Journal(Records, Protocol):
     def admit(self, asked: Sequence[Pending], stops: int = 0) -> list[tuple[Pending, Answer]]:
         """Take requests in. Gives those that are answered already; the others are, or will be, under way.
 
+        An answer that cannot be read is an error; the line stays answered, because it is paid.
+
         One that ended in an error is asked anew. One that is under way is wanted by the earliest deadline of those who are there
         and wait for it; where nobody does any more, by the new one. Without a deadline, it keeps the one that it had.
 
@@ -105,11 +107,19 @@ class Journal(Records, Protocol):
         ...
 
     def lines(self, batch: Sending) -> Iterator[Line]:
-        """The same with their prompts."""
+        """The same with their prompts.
+
+        Raises:
+            Damaged: some cannot be read; the others came before it.
+        """
         ...
 
     def line(self, key: bytes) -> Line | None:
-        """For the leader, who is about to send it: a line that is not answered, with its prompt."""
+        """For the leader, who is about to send it: a line that is not answered, with its prompt.
+
+        Raises:
+            Damaged: it cannot be read.
+        """
         ...
 
     def waits(self, key: bytes) -> bool:
@@ -135,10 +145,15 @@ class Journal(Records, Protocol):
         """
         ...
 
-    def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float) -> set[bytes]:
+    def take(
+        self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float, *, stopped: bool = False
+    ) -> set[bytes]:
         """Keep answers, one for a line, at most 500. Gives the keys of those lines that had none yet.
 
         What those have used counts for the batch; the others may be told again, where results are read a second time.
+
+        Args:
+            stopped: keep them for those lines alone that nobody has asked since the journal was stopped last.
         """
         ...
 
@@ -157,11 +172,18 @@ class Journal(Records, Protocol):
         ...
 
     def forget(self, batch: Sending, state: str, at: float) -> list[bytes]:
-        """Give a batch up as absent or refused, and queue its lines again; gives their keys."""
+        """Give a batch up as absent or refused, and queue its lines again; gives their keys.
+
+        One that was refused was no attempt at its lines: a provider may refuse for days what it takes in the end.
+        """
         ...
 
-    def ended(self, batch: Sending, how: str, at: float) -> list[bytes]:
-        """A batch's results are read. Gives the keys of those of its lines that have none, which are queued again."""
+    def ended(self, batch: Sending, how: str, at: float, *, begun: bool = True) -> list[bytes]:
+        """A batch's results are read. Gives the keys of those of its lines that have none, which are queued again.
+
+        Args:
+            begun: False where the provider had no room for it: that is no attempt at its lines.
+        """
         ...
 
     def strays(self, since: float) -> list[Sending]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from thrift_plugins.batching.client import Address, Intent
+from thrift_plugins.batching.damage import Damaged
 from thrift_plugins.batching.journal import Deposed, Line, Queued, belonging
 from thrift_plugins.batching.journal_scripts import (
     ADMIT,
@@ -35,9 +36,10 @@ from thrift_plugins.batching.journal_scripts import (
 from thrift_plugins.batching.packs import Packs, in_packs
 from thrift_plugins.batching.pending import Answer, Pending
 from thrift_plugins.batching.records import Sending, check_account
-from thrift_plugins.batching.records_redis import RedisRecords, record, sending
+from thrift_plugins.batching.records_redis import RedisRecords, gone, record, sending
+from thrift_plugins.batching.sealing import Sealing
 from thrift_plugins.batching.usage import usage_of
-from thrift_plugins.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from thrift_plugins.errors import ConfigError, StoreUnavailable
 from thrift_plugins.stores.redis_scripts import Script
 from thrift_plugins.stores.redis_steps import each_info
 from thrift_plugins.stores.redis_wire import Word
@@ -88,7 +90,8 @@ class RedisJournal(RedisRecords):
         now: float,
     ) -> None:
         super().__init__(url, account)
-        self._packs = Packs(key)
+        packs = Packs(key)
+        self._texts = Sealing(packs, self.place)
         try:
             self._check_memory()
         except BaseException:
@@ -97,7 +100,7 @@ class RedisJournal(RedisRecords):
         for _ in range(2):  # and again where another worker was the first to note something else
             known = self.facts()
             check_account(self.place, known.get("account", ""), account)
-            facts = belonging(self.place, known, account, self._packs)
+            facts = belonging(self.place, known, account, packs)
             self._run(NOTE_FACTS, *(word for fact in facts.items() for word in fact))
         self._number, self._lease = "", int(lease * 1000)
         self._worker = token_hex(8)
@@ -195,13 +198,13 @@ class RedisJournal(RedisRecords):
                 elif told == b"open":
                     known.setdefault(one.key, one)
                 else:
-                    answered.append((one, self._answer(one.key, told)))
+                    answered.append((one, self._texts.answer(one.key, told)))
             if known:
                 again = (word for one in known.values() for word in (one.key, _time(one.deadline)))
                 gone = self._run(AGAIN, stops, self._worker, self._lease, *again)
                 new.update((key, known[key]) for key in gone)
         for group in in_packs((one, len(one.body)) for one in new.values()):
-            lines = ((one.key, _told_of(one), self._sealed(one.key, one.body), _time(one.deadline)) for one in group)
+            lines = ((one.key, _told_of(one), self._texts.seal(one.key, one.body), _time(one.deadline)) for one in group)
             self._run(ADMIT, stops, self._worker, self._lease, *(word for line in lines for word in line))
         return answered
 
@@ -233,14 +236,11 @@ class RedisJournal(RedisRecords):
         heard = self._heard
         while told := self._run(NEWS, heard, _PAGE, self._worker, self._lease):
             if told == b"gone":
-                raise StoreCorrupt(
-                    f"the journal {self.place} is gone from its server (FLUSHALL, eviction, or another copy of it took over); what"
-                    " was under way is with the provider, and is not sent again by this run"
-                )
+                raise gone(self.place)
             heard = int(told[-1])
             keys = [key for key in told[::2] if key in wanted]
             answers = self._ask("HMGET", "answers", *keys) if keys else ()
-            news.extend((key, self._answer(key, one)) for key, one in zip(keys, answers, strict=True) if one)
+            news.extend((key, self._texts.answer(key, one)) for key, one in zip(keys, answers, strict=True) if one)
         self._heard = heard
         return news
 
@@ -256,18 +256,28 @@ class RedisJournal(RedisRecords):
 
     def lines(self, batch: Sending) -> Iterator[Line]:
         """See `Journal`."""
+        damaged: list[bytes] = []
         for group in in_packs((one.key, one.size) for one in self.members(batch)):
-            yield from self._lines(group)
+            yield from self._lines(group, damaged)
+        if damaged:
+            raise Damaged(self.place, damaged)
 
     def line(self, key: bytes) -> Line | None:
         """See `Journal`."""
-        return next(self._lines([key]), None)
+        damaged: list[bytes] = []
+        line = next(self._lines([key], damaged), None)
+        if damaged:
+            raise Damaged(self.place, damaged)
+        return line
 
-    def _lines(self, keys: Sequence[bytes]) -> Iterator[Line]:
+    def _lines(self, keys: Sequence[bytes], damaged: list[bytes]) -> Iterator[Line]:
         told = self._led(TEXTS, *keys)
         for key, attempt, body in zip(keys, told[::2], told[1::2], strict=True):
-            if body is not None:
-                yield Line(key, int(attempt), self._opened_text(key, body)[0])
+            texts = () if body is None else self._texts.texts(key, body)
+            if texts is None:
+                damaged.append(key)
+            elif texts:
+                yield Line(key, int(attempt), texts[0])
 
     def waits(self, key: bytes) -> bool:
         """See `Journal`."""
@@ -280,7 +290,7 @@ class RedisJournal(RedisRecords):
     def at_once(self, keys: Sequence[bytes]) -> set[bytes]:
         """See `Journal`."""
         found = ((key, told) for some in _pages(keys) for key, told in zip(some, self._ask("HMGET", "answers", *some), strict=True))
-        answers = {key: self._answer(key, told) for key, told in found if told}
+        answers = {key: self._texts.answer(key, told) for key, told in found if told}
         return {key for key, answer in answers.items() if not answer.code and answer.processing != "batch"}
 
     def attempts(self, keys: Iterable[bytes]) -> dict[bytes, int]:
@@ -295,12 +305,14 @@ class RedisJournal(RedisRecords):
         told = [word for some in _pages(list(keys)) for word in self._led(FAIL, "1" if whole else "", *some)]
         return list(zip(told[::2], told[1::2], strict=True))
 
-    def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float) -> set[bytes]:
+    def take(
+        self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float, *, stopped: bool = False
+    ) -> set[bytes]:
         """See `Journal`."""
-        words: list[Word] = [repr(at), batch.row if batch is not None else ""]
-        for key, (status, body, code, processing) in answers:
-            usage = usage_of(() if code or batch is None else (body,))
-            words += key, self._sealed(key, body, orjson.dumps([status, code, processing])), "1" if code else ""
+        words: list[Word] = [repr(at), batch.row if batch is not None else "", "1" if stopped else ""]
+        for key, answer in answers:
+            usage = usage_of(() if answer.code or batch is None else (answer.body,))
+            words += key, self._texts.seal_answer(key, answer), "1" if answer.code else ""
             words += usage.input_tokens, usage.cache_read, usage.output_tokens
         return set(self._led(TAKE, *words))
 
@@ -325,11 +337,11 @@ class RedisJournal(RedisRecords):
 
     def forget(self, batch: Sending, state: str, at: float) -> list[bytes]:
         """See `Journal`."""
-        return self._end(batch, state=state, ended="", done_at=at)
+        return self._end(batch, state=state, ended="", done_at=at, begun=state != "refused")
 
-    def ended(self, batch: Sending, how: str, at: float) -> list[bytes]:
+    def ended(self, batch: Sending, how: str, at: float, *, begun: bool = True) -> list[bytes]:
         """See `Journal`."""
-        return self._end(batch, state="done", ended=how, done_at=at)
+        return self._end(batch, state="done", ended=how, done_at=at, begun=begun)
 
     def strays(self, since: float) -> list[Sending]:
         """See `Journal`."""
@@ -351,34 +363,20 @@ class RedisJournal(RedisRecords):
 
     def _moved(self, row: int, one: dict[str, Any]) -> None:
         """Queue what is left of a batch."""
-        while self._led(MOVE, _PAGE, batch=row):
+        while self._led(MOVE, _PAGE, "1" if one.get("begun", True) else "", batch=row):
             pass
         self._write(row, one | {"moving": False})
 
     def _change(self, row: int, **changes: Any) -> dict[str, Any]:
-        one: dict[str, Any] = orjson.loads(self._ask("HGET", "batches", row)) | changes
+        known = self._ask("HGET", "batches", row)
+        if known is None:
+            raise gone(self.place)
+        one: dict[str, Any] = orjson.loads(known) | changes
         self._write(row, one)
         return one
 
     def _write(self, row: int, one: dict[str, Any]) -> None:
         self._led(CHANGE, row, orjson.dumps(one), one["remote"], "" if one["state"] == "absent" else "1")
-
-    # Bytes ------------------------------------------------------------------------------------------------------------
-
-    def _sealed(self, key: bytes, *texts: bytes) -> bytes:
-        """Texts of a line, with its key: nobody who has the server can pass one line's for another's, where they are encrypted."""
-        return self._packs.pack([key, *texts])
-
-    def _opened_text(self, key: bytes, value: bytes) -> list[bytes]:
-        own, *texts = self._packs.unpack(value)
-        if own != key:
-            raise StoreCorrupt(f"the journal {self.place} has a text of another line in the place of one")
-        return texts
-
-    def _answer(self, key: bytes, value: bytes) -> Answer:
-        body, told = self._opened_text(key, value)
-        status, code, processing = orjson.loads(told)
-        return Answer(status, body, code, processing)
 
 
 def _pages(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

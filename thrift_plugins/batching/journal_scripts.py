@@ -265,13 +265,16 @@ return told
 """Count failures of lines that are not answered, one for an attempt: key and count."""
 
 TAKE: Final = Script(f"""{_LEADER}
--- ARGV: ..., time, number of the batch or '', then key, answer, '1' for an error, input, cached and output tokens of each
+-- ARGV: ..., time, number of the batch or '', '1' for what is stopped alone, then key, answer, '1' for an error, input, cached and
+-- output tokens of each
 local first = {{}}
+local stops = ARGV[5] == '1' and tonumber(redis.call('HGET', facts, 'stops') or 0)
 local used = {{0, 0, 0}}
 local from = tonumber(redis.call('HGET', facts, 'seq') or 0) + 1
-for i = 5, #ARGV, 6 do
+for i = 6, #ARGV, 6 do
   local key = ARGV[i]
-  if redis.call('HDEL', open, key) == 1 then
+  local goes_on = stops and tonumber(redis.call('HGET', asked, key) or 0) >= stops
+  if not goes_on and redis.call('HDEL', open, key) == 1 then
     for _, hash in ipairs({{bodies, asked, dues, fails, spoilt}}) do redis.call('HDEL', hash, key) end
     redis.call('ZREM', queue, key)
     redis.call('ZREM', moved, key)
@@ -322,11 +325,11 @@ return 1
 """Write down how a batch stands."""
 
 MOVE: Final = Script(f"""{_LEADER}
--- ARGV: ..., how many
+-- ARGV: ..., how many, '1' where it was an attempt at them
 for _, key in ipairs(redis.call('ZRANGE', members, 0, ARGV[3] - 1)) do
   if redis.call('HEXISTS', open, key) == 1 then
     redis.call('ZADD', queue, redis.call('ZSCORE', members, key), key)
-    redis.call('HINCRBY', tries, key, 1)
+    if ARGV[4] == '1' then redis.call('HINCRBY', tries, key, 1) end
   end
   redis.call('ZREM', members, key)
 end

@@ -12,6 +12,7 @@ from thrift_plugins.batching.packs import Packs, in_packs
 from thrift_plugins.batching.pending import Pending
 from thrift_plugins.batching.records import UNFINISHED
 from thrift_plugins.batching.records_sqlite import LATER_COLUMNS, NO_ANSWER, OPEN, PLACES, spans_in
+from thrift_plugins.errors import StoreCorrupt
 from thrift_plugins.types import Processing
 
 _AT_ONCE: Final = 500
@@ -116,11 +117,26 @@ def ask_again(c: sqlite3.Connection, asked: Sequence[tuple[Known, Pending]], sto
     return {key: deadline for key, deadline in wanted if deadline is not None}
 
 
-def prompts_beside(c: sqlite3.Connection, packs: Packs, number: int) -> tuple[range, list[bytes]]:
-    """The prompts that a line's is packed with, and the numbers of their lines."""
+def prompts_beside(c: sqlite3.Connection, packs: Packs, number: int) -> tuple[range, list[bytes] | None]:
+    """The numbers of the lines that a line's prompt is packed with, and their prompts, None where these cannot be read."""
     query = "SELECT first, last, texts FROM prompts WHERE first <= ? ORDER BY first DESC LIMIT 1"
-    first, last, texts = c.execute(query, (number,)).fetchone()
-    return range(first, last + 1), packs.unpack(texts)
+    first, last, texts = c.execute(query, (number,)).fetchone() or (number, number, b"")
+    beside = range(first, last + 1)
+    return (beside, unpacked(packs, texts)) if number in beside else (range(number, number + 1), None)
+
+
+def answers_in(c: sqlite3.Connection, packs: Packs, pack: int) -> list[bytes] | None:
+    """The answers of a pack, None where they cannot be read."""
+    row = c.execute("SELECT texts FROM answers WHERE id = ?", (pack,)).fetchone()
+    return unpacked(packs, row[0]) if row else None
+
+
+def unpacked(packs: Packs, texts: bytes) -> list[bytes] | None:
+    """What was packed, None where it cannot be read."""
+    try:
+        return packs.unpack(texts)
+    except StoreCorrupt:
+        return None
 
 
 def queued_in(c: sqlite3.Connection) -> list[Queued]:
@@ -154,8 +170,10 @@ def drop_prompts(c: sqlite3.Connection, packs: Packs, first: int, last: int, *, 
             c.execute("DELETE FROM prompts WHERE first = ?", (pack[0],))
         elif wholly and len(waiting) <= pack[1] - pack[0]:
             (texts,) = c.execute("SELECT texts FROM prompts WHERE first = ?", (pack[0],)).fetchone()
-            kept = [text if number in waiting else b"" for number, text in enumerate(packs.unpack(texts), pack[0])]
-            c.execute("UPDATE prompts SET texts = ? WHERE first = ?", (packs.pack(kept), pack[0]))
+            prompts = unpacked(packs, texts)
+            if prompts is not None:
+                kept = [text if number in waiting else b"" for number, text in enumerate(prompts, pack[0])]
+                c.execute("UPDATE prompts SET texts = ? WHERE first = ?", (packs.pack(kept), pack[0]))
 
 
 def _chunks(keys: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

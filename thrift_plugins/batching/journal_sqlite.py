@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from thrift_plugins.batching.client import Address, Intent
+from thrift_plugins.batching.damage import Damaged, no_answer
 from thrift_plugins.batching.journal import Line, Queued, belonging
 from thrift_plugins.batching.journal_sql import (
     Known,
     OpenLine,
     add_columns,
     answered_in,
+    answers_in,
     ask_again,
     drop_prompts,
     insert_lines,
@@ -80,6 +82,7 @@ class SQLiteJournal(SQLiteRecords):
         now: float,
     ) -> None:
         super().__init__(path, account)
+        self._file.stays = True  # in a new one, all that was sent would be paid again
         self._packs = Packs(key)
         self._lock: FileLocks | None = None
         self._token: str | None = None
@@ -171,16 +174,15 @@ class SQLiteJournal(SQLiteRecords):
 
     def _with_answers(self, answered: Sequence[tuple[Pending, Known]]) -> list[tuple[Pending, Answer]]:
         told = []
-        pack, texts = -1, list[bytes]()
+        pack = -1
+        texts: list[bytes] | None = None
         for one, row in sorted(answered, key=lambda each: each[1].answer):
             number, place = divmod(row.answer, PLACES)
             if number != pack:
-                pack, texts = number, self._packs.unpack(self._value("SELECT texts FROM answers WHERE id = ?", number))
-            told.append((one, Answer(row.status, texts[place], row.code, row.processing)))
+                pack, texts = number, self._file.run(answers_in, self._packs, number)
+            answer = None if texts is None else Answer(row.status, texts[place], row.code, row.processing)
+            told.append((one, answer or no_answer(self.path)))
         return told
-
-    def _value(self, query: str, *given: int) -> Any:
-        return self._file.run(lambda c: c.execute(query, given).fetchone())[0]
 
     def fresh(self) -> list[Queued]:
         """See `Journal`."""
@@ -199,11 +201,18 @@ class SQLiteJournal(SQLiteRecords):
 
     def lines(self, batch: Sending) -> Iterator[Line]:
         """See `Journal`."""
-        pack, texts = range(0), list[bytes]()
+        pack = range(0)
+        texts: list[bytes] | None = None
+        damaged: list[bytes] = []
         for number, key, _, _, attempt in self._open(batch):
             if number not in pack:
                 pack, texts = self._file.run(prompts_beside, self._packs, number)
-            yield Line(key, attempt, texts[number - pack.start])
+            if texts is None:
+                damaged.append(key)
+            else:
+                yield Line(key, attempt, texts[number - pack.start])
+        if damaged:
+            raise Damaged(self.path, damaged)
 
     def line(self, key: bytes) -> Line | None:
         """See `Journal`."""
@@ -211,6 +220,8 @@ class SQLiteJournal(SQLiteRecords):
         if row is None or row.state != OPEN:
             return None
         pack, texts = self._file.run(prompts_beside, self._packs, row.id)
+        if texts is None:
+            raise Damaged(self.path, [key])
         return Line(key, row.attempt, texts[row.id - pack.start])
 
     def waits(self, key: bytes) -> bool:
@@ -275,6 +286,7 @@ class SQLiteJournal(SQLiteRecords):
                 if not c.in_transaction:
                     c.execute("PRAGMA synchronous=NORMAL")
 
+        self._file.reopen_if_moved()
         self._file.run(flushed)
 
     def adopted(self, batch: Sending, remote: str, at: float) -> None:
@@ -299,22 +311,21 @@ class SQLiteJournal(SQLiteRecords):
 
     def forget(self, batch: Sending, state: str, at: float) -> list[bytes]:
         """See `Journal`."""
-        return self._end(batch, state, "", at)
+        return self._end(batch, state, "", at, begun=state != "refused")
 
-    def ended(self, batch: Sending, how: str, at: float) -> list[bytes]:
+    def ended(self, batch: Sending, how: str, at: float, *, begun: bool = True) -> list[bytes]:
         """See `Journal`."""
-        return self._end(batch, "done", how, at)
+        return self._end(batch, "done", how, at, begun=begun)
 
-    def _end(self, batch: Sending, state: str, how: str, at: float) -> list[bytes]:
+    def _end(self, batch: Sending, state: str, how: str, at: float, *, begun: bool) -> list[bytes]:
         def work(c: sqlite3.Connection) -> list[bytes]:
             (members,) = c.execute("SELECT members FROM batches WHERE id = ?", (batch.row,)).fetchone()
             keys: list[bytes] = []
             for span in spans_in(members):
                 left = c.execute("SELECT key FROM lines WHERE id BETWEEN ? AND ? AND state = ? ORDER BY id", (*span, OPEN))
                 keys.extend(key for (key,) in left)
-                c.execute(
-                    "UPDATE lines SET attempt = attempt + 1 WHERE id BETWEEN ? AND ? AND state = ?", (*span, OPEN)
-                )
+                if begun:
+                    c.execute("UPDATE lines SET attempt = attempt + 1 WHERE id BETWEEN ? AND ? AND state = ?", (*span, OPEN))
                 drop_prompts(c, self._packs, *span, wholly=True)
             c.execute(
                 "UPDATE batches SET state = ?, ended = ?, done_at = ?, members = x'' WHERE id = ?",
@@ -326,10 +337,16 @@ class SQLiteJournal(SQLiteRecords):
 
     # Answers ------------------------------------------------------------------------------------------------------
 
-    def take(self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float) -> set[bytes]:
+    def take(
+        self, batch: Sending | None, answers: Sequence[tuple[bytes, Answer]], at: float, *, stopped: bool = False
+    ) -> set[bytes]:
         """See `Journal`."""
 
         def work(c: sqlite3.Connection) -> set[bytes]:
+            nonlocal answers
+            if stopped:
+                gone = stopped_in(c, [key for key, _ in answers])
+                answers = [told for told in answers if told[0] in gone]
             texts = self._packs.pack([answer.body for _, answer in answers])
             pack = c.execute("INSERT INTO answers (done_at, texts) VALUES (?, ?)", (at, texts)).lastrowid or 0
             taken = c.executemany(

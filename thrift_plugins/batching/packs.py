@@ -52,7 +52,7 @@ class Packs:
             whole = self._unzip.decompress(packed or b"")
             sizes = array("I", whole[:_SIZE])
             sizes.frombytes(whole[_SIZE : _SIZE * (sizes[0] + 1)])
-        except (zstandard.ZstdError, ValueError, IndexError):
+        except (zstandard.ZstdError, ValueError, IndexError, MemoryError):  # the last where a size is damaged
             raise StoreCorrupt(
                 "a prompt or an answer in a journal of batches is damaged, or under another key"
             ) from None

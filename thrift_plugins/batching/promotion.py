@@ -10,6 +10,7 @@ from math import inf
 from typing import Final
 
 from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, BatchUnknown, Instant
+from thrift_plugins.batching.damage import Damaged, no_prompt
 from thrift_plugins.batching.doubles import Cost
 from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.lots import Item, Lot, as_line
@@ -71,7 +72,11 @@ class Promoter:
         delay, late = 0.5, 0
         while True:
             async with self._admitted(item, flex=flex) as by_flex:
-                line = self._journal.line(item.key)
+                try:
+                    line = self._journal.line(item.key)
+                except Damaged as damaged:
+                    reader.fail([item.key], no_prompt(damaged))
+                    return None
                 if line is None:  # answered meanwhile
                     return None
                 sent = as_line(custom_id(line.key, line.attempt), item.address, line.body)

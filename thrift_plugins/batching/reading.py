@@ -123,11 +123,13 @@ class Reader:
         at_once = self._journal.at_once(known) if known else ()
         return [answer for key, answer in chunk if key in at_once]
 
-    def _take(self, batch: Sending | None, chunk: Sequence[tuple[bytes, Answer]]) -> list[bytes]:
-        """Take answers in; gives the lines that had one already."""
+    def _take(
+        self, batch: Sending | None, chunk: Sequence[tuple[bytes, Answer]], *, stopped: bool = False
+    ) -> list[bytes]:
+        """Take answers in; gives the lines that had one already, or are not stopped."""
         if not chunk:
             return []
-        first = self._journal.take(batch, chunk, self._clock())
+        first = self._journal.take(batch, chunk, self._clock(), stopped=stopped)
         for key, answer in chunk:
             if key in first:
                 self._waiting.answer(key, answer)
@@ -139,10 +141,18 @@ class Reader:
         self._take(None, [(key, answer)])
         return usage_of([answer.body]) if not answer.code else NO_USAGE
 
-    def fail(self, keys: Sequence[bytes], answer: Answer) -> None:
-        """Answer lines with an error: they are not sent again unless they are asked again."""
+    def fail(self, keys: Sequence[bytes], answer: Answer, *, stopped: bool = False) -> list[bytes]:
+        """Answer lines with an error: they are not sent again unless they are asked again.
+
+        Args:
+            stopped: those alone that nobody has asked since a person has stopped them.
+
+        Returns: those that it was not for.
+        """
+        left: list[bytes] = []
         for start in range(0, len(keys), _AT_ONCE):
-            self._take(None, [(key, answer) for key in keys[start : start + _AT_ONCE]])
+            left += self._take(None, [(key, answer) for key in keys[start : start + _AT_ONCE]], stopped=stopped)
+        return left
 
     def _fail_worn(self, keys: set[bytes]) -> None:
         """Lines that fail for a passing reason are sent again a few times."""

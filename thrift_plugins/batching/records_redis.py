@@ -13,7 +13,7 @@ import orjson
 from thrift_plugins.batching.client import Intent
 from thrift_plugins.batching.journal_scripts import COUNTS, NAMES
 from thrift_plugins.batching.records import UNFINISHED, Incident, Sending, check_account
-from thrift_plugins.errors import ConfigError, StoreUnavailable
+from thrift_plugins.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from thrift_plugins.stores.redis_asking import Asking
 from thrift_plugins.stores.redis_scripts import Script
 from thrift_plugins.stores.redis_steps import Ask, Steps, run
@@ -123,6 +123,14 @@ def record(batch: Sending) -> dict[str, Any]:
         "made_at": intent.made_at, "tokens": batch.tokens, "deadline": batch.deadline, "state": batch.state, "upload": batch.upload,
         "remote": batch.remote, "sent_at": batch.sent_at, "ended": "", "done_at": None, "moving": False,
     }  # fmt: skip
+
+
+def gone(place: str) -> StoreCorrupt:
+    """The error where a server has forgotten a journal."""
+    return StoreCorrupt(
+        f"the journal {place} is gone from its server (FLUSHALL, eviction, or another copy of it took over); what was under way is"
+        " with the provider, and is not sent again by this run"
+    )
 
 
 def sending(row: int, one: Mapping[str, Any]) -> Sending:

@@ -72,7 +72,9 @@ class Run:
                         self._news.clear()
                 await pump
             finally:
+                self._session.left = bool(self._live) or not pump.done()
                 self._session.open = False
+                self._session.let_go()
                 tasks = [pump, *self._live]
                 for task in tasks:
                     task.cancel()
@@ -151,6 +153,7 @@ class Run:
         self._put_off.update(live.values())
         for task in live:
             task.cancel()
+        self._session.let_go()  # all that waits is of these
         if live:
             await asyncio.wait(list(live))
         self._put_off.clear()

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from typing import Any, Final
 from weakref import WeakKeyDictionary, ref
@@ -18,7 +18,9 @@ from thrift_plugins.batching.client import Address, BatchClient
 from thrift_plugins.batching.lots import size_too_large
 from thrift_plugins.batching.pending import TOO_LARGE, Answer, Pending, content_key, failed
 from thrift_plugins.batching.threads import MOST, ParkingPool
+from thrift_plugins.batching.waiting import fail
 from thrift_plugins.batching.waits import Widen, standing
+from thrift_plugins.tries import set_aside
 
 logger = logging.getLogger("thrift_plugins")
 
@@ -36,9 +38,9 @@ _SETTLES: Final = 3
 
 
 def current() -> Session | None:
-    """The run that this code is part of."""
+    """The run that this code is part of. One that was left takes nothing, and lets nothing out at full price either."""
     session = _session.get()
-    return session if session is not None and session.open else None
+    return session if session is not None and (session.open or session.left) else None
 
 
 @contextmanager
@@ -80,6 +82,7 @@ class Session:
         parked: requests that wait for their wave; `parked_bytes` is what they weigh.
         arrivals: counts requests, to tell whether one has come.
         open: whether requests are still taken.
+        left: whether the run ended before all of its calls did: what is still there of it is not to ask anything.
         owed: results that the app has not taken yet: it may make room for further items.
         exhausted: whether there are no further items.
         pool: the threads of its synchronous code, None where the code has its own.
@@ -95,7 +98,7 @@ class Session:
         self.parked: list[Pending] = []
         self.parked_bytes, self._woken = 0, False
         self.arrivals = 0
-        self.open = True
+        self.open, self.left = True, False
         self.owed, self.exhausted, self.onlookers = 0, False, 0
         self.pool: ThreadPoolExecutor | None = None
         self.stops: int | None = None
@@ -105,7 +108,7 @@ class Session:
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Tasks | None] = WeakKeyDictionary()
         self._collected: set[asyncio.Future[Answer]] = set()
         self._passed: set[tuple[str, str]] = set()
-        self._blocked = 0
+        self._blocking: set[futures.Future[Answer]] = set()
 
     # Asking -----------------------------------------------------------------------------------------------------------
 
@@ -122,7 +125,8 @@ class Session:
         try:
             self._park(Pending(self._key(address, content), address, body, _deadline.get(), waiter))
             del body, content  # thousands wait at once: the journal has the prompt
-            return await waiter
+            with set_aside():
+                return await waiter
         finally:
             self._collected.discard(waiter)
 
@@ -134,22 +138,45 @@ class Session:
             return failed(*TOO_LARGE)
         waiter: futures.Future[Answer] = futures.Future()
         with self._lock:
-            self._blocked += 1
+            self._blocking.add(waiter)
         try:
             self._park(Pending(self._key(address, content), address, body, _deadline.get(), waiter))
-            with self.pool.parked() if isinstance(self.pool, ParkingPool) else nullcontext():
-                return waiter.result()
+            with set_aside(), self.pool.parked() if isinstance(self.pool, ParkingPool) else nullcontext():
+                try:
+                    return waiter.result()
+                except futures.CancelledError:  # no `Exception`: an SDK would take it for a lost connection, and ask again
+                    raise asyncio.CancelledError from None
         finally:
             with self._lock:
-                self._blocked -= 1
+                self._blocking.discard(waiter)
+
+    def let_go(self) -> None:
+        """Nobody waits for what was asked until now: end the threads that do, and loops of theirs. The journal has it."""
+        with self._lock:
+            blocking = list(self._blocking)
+        for waiter in blocking:
+            waiter.cancel()
+        here = asyncio.get_running_loop()
+        for one in list(self._collected):
+            if (loop := one.get_loop()) is not here:
+                with suppress(RuntimeError):  # one that is closed has nobody who waits
+                    loop.call_soon_threadsafe(one.cancel)
+
+    def end(self, error: BaseException) -> None:
+        """Nothing that was asked, or will be, is answered any more."""
+        with self._lock:
+            self.broken = error
+        fail(self.take(), error)
 
     def _too_large(self, address: Address, body: bytes) -> bool:
         return len(body) >= _LARGE and size_too_large(len(body), self.client.limits(address.model))
 
     def _park(self, pending: Pending) -> None:
-        if self.broken is not None:
-            raise self.broken
         with self._lock:
+            if self.broken is not None:
+                raise self.broken
+            if self.left:
+                raise asyncio.CancelledError
             first, self._woken = not self._woken, True
             self.parked.append(pending)
             self.parked_bytes += len(pending.body)
@@ -242,13 +269,13 @@ class Session:
             external += outside
             resting += tasks is None
         # Whoever waits for a thread waits for one that is parked itself, or for one whose own loop is at rest.
-        free = external <= self._blocked + resting + self.onlookers or self._all_parked()
+        free = external <= len(self._blocking) + resting + self.onlookers or self._all_parked()
         return free and self.arrivals == arrivals
 
     def _all_parked(self) -> bool:
         """Whether every thread that there can be waits: who waits for one waits for an answer."""
         pool = self.pool
-        return pool is not None and self._blocked >= (MOST if isinstance(pool, ParkingPool) else pool._max_workers)  # noqa: SLF001
+        return pool is not None and len(self._blocking) >= (MOST if isinstance(pool, ParkingPool) else pool._max_workers)  # noqa: SLF001
 
     async def _stands(
         self, loop: asyncio.AbstractEventLoop, tasks: _Tasks | None

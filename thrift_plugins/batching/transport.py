@@ -1,14 +1,17 @@
 """Where an SDK would send a request, the run collects it: at httpx's transport, below every SDK's payloads and parsers.
 
-The SDKs of OpenAI and Anthropic, and so the classes of LangChain and LlamaIndex over them, send through httpx. While a
-run is open, its transports hand the requests of that run to it; those of other code go where they went. No client has to
+The SDKs of OpenAI and Anthropic, and so the classes of LangChain and LlamaIndex over them, send through httpx, or newer ones
+through httpx2, which has the same classes. While a run is open, its transports hand the requests of that run to it; those of other code go where they went. No client has to
 be made anew, so a chain is taken as it is. `BatchTransport` does the same for a client with a transport of another kind.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final
 
 import httpx
@@ -21,6 +24,7 @@ from thrift_plugins.batching.session import Session, current
 from thrift_plugins.tries import worked_as
 
 _JSON: Final = "application/json"
+_NEWER: Final = "httpx2"
 _STREAMED: Final = (
     "a batch cannot be streamed: its answer comes at once, hours later; call the model without streaming "
     "(streaming=False, invoke instead of stream), or outside of the batch run"
@@ -45,28 +49,32 @@ class BatchTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
         answer = await collect(request)
         if answer is not None:
             return answer
-        if not isinstance(self._inner, httpx.AsyncBaseTransport):
+        send = getattr(self._inner, "handle_async_request", None)
+        if send is None:
             raise TypeError("the transport inside is a synchronous one")
-        return await self._inner.handle_async_request(request)
+        response: httpx.Response = await send(request)
+        return response
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """`handle_async_request` in a thread."""
         answer = collect_blocking(request)
         if answer is not None:
             return answer
-        if not isinstance(self._inner, httpx.BaseTransport):
+        send = getattr(self._inner, "handle_request", None)
+        if send is None:
             raise TypeError("the transport inside is an asynchronous one")
-        return self._inner.handle_request(request)
+        response: httpx.Response = send(request)
+        return response
 
     async def aclose(self) -> None:
         """Close the other transport."""
-        if isinstance(self._inner, httpx.AsyncBaseTransport):
-            await self._inner.aclose()
+        if (close := getattr(self._inner, "aclose", None)) is not None:
+            await close()
 
     def close(self) -> None:
         """Close the other transport."""
-        if isinstance(self._inner, httpx.BaseTransport):
-            self._inner.close()
+        if (close := getattr(self._inner, "close", None)) is not None:
+            close()
 
 
 async def collect(request: httpx.Request) -> httpx.Response | None:
@@ -121,16 +129,24 @@ def response_to(request: httpx.Request, answer: Answer) -> httpx.Response:
     worked_as(answer.processing)
     # SDKs repeat what failed at once, which is for the courier to decide.
     headers = {"content-type": _JSON, "x-should-retry": "false"}
-    return httpx.Response(answer.status, headers=headers, content=answer.body, request=request)
+    library = next((one for one in _libraries() if isinstance(request, one.Request)), httpx)
+    response: httpx.Response = library.Response(answer.status, headers=headers, content=answer.body, request=request)
+    return response
+
+
+@cache
+def _libraries() -> tuple[Any, ...]:
+    """Those whose transports SDKs send through, as far as they are installed: a run may load an SDK that nobody has before it."""
+    return (httpx, import_module(_NEWER)) if find_spec(_NEWER) else (httpx,)
 
 
 @contextmanager
 def collecting() -> Iterator[None]:
-    """The transports of httpx collect the requests of runs in this block."""
-    with (
-        detour(httpx.AsyncHTTPTransport, "handle_async_request", _asynchronous),
-        detour(httpx.HTTPTransport, "handle_request", _synchronous),
-    ):
+    """The transports of httpx, and of its like, collect the requests of runs in this block."""
+    with ExitStack() as stack:
+        for library in _libraries():
+            stack.enter_context(detour(library.AsyncHTTPTransport, "handle_async_request", _asynchronous))
+            stack.enter_context(detour(library.HTTPTransport, "handle_request", _synchronous))
         yield
 
 

@@ -144,9 +144,13 @@ def _print(progress: BatchProgress) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("batch", "model", "lines", "answered", "state", "sent"):
         table.add_column(column, justify="right" if column in ("lines", "answered") else "left")
-    for one in progress.batches:
+    refused = [one for one in progress.batches if one["state"] == "refused"]
+    for one in (one for one in progress.batches if one["state"] != "refused"):
         table.add_row(*(Text(cell) for cell in _row(one)))
     console.print(table)
+    if refused:  # while a queue is full, one each time that it is asked
+        last = max(one["done_at"] for one in refused)
+        console.print(f"{len(refused)} more were not made, the last one {_when(last)}: refused, or never sent")
     for incident in progress.incidents:
         console.print(Text(f"{_when(incident.at)} {incident.kind}: {incident.told}"), style="yellow")
 

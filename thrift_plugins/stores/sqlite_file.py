@@ -56,6 +56,7 @@ class SQLiteFile:
         schema: `CREATE ... IF NOT EXISTS` statements.
         busy_timeout: seconds to wait for another writer, where `run` is not told otherwise.
         cache_kb: pages that each connection may keep in memory; None for SQLite's own measure.
+        stays: whether a file that is not there any more is an error, because what is in it is nowhere else.
         checkpoints_apart: whether the user calls `checkpoint_soon` now and then, so that no write has to do it.
 
     Raises:
@@ -71,13 +72,14 @@ class SQLiteFile:
         *,
         busy_timeout: float,
         cache_kb: int | None = None,
+        stays: bool = False,
         checkpoints_apart: bool = False,
     ) -> None:
         if str(path) in ("", ".", ":memory:"):
             raise ConfigError(f"{str(path)!r} is no file; for a store in memory use MemoryStore or the URL 'memory:'")
         self.path = Path(path).expanduser().absolute()
         self._busy_timeout = busy_timeout
-        self._cache_kb = cache_kb
+        self._cache_kb, self.stays = cache_kb, stays
         self._checkpoints_apart = checkpoints_apart
         self._idle: deque[_Connection] = deque()
         self._checkpointing = Lock()
@@ -142,10 +144,12 @@ class SQLiteFile:
         """Leave a file that was moved or deleted: connections would go on writing to it without an error.
 
         Raises:
-            StoreCorrupt: another file, not ours, is there now.
+            StoreCorrupt: another file, not ours, is there now; or any other, or none, where the file is to stay.
             StoreUnavailable: it cannot be made or opened.
         """
         if _identity(self.path) != self.identity:
+            if self.stays:
+                raise StoreCorrupt(f"{self.path} is gone, or another file is in its place: put it back before it is used again")
             self.close()
             self.identity = self._made()
 

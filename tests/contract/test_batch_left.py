@@ -1,0 +1,140 @@
+"""A run that is left, set aside or closed while its calls wait: nobody waits with it, and nothing of it is asked at full price."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.runnables import RunnableLambda
+from langchain_openai import ChatOpenAI
+
+from tests.cli_kit import SDK_LEAKS
+from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
+from thrift_plugins.langchain import BatchExecutor
+from thrift_plugins.testing import LoopbackBatches
+
+pytestmark = SDK_LEAKS
+
+QUICK = BatchSettings(poll=0.03, grace=1, linger=0.02)
+SOON_S = 15.0
+"""Far less than the batch takes."""
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackBatches]:
+    with LoopbackBatches(seconds=120) as made:
+        monkeypatch.setenv("OPENAI_API_KEY", "k")
+        monkeypatch.setenv("OPENAI_BASE_URL", made.base_url)
+        yield made
+
+
+@pytest.fixture
+def executor(provider: LoopbackBatches, tmp_path: Path) -> Iterator[BatchExecutor]:
+    with BatchExecutor(OpenAIBatchClient(), tmp_path / "j.db", settings=QUICK) as made:
+        yield made
+
+
+def model() -> ChatOpenAI:
+    return ChatOpenAI(model="gpt-4o-mini", temperature=0)
+
+
+def in_a_thread(text: str) -> str:
+    if text == "at once":
+        return text
+    answer: str = model().invoke(text).text
+    return answer
+
+
+def in_a_loop_of_its_own(text: str) -> str:
+    async def ask() -> str:
+        return str((await model().ainvoke(text)).text)
+
+    return text if text == "at once" else asyncio.run(ask())
+
+
+async def in_the_loop(text: str) -> str:
+    return text if text == "at once" else (await model().ainvoke(text)).text
+
+
+def many_in_threads(text: str) -> list[str]:
+    return [text] if text == "at once" else [one.text for one in model().batch([text, text + "!"])]
+
+
+WORKS: dict[str, Any] = {
+    "thread": in_a_thread,
+    "own loop": in_a_loop_of_its_own,
+    "loop": in_the_loop,
+    "batch": many_in_threads,
+    "lambda": RunnableLambda(in_a_thread),
+}
+each_work = pytest.mark.parametrize("name", WORKS)
+
+
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def nobody_waits(provider: LoopbackBatches) -> None:
+    until(lambda: not any(thread.name.startswith("thrift-batch-call") for thread in threading.enumerate()))
+    assert len(provider.billed) == 0
+
+
+@each_work
+def test_whoever_leaves_a_run_does_not_wait_for_it(name: str, executor: BatchExecutor, provider: LoopbackBatches):
+    began = time.monotonic()
+    for result in executor.run(WORKS[name], ["at once", "say 1", "say 2"]):
+        assert result.error is None
+        until(lambda: provider.batch_ids)
+        break
+    assert time.monotonic() - began < SOON_S
+    nobody_waits(provider)
+
+
+@each_work
+def test_whoever_only_sends_does_not_wait_for_it(name: str, executor: BatchExecutor, provider: LoopbackBatches):
+    began = time.monotonic()
+    told = executor.submit(WORKS[name], ["at once", "say 1", "say 2"])
+    assert (told.done, told.failed, told.waiting) == (1, 0, 2)
+    assert time.monotonic() - began < SOON_S
+    nobody_waits(provider)
+    assert len(provider.batch_ids) == 1
+
+
+@each_work
+def test_a_run_whose_executor_is_closed_ends(name: str, executor: BatchExecutor, provider: LoopbackBatches):
+    with ThreadPoolExecutor(1) as pool:
+        results = pool.submit(lambda: list(executor.run(WORKS[name], ["at once", "say 1"])))
+        until(lambda: executor.journal.counts()["sent"])
+        executor.close()
+        done, failed = results.result(timeout=SOON_S)
+    assert done.error is None
+    assert failed.error is not None
+    nobody_waits(provider)
+
+
+@each_work
+def test_a_run_that_is_cancelled_ends(name: str, executor: BatchExecutor, provider: LoopbackBatches):
+    async def main() -> None:
+        async def run() -> None:
+            async for _ in executor.arun(WORKS[name], ["say 1", "say 2"]):
+                pass
+
+        task = asyncio.create_task(run())
+        await asyncio.to_thread(until, lambda: provider.batch_ids)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    began = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - began < SOON_S
+    nobody_waits(provider)
