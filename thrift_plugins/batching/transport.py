@@ -1,8 +1,9 @@
 """Where an SDK would send a request, the run collects it: at httpx's transport, below every SDK's payloads and parsers.
 
 The SDKs of OpenAI and Anthropic, and so the classes of LangChain and LlamaIndex over them, send through httpx, or newer ones
-through httpx2, which has the same classes. While a run is open, its transports hand the requests of that run to it; those of other code go where they went. No client has to
-be made anew, so a chain is taken as it is. `BatchTransport` does the same for a client with a transport of another kind.
+through httpx2, which has the same classes. While a run is open, their transports hand the requests of that run to it; those of
+other code go where they went. No client has to be made anew, so a chain is taken as it is. `BatchTransport` does the same for a
+client with a transport of another kind.
 """
 
 from __future__ import annotations
