@@ -12,7 +12,6 @@ better tool: they keep many GPUs full and move the data to them. This is for the
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +35,7 @@ from thrift_plugins.batching.client import (
 from thrift_plugins.batching.remote import instant
 from thrift_plugins.batching.rows import request_row, result_line
 from thrift_plugins.batching.wire import BatchWire, parsed
+from thrift_plugins.drafts import drafted
 
 ENDPOINTS: Final = frozenset({"/v1/chat/completions", "/v1/embeddings", "/v1/score", "/v1/rerank"})
 
@@ -191,12 +191,5 @@ class RunBatchFiles:
 
 def _write(path: Path, rows: Iterable[bytes]) -> None:
     """A file that is there whole or not at all, for its owner alone: prompts are in it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.writelines(rows)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with drafted(path) as file:
+        file.writelines(rows)

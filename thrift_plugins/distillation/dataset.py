@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from thrift_plugins.distillation.forms import Answer
 from thrift_plugins.distillation.prompts import REDACTOR
+from thrift_plugins.drafts import drafted
 from thrift_plugins.errors import ConfigError, NotDistillable
 from thrift_plugins.text.words import plain, words
 
@@ -245,10 +246,5 @@ def append_private(path: Path, lines: bytes) -> None:
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only its owner can read, whole or not at all."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
+    with drafted(path) as file:
         file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

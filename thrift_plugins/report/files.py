@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -14,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Literal, NamedTuple, TypeAlias
 
+from thrift_plugins.drafts import drafted
 from thrift_plugins.errors import ConfigError
 
 Value: TypeAlias = str | int | float | None
@@ -47,13 +46,8 @@ def whole(path: Path) -> Iterator[IO[bytes]]:
         with path.open("wb") as there:
             yield there
         return
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            yield file
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with drafted(path) as file:
+        yield file
 
 
 def write_csv(path: Path, columns: Iterable[Column], rows: Iterable[Row]) -> int:

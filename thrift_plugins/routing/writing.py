@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
-from contextlib import suppress
 from pathlib import Path
 
+from thrift_plugins.drafts import ORDINARY, drafted
 from thrift_plugins.errors import ConfigError
 
 
@@ -18,14 +17,10 @@ def write_whole(path: Path, data: bytes) -> None:
         ConfigError: it cannot be written; says why.
     """
     there = path.resolve()
-    draft = there.with_name(f".{there.name}.{secrets.token_hex(8)}")
     try:
-        draft.write_bytes(data)
-        if there.exists():
-            draft.chmod(there.stat().st_mode)
-        draft.replace(there)
+        with drafted(there, ORDINARY) as file:
+            file.write(data)
+            if there.exists():
+                Path(file.name).chmod(there.stat().st_mode)
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
