@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from thrift_plugins.cli.in_force import alone, put, take_back
+from thrift_plugins.cli.in_force import changing, put, take_back
 from thrift_plugins.errors import ConfigError
 
 SECONDS = 3.0
@@ -17,9 +17,9 @@ def main(router: str, in_force: str) -> int:
     until = time.monotonic() + SECONDS
     while time.monotonic() < until:
         try:
-            with alone(file):
+            with changing(file):
                 put(file, text)
-            with alone(file):
+            with changing(file):
                 take_back(file)
         except ConfigError as error:
             if "another command" not in str(error) and "no router before" not in str(error):

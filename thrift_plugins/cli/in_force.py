@@ -5,39 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from thrift_plugins.cli.cache.opened import settings
+from thrift_plugins.cli.alone import alone
 from thrift_plugins.errors import ConfigError
+
+if TYPE_CHECKING:
+    from thrift_plugins.config import RoutingConfig
 
 _KEPT: Final = 9  # routers that were in force before
 _FILE: Final = "router.json"
 
 
-def file_in_force(config: Path | None) -> Path:
+def file_in_force(own: RoutingConfig) -> Path:
     """The file that the app reads: that of its settings, or where these name none, the one that `promote` writes."""
-    return Path(settings(config).routing.router or _FILE)
+    return Path(own.router or _FILE)
 
 
 @contextmanager
-def alone(in_force: Path) -> Iterator[None]:
+def changing(in_force: Path) -> Iterator[None]:
     """No other command changes which router is in force meanwhile.
 
     Raises:
         ConfigError: one does so at this moment, or the file cannot be.
     """
-    from thrift_plugins.stores.locks import FileLocks
-
     if not in_force.parent.is_dir() or in_force.is_dir():
         raise ConfigError(f"{in_force} must be a file in a folder that is there")
-    locks = FileLocks(in_force.with_name(f".{in_force.name}.lock"))
-    token = locks.take(0)
-    if token is None:
-        raise ConfigError(f"another command is changing which router is in force as {in_force}: try again when it has ended")
-    try:
+    busy = f"another command is changing which router is in force as {in_force}: try again when it has ended"
+    with alone(in_force.with_name(f".{in_force.name}.lock"), busy):
         yield
-    finally:
-        locks.leave(token)
 
 
 def put(in_force: Path, router: bytes) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from thrift_plugins.cli.booked import LedgerUrl
-from thrift_plugins.cli.cache.opened import ConfigFile
-from thrift_plugins.cli.in_force import alone, file_in_force, put, take_back
+from thrift_plugins.cli.cache.opened import ConfigFile, settings
+from thrift_plugins.cli.in_force import changing, file_in_force, put, take_back
 from thrift_plugins.cli.lessons import Labels, examples_of
 from thrift_plugins.errors import ConfigError
 
@@ -36,8 +36,8 @@ def promote(
     from thrift_plugins.routing.promise import TOLERANCE
     from thrift_plugins.routing.trial import better, try_out
 
-    in_force = router or file_in_force(config)
-    with alone(in_force):
+    in_force = router or file_in_force(settings(config).routing)
+    with changing(in_force):
         text = candidate.read_bytes() if candidate.exists() else b""
         made = LearnedRouter.load(candidate)
         known = examples_of(labels, made.tiers, "held", config, ledger)
@@ -56,8 +56,8 @@ def promote(
 
 def rollback(router: InForce = None, config: ConfigFile = None) -> None:
     """Put the router back in force that was before."""
-    in_force = router or file_in_force(config)
-    with alone(in_force):
+    in_force = router or file_in_force(settings(config).routing)
+    with changing(in_force):
         take_back(in_force)
     typer.echo(f"{in_force} is again what it was; restart the app.")
 

@@ -50,7 +50,7 @@ def train(
 
     names = [name.strip() for name in tiers.split(",") if name.strip()]
     own = settings(config).routing
-    if out.exists() and out.resolve() == file_in_force(config).resolve():
+    if out.exists() and out.resolve() == file_in_force(own).resolve():
         raise ConfigError(
             f"{out} is the router in force: train another file, and `thrift-plugins router promote` puts it in its place if it "
             "is better"
@@ -131,7 +131,7 @@ def explain(
     from thrift_plugins.routing.learned import LearnedRouter
     from thrift_plugins.types import Message, Request, Scope, Tier
 
-    in_force = file_in_force(config)
+    in_force = file_in_force(settings(config).routing)
     made = LearnedRouter.load(trained or (in_force if in_force.exists() else _OUT))
     request = Request("", 0.0, "", (Message("user", prompt),), scope=Scope(feature=feature))
     decision = made.decide(request, [Tier(name, name) for name in made.tiers], len(made.tiers) - 1)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from thrift_plugins.cli.alone import alone
 from thrift_plugins.cli.cache.opened import ConfigFile, settings
 from thrift_plugins.cli.distill.training import Task, Teacher
 from thrift_plugins.errors import ConfigError
@@ -103,17 +104,9 @@ def _agreed(told: Quote, price: float, most: float, *, terms: bool, anyway: bool
 @contextmanager
 def _alone(journal: Path) -> Iterator[None]:
     """While no other process is at the same run: two would ask for a job each."""
-    from thrift_plugins.stores.locks import FileLocks
-
     journal.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    locks = FileLocks(journal.with_suffix(".lock"))
-    token = locks.take(0)
-    if token is None:
-        raise ConfigError(f"another process is at the run in {journal}: wait for it")
-    try:
+    with alone(journal.with_suffix(".lock"), f"another process is at the run in {journal}: wait for it"):
         yield
-    finally:
-        locks.leave(token)
 
 
 def _print_done(done: Mapping[str, Any], journal: Path) -> None:
