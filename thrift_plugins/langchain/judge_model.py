@@ -8,7 +8,7 @@ from langsmith.run_helpers import tracing_context
 
 from thrift_plugins.langchain.convert import reply_in
 from thrift_plugins.langchain.tier import ModelTier
-from thrift_plugins.langchain.turn import unheard
+from thrift_plugins.langchain.unheard import without_callbacks
 from thrift_plugins.prices import Prices
 from thrift_plugins.types import Reply, Tier
 
@@ -23,7 +23,7 @@ class JudgeModel:
     """
 
     def __init__(self, model: BaseChatModel) -> None:
-        self._model, self._known = unheard(model), ModelTier(model, None, Prices())
+        self._model, self._known = without_callbacks(model), ModelTier(model, None, Prices())
 
     @property
     def tier(self) -> Tier:

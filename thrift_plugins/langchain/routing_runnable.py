@@ -9,18 +9,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar, cast
-from uuid import UUID
+from typing import Any, Final, Generic, TypeVar
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForChainRun,
     CallbackManagerForChainRun,
-    UsageMetadataCallbackHandler,
 )
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, convert_to_messages
 from langchain_core.output_parsers import StrOutputParser
-from langchain_core.outputs import LLMResult
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig, RunnableSequence
 from langchain_core.runnables.config import ensure_config, merge_configs, patch_config
@@ -32,15 +29,16 @@ from thrift_plugins.effects import Call, Flow, Replay, counted
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.langchain.around import Around, around, entered, inside, silent
-from thrift_plugins.langchain.convert import message_in, message_out, reply_in, usage_of
+from thrift_plugins.langchain.convert import message_in, message_out, reply_in
 from thrift_plugins.langchain.request import DIALECT, run_of, scope_of
 from thrift_plugins.langchain.turn import unheard_here
 from thrift_plugins.langchain.unheard import for_nobody, without_callbacks
+from thrift_plugins.langchain.used import UsedInside
 from thrift_plugins.lineup import lineup
 from thrift_plugins.runtime import Runtime, chosen_runtime
 from thrift_plugins.shape import words
 from thrift_plugins.tries import watch
-from thrift_plugins.types import NO_USAGE, Reply, Request, Tier, Usage
+from thrift_plugins.types import NO_USAGE, Reply, Request, Tier
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -299,10 +297,10 @@ class _Turn:
             self.answer = self.form(effect.reply)
         return effect.reply
 
-    def _heard(self, effect: Call) -> tuple[_Used, RunnableConfig]:
+    def _heard(self, effect: Call) -> tuple[UsedInside, RunnableConfig]:
         """A config in which the usage of the models in a tier is told."""
         decision = effect.decision
-        used = _Used(Around(self.runtime, self.request.forced, self.unheard, outer=around()))
+        used = UsedInside(Around(self.runtime, self.request.forced, self.unheard, outer=around()))
         told = {
             "thrift_booked": self.request.id,
             "thrift_route": decision.name,
@@ -313,45 +311,6 @@ class _Turn:
             config = merge_configs(self.config, {"callbacks": [used], "metadata": told})
         config.pop("run_id", None)
         return used, config
-
-
-class _Used(UsageMetadataCallbackHandler):
-    """What the models in a tier have used, but for those that book it themselves in the same ledger.
-
-    Args:
-        call: in which they are asked.
-    """
-
-    def __init__(self, call: Around) -> None:
-        super().__init__()
-        self.call = call
-        self._others: set[UUID] = set()
-
-    def on_chat_model_start(
-        self,
-        serialized: dict[str, Any],  # noqa: ARG002  LangChain's
-        messages: list[list[BaseMessage]],  # noqa: ARG002
-        *,
-        run_id: UUID,
-        metadata: dict[str, Any] | None = None,
-        **kwargs: Any,  # noqa: ARG002
-    ) -> None:
-        """Note whose call it is."""
-        told = metadata or {}
-        if any(told.get(name) in self.call.booked for name in ("thrift_request_id", "thrift_booked")):
-            self._others.add(run_id)
-
-    def on_llm_end(self, response: LLMResult, **kwargs: Any) -> None:
-        """Count."""
-        if kwargs.get("run_id") not in self._others:
-            super().on_llm_end(response, **kwargs)
-
-    def usage(self) -> Usage:
-        """All of it together."""
-        told = [usage_of(cast("Mapping[str, Any]", usage)) for usage in self.usage_metadata.values()]
-        if not told:  # where another has booked it, there is nothing for us to count
-            return Usage(source="estimated") if self.call.booked else NO_USAGE
-        return sum(told[1:], told[0])
 
 
 _END: Final = object()
@@ -400,7 +359,7 @@ def _messages(given: Any) -> list[BaseMessage]:
     return [HumanMessage(str(given))]
 
 
-def _reply(answer: Any, used: _Used) -> Reply:
+def _reply(answer: Any, used: UsedInside) -> Reply:
     if isinstance(answer, AIMessage):
         told = reply_in(answer)
         return Reply(told.content, used.usage(), told.tool_calls, told.finish_reason, told.model, storable=False)
@@ -408,7 +367,7 @@ def _reply(answer: Any, used: _Used) -> Reply:
     return Reply(words, used.usage(), finish_reason="stop", storable=False)
 
 
-def _broke(effect: Call, used: _Used, said: Sequence[Any] = ()) -> None:
+def _broke(effect: Call, used: UsedInside, said: Sequence[Any] = ()) -> None:
     if used.call.booked:
         effect.partial = Reply("", used.usage(), storable=False)
     elif used.usage_metadata or said:

@@ -26,6 +26,7 @@ from thrift_plugins.langchain.billed import billed
 from thrift_plugins.langchain.convert import merged, message_out, reply_in, with_change, with_rest
 from thrift_plugins.langchain.replay import replay
 from thrift_plugins.langchain.tier import ModelTier
+from thrift_plugins.langchain.unheard import without_callbacks
 from thrift_plugins.sent import as_sent
 from thrift_plugins.types import Message, Reply, Request, decision_record
 
@@ -72,7 +73,7 @@ class Turn:
         if isinstance(effect, Replay):
             tried = self._aside.answer if effect.tried and self._aside else None
             model = _stand_in(replay(tier.model, tried or message_out(effect.reply)), bound)
-        return unheard(model) if silent() else model, self._told(effect), kwargs
+        return without_callbacks(model) if silent() else model, self._told(effect), kwargs
 
     def asking(self, effect: Call | Replay) -> Any:
         """What the app passed in, compressed, with the notes on it that ask for a shorter answer."""
@@ -272,7 +273,7 @@ class QuietTurn(Turn):
     def target(self, effect: Call | Replay) -> tuple[Target, RunnableConfig, Mapping[str, Any]]:
         """What to ask, in a config that nobody has touched."""
         model, _, kwargs = Turn.target(self, effect)
-        return unheard(model), self.config, kwargs
+        return without_callbacks(model), self.config, kwargs
 
     def call(self, effect: Call | Replay) -> Reply:
         """Ask."""
@@ -370,13 +371,6 @@ def shown(chunk: AIMessageChunk) -> str:
 def _cut(chunks: Sequence[AIMessageChunk]) -> Reply:
     reply = reply_in(merged([*chunks, _CUT]), complete=False)
     return replace(reply, finish_reason="length", storable=False)
-
-
-def unheard(model: Runnable[Any, Any]) -> Runnable[Any, Any]:
-    """A model without the callbacks that the app has set on it, on what it is bound to, or on the binding."""
-    if isinstance(model, RunnableBinding):
-        return model.model_copy(update={"bound": unheard(model.bound), "config": {}, "config_factories": []})
-    return model.model_copy(update={"callbacks": None}) if isinstance(model, BaseChatModel) else model
 
 
 def _stand_in(model: BaseChatModel, bound: Target | None) -> Target:
