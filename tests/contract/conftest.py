@@ -6,9 +6,11 @@ import gc
 import sys
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.redis_server import RedisServer
 from thrift_plugins.testing import LoopbackProvider
 
 
@@ -62,3 +64,20 @@ def quiet(_answering: LoopbackProvider) -> LoopbackProvider:
     assert _answering.wait_idle()
     _answering.reset()
     return _answering
+
+
+@pytest.fixture(scope="module")
+def journal_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server that forgets nothing that it has said yes to, for journals of batches."""
+    with RedisServer(tmp_path_factory.mktemp("redis"), "--appendonly", "yes", "--appendfsync", "always") as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a journal of batches may be: a file, and a server. Nothing is there yet."""
+    if request.param == "sqlite":
+        return str(tmp_path / "j.db")
+    server = request.getfixturevalue("journal_server")
+    server.ask("FLUSHALL")
+    return f"{server.url}#reviews"

@@ -7,13 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from langchain_openai import ChatOpenAI
 
+from tests.batch_kit import found_by_sdks
 from tests.cli_kit import SDK_LEAKS
-from tests.redis_server import RedisServer
 from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
 from thrift_plugins.batching.results import BatchResult
 from thrift_plugins.langchain import BatchExecutor
@@ -35,21 +34,6 @@ end
 """
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis"), "--appendonly", "yes", "--appendfsync", "always") as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "redis"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "j.db")
-    server = request.getfixturevalue("running")
-    server.ask("FLUSHALL")
-    return f"{server.url}#reviews"
-
-
 @pytest.fixture
 def damage(place: str, request: pytest.FixtureRequest) -> Damage:
     """Turns over bits of everything that there is of one kind: "prompts" or "answers"."""
@@ -57,7 +41,7 @@ def damage(place: str, request: pytest.FixtureRequest) -> Damage:
     def do(kind: str) -> None:
         if place.startswith("redis"):
             name = {"prompts": "bodies", "answers": "answers"}[kind]
-            request.getfixturevalue("running").ask("EVAL", _TURN, "1", f"tp1~b{name}:{{reviews}}")
+            request.getfixturevalue("journal_server").ask("EVAL", _TURN, "1", f"tp1~b{name}:{{reviews}}")
             return
         with closing(sqlite3.connect(place, timeout=30)) as connection, connection:
             for row, texts in connection.execute(f"SELECT rowid, texts FROM {kind}").fetchall():
@@ -70,9 +54,7 @@ def damage(place: str, request: pytest.FixtureRequest) -> Damage:
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackBatches]:
-    with LoopbackBatches(seconds=0.3) as made:
-        monkeypatch.setenv("OPENAI_API_KEY", "k")
-        monkeypatch.setenv("OPENAI_BASE_URL", made.base_url)
+    with found_by_sdks(monkeypatch, 0.3) as made:
         yield made
 
 

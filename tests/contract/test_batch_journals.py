@@ -33,21 +33,6 @@ SECRET = "0123456789abcdef-secret"
 Opened = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis"), "--appendonly", "yes", "--appendfsync", "always") as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "redis"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return str(tmp_path / "j.db")
-    server = request.getfixturevalue("running")
-    server.ask("FLUSHALL")
-    return f"{server.url}#reviews"
-
-
 @pytest.fixture
 def opened(place: str) -> Iterator[Opened]:
     """Opens the journal, as a next process would; the one before is closed."""
@@ -361,15 +346,15 @@ def test_a_journal_is_one_account_s(opened: Opened, place: str):
         assert records.batches() == []
 
 
-def kept(place: str, running: RedisServer) -> bytes:
+def kept(place: str, journal_server: RedisServer) -> bytes:
     """Everything that is on the disk or the server."""
     if place.startswith("redis"):
-        values = [running.ask("HVALS", f"tp1~b{kind}:{{reviews}}") for kind in ("bodies", "answers", "open")]
+        values = [journal_server.ask("HVALS", f"tp1~b{kind}:{{reviews}}") for kind in ("bodies", "answers", "open")]
         return b"".join(values)
     return b"".join(file.read_bytes() for file in Path(place).parent.iterdir())
 
 
-def test_prompts_go_with_their_answers(opened: Opened, place: str, running: RedisServer):
+def test_prompts_go_with_their_answers(opened: Opened, place: str, journal_server: RedisServer):
     journal = opened()
     texts = [f"{number:x}" * 40 for number in range(20)]
     journal.admit(asked(*texts))
@@ -379,7 +364,7 @@ def test_prompts_go_with_their_answers(opened: Opened, place: str, running: Redi
     again = planned(journal, "y", *texts[15:])
     assert bodies(list(journal.lines(again))) == texts[15:]
     if place.startswith("redis"):
-        assert running.ask("HLEN", "tp1~bbodies:{reviews}") == b":5\r\n"
+        assert journal_server.ask("HLEN", "tp1~bbodies:{reviews}") == b":5\r\n"
     else:
         connection: Any = journal._file.run(lambda c: c)  # type: ignore[attr-defined]
         (_first, packed), *others = connection.execute("SELECT first, texts FROM prompts").fetchall()
@@ -389,7 +374,7 @@ def test_prompts_go_with_their_answers(opened: Opened, place: str, running: Redi
     for key, answer in answers(*texts[15:]):
         journal.take(None, [(key, answer)], NOW)
     if place.startswith("redis"):
-        assert running.ask("HLEN", "tp1~bbodies:{reviews}") == b":0\r\n"
+        assert journal_server.ask("HLEN", "tp1~bbodies:{reviews}") == b":0\r\n"
     else:
         assert connection.execute("SELECT count(*) FROM prompts").fetchone() == (0,)
 
@@ -408,12 +393,12 @@ def test_a_pack_that_is_damaged_anywhere_is_none(key: str | None):
             packs.unpack(packed[:place])
 
 
-def test_prompts_and_answers_may_be_encrypted(opened: Opened, place: str, running: RedisServer):
+def test_prompts_and_answers_may_be_encrypted(opened: Opened, place: str, journal_server: RedisServer):
     journal = opened(key=SECRET)
     journal.admit(asked("nobody may see", "nor this"))
     journal.take(None, answers("nor this"), NOW)
-    assert b"nobody may see" not in kept(place, running)
-    assert b"nor this" not in kept(place, running)
+    assert b"nobody may see" not in kept(place, journal_server)
+    assert b"nor this" not in kept(place, journal_server)
     with pytest.raises(ConfigError, match="needs its key"):
         opened()
     with pytest.raises(ConfigError, match="another key"):

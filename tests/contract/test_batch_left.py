@@ -14,6 +14,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 
+from tests.batch_kit import found_by_sdks
 from tests.cli_kit import SDK_LEAKS
 from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
 from thrift_plugins.langchain import BatchExecutor
@@ -28,9 +29,7 @@ SOON_S = 15.0
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackBatches]:
-    with LoopbackBatches(seconds=120) as made:
-        monkeypatch.setenv("OPENAI_API_KEY", "k")
-        monkeypatch.setenv("OPENAI_BASE_URL", made.base_url)
+    with found_by_sdks(monkeypatch, 120) as made:
         yield made
 
 

@@ -15,6 +15,7 @@ import orjson
 import pytest
 from langchain_openai import ChatOpenAI
 
+from tests.batch_kit import found_by_sdks
 from tests.cli_kit import SDK_LEAKS, command
 from tests.redis_server import RedisServer
 from thrift_plugins.batching import BatchSettings, Executor, OpenAIBatchClient, journal_redis
@@ -38,23 +39,15 @@ QUICK = BatchSettings(poll=0.03, grace=1, linger=0.02, lease=1)
 MODEL = "gpt-4o-mini"
 
 
-@pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with RedisServer(tmp_path_factory.mktemp("redis"), "--appendonly", "yes", "--appendfsync", "always") as server:
-        yield server
-
-
 @pytest.fixture
-def server(running: RedisServer) -> RedisServer:
-    running.ask("FLUSHALL")
-    return running
+def server(journal_server: RedisServer) -> RedisServer:
+    journal_server.ask("FLUSHALL")
+    return journal_server
 
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[LoopbackBatches]:
-    with LoopbackBatches(seconds=0.3) as made:
-        monkeypatch.setenv("OPENAI_API_KEY", "k")
-        monkeypatch.setenv("OPENAI_BASE_URL", made.base_url)
+    with found_by_sdks(monkeypatch, 0.3) as made:
         yield made
 
 

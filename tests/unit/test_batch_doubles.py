@@ -18,17 +18,23 @@ from thrift_plugins.batching.records import Incident
 from thrift_plugins.types import Usage
 
 
-def test_a_listing_that_lags_longer_is_found_out(tmp_path: Path):
-    client = MemoryBatches()
-    client.creates, client.lag, client.seconds = [("after", BatchUnknown("reset"))], 100.0, 200.0
+def answered_and_left_alone(client: MemoryBatches, folder: Path) -> None:
+    """All is asked and answered, and what turns up after that has the time to."""
 
     async def main() -> None:
-        work = Work(client, tmp_path / "j.db")
+        work = Work(client, folder / "j.db")
         assert texts_of(await work.ask(TEXTS)) == TEXTS
         await asyncio.sleep(200)
         await work.close()
 
     virtual_time.run(main())
+
+
+def test_a_listing_that_lags_longer_is_found_out(tmp_path: Path):
+    client = MemoryBatches()
+    client.creates, client.lag, client.seconds = [("after", BatchUnknown("reset"))], 100.0, 200.0
+
+    answered_and_left_alone(client, tmp_path)
     assert client.cancelled == 1
     assert paid(client) == (20, 0)  # it was cancelled in time
     assert incidents(tmp_path / "j.db").keys() == {"duplicate"}
@@ -38,13 +44,7 @@ def test_a_duplicate_that_was_paid_is_told(tmp_path: Path):
     client = MemoryBatches()
     client.creates, client.lag = [("after", BatchUnknown("reset"))], 100.0
 
-    async def main() -> None:
-        work = Work(client, tmp_path / "j.db")
-        assert texts_of(await work.ask(TEXTS)) == TEXTS
-        await asyncio.sleep(200)
-        await work.close()
-
-    virtual_time.run(main())
+    answered_and_left_alone(client, tmp_path)
     assert paid(client) == (40, 20)
     assert incidents(tmp_path / "j.db") == {"duplicate": 20}
 
@@ -62,13 +62,7 @@ def test_batches_that_only_their_results_tell_apart_are_told_apart(late: bool, t
     client.creates = [("after", BatchUnknown("reset"))] * 2
     client.lag = 100.0 if late else 0.0
 
-    async def main() -> None:
-        work = Work(client, tmp_path / "j.db")
-        assert texts_of(await work.ask(TEXTS)) == TEXTS
-        await asyncio.sleep(200)
-        await work.close()
-
-    virtual_time.run(main())
+    answered_and_left_alone(client, tmp_path)
     found = remotes(tmp_path / "j.db")
     assert len(client.made) == len(found) == (4 if late else 2)
     assert found == {made.intent.id: made.id for made in client.made}
