@@ -86,7 +86,7 @@ class ModelTier:
         if known is not None and known.seen == now and known.hidden == hidden:
             return known
         watch(self.model)
-        seen = {name: _kept(value) for name, value in now.items()}
+        seen = _kept(now)
         told = self.model._get_ls_params()
         params: dict[str, Json] = {
             "temperature": told.get("ls_temperature"),
@@ -125,20 +125,23 @@ def _hidden(model: BaseChatModel) -> dict[str, Any]:
     private = model.__pydantic_private__
     if not private:
         return {}
-    named = ((name.lstrip("_"), value) for name, value in private.items())
+    named = ((name.lstrip("_"), value) for name, value in dict(private).items())
     return {name: _kept(value) for name, value in named if not name.endswith(_INERT)}
 
 
 def _kept(value: Any) -> Any:
-    """A setting that an app may change in place, like `model_kwargs`, as it is now."""
+    """A setting that an app may change in place, like `model_kwargs`, as it is now.
+
+    Other threads may change it meanwhile, or make a client that its model keeps among its fields: a copy is walked.
+    """
     match value:
         case dict():
-            return {name: _kept(item) for name, item in value.items()}
+            return {name: _kept(item) for name, item in dict(value).items()}
         case list() | tuple():
             items = [_kept(item) for item in value]
             return items if isinstance(value, list) else tuple(items)
         case BaseModel():
-            return value.model_copy(update={name: _kept(item) for name, item in value.__dict__.items()})
+            return value.model_copy(update=_kept(value.__dict__))
         case ModelTier():  # a wrapped model as a tier of another is known by what its own tiers are
             return value.identity or value
         case _:

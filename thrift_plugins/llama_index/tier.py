@@ -79,11 +79,11 @@ class ModelTier:
         known, now, private = self._reading, self.model.__dict__, self.model.__pydantic_private__ or {}
         if known is not None and known.seen == now and known.hidden == private:
             return known
-        seen = {name: value if name in _PLUMBING else _kept(value) for name, value in now.items()}
-        hidden = {name: _kept(value) for name, value in private.items()}
+        seen = {name: value if name in _PLUMBING else _kept(value) for name, value in dict(now).items()}
+        hidden = _kept(private)
         params = {name: now[name] for name in ("temperature", "max_tokens") if now.get(name) is not None}
-        heats = tuple(heat for value in now.values() if isinstance(value, Mapping) for heat in temperatures(value))
-        reading = self._reading = Reading(seen, hidden, _identity(self.model, private), params, heats)
+        heats = tuple(heat for value in seen.values() if isinstance(value, Mapping) for heat in temperatures(value))
+        reading = self._reading = Reading(seen, hidden, _identity(self.model, hidden), params, heats)
         return reading
 
     def watch(self, *, asynchronous: bool) -> None:
@@ -179,12 +179,15 @@ def temperatures(settings: Mapping[str, Any]) -> Iterator[float]:
 
 
 def _kept(value: Any) -> Any:
-    """A value with containers of its own, and with fields of its own where it has fields."""
+    """A value with containers of its own, and with fields of its own where it has fields.
+
+    Other threads may change it meanwhile, or make a client that its model keeps among its fields: a copy is walked.
+    """
     if isinstance(value, dict):
-        return {key: _kept(item) for key, item in value.items()}
+        return {key: _kept(item) for key, item in dict(value).items()}
     if isinstance(value, BaseModel):
         double = copy.copy(value)
-        vars(double).update({name: _kept(item) for name, item in vars(value).items()})
+        vars(double).update(_kept(vars(value)))
         return double
     return [_kept(item) for item in value] if isinstance(value, list) else value
 
@@ -194,9 +197,9 @@ def _decides(name: str, value: Any) -> bool:
     return not (name.endswith(_TRANSPORT) or isinstance(value, _LOCKS))
 
 
-def _identity(model: LLM, private: Mapping[str, Any]) -> str | None:
+def _identity(model: LLM, hidden: Mapping[str, Any]) -> str | None:
     kind = type(model)
-    hidden = {name.lstrip("_"): value for name, value in private.items() if _decides(name, value)}
+    deciding = {name.lstrip("_"): value for name, value in hidden.items() if _decides(name, value)}
     settings = {
         name: model.__dict__.get(name)
         for name, field in kind.model_fields.items()
@@ -204,7 +207,7 @@ def _identity(model: LLM, private: Mapping[str, Any]) -> str | None:
     }
     extra = settings.pop("additional_kwargs", None) or {}
     try:
-        parts = [decisive(settings), decisive(extra), decisive(hidden)]
+        parts = [decisive(settings), decisive(extra), decisive(deciding)]
         told = canonical([kind.__module__, kind.__qualname__, *parts])
     except (NoCanonicalForm, TypeError):
         return None
