@@ -290,7 +290,7 @@ class Attempts:
             except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
                 usage = used(call, error, tier, self.booking)
                 lost = call.partial is None and may_be_billed(call, error)
-                yield from self._settle(tier, usage, lost=lost, broken=call.partial is not None)
+                yield from self._settle(tier, usage, lost=lost, broken=call.partial is not None, kept=call.tries.kept)
                 self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
                 return Attempt(tier, usage, None, error, None)
         self.booking.batched(tier, call.tries.processing)
@@ -384,9 +384,11 @@ class Attempts:
         if self.spending is not None:
             yield from self.spending.reserve(call, tier)
 
-    def _settle(self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False) -> Flow:
+    def _settle(
+        self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False, kept: bool = False
+    ) -> Flow:
         if self.spending is not None:
-            yield from self.spending.settle(tier, usage, lost=lost, broken=broken)
+            yield from self.spending.settle(tier, usage, lost=lost, broken=broken, kept=kept)
 
     def _lost(self, error: BaseException, tier: Tier, usage: Usage) -> Flow:
         """The call ended without a whole answer."""

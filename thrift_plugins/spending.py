@@ -2,6 +2,9 @@
 
 Each attempt is reserved and settled for itself: a fallback or an escalation is another paid call. A lease that is not
 settled, because the process died, ends by itself and is charged as its budget says.
+
+A call in a batch run may be left while the provider has it, and made again by a process that comes hours later. Its lease is named by what
+it asks, stays when it is left, and is taken over by whoever asks again: what is sent is reserved all the while, and once.
 """
 
 from __future__ import annotations
@@ -13,15 +16,17 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from thrift_plugins.batching.session import current
 from thrift_plugins.budgeting import Budget, Estimate, affordable, most_output, spent
 from thrift_plugins.budgeting.unseen import Unseen
+from thrift_plugins.caching.key import surroundings
 from thrift_plugins.effects import Append, Call, Effect, Reap, Reserve, Settle
 from thrift_plugins.errors import BudgetExceeded, StoreError, UnknownModelPrice
 from thrift_plugins.ledger.booking import Booking
 from thrift_plugins.prices import Prices
-from thrift_plugins.stores.accounts import Accounts, Grant, Hold, Orphan, Standing
+from thrift_plugins.stores.accounts import AGAIN, Accounts, Grant, Hold, Orphan, Standing
 from thrift_plugins.types import Nano, Request, Scope, Tier, Usage
 
 logger = logging.getLogger("thrift_plugins")
@@ -37,6 +42,9 @@ FLOOR = 64
 
 _TAKEN_BY_ALL = 4_096
 """The largest limit on an answer's length that no chat model refuses, for those whose own is not known."""
+
+_PASSING: Final = ("run", "call")
+"""Windows of accounts that a later run, or the next call, does not have."""
 
 _REAP_EVERY = 64
 _REMEMBERED = 10_000
@@ -162,12 +170,14 @@ class Spending:
         """
         if self._purse.reaps():
             yield from self._reap()
-        estimate, known = self._estimate(call, tier)
+        sent = call.as_sent()
+        estimate, known = self._estimate(sent, call.most, tier)
         self._attempts += 1
-        lease = f"{self._request.id}/{self._attempts}"
+        lease = self._name(sent, call.most, tier) or f"{self._request.id}/{self._attempts}"
         grant = yield from self._ask(lease, estimate)
         if grant is not None and not grant.granted:
-            firm = known and not self._purse.imposes
+            # One that is made again must ask the same to find its answer, however much is left by then.
+            firm = lease.startswith(AGAIN) or (known and not self._purse.imposes)
             less = None if firm else self._less(estimate, grant, None if known else _TAKEN_BY_ALL)
             if less is None:
                 raise self._refused(estimate, grant)
@@ -194,7 +204,7 @@ class Spending:
             yield from self._settle(lease, self._reserved)
 
     def settle(
-        self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False
+        self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False, kept: bool = False
     ) -> Generator[Effect, Any, None]:
         """Charge what the attempt has used, and give the rest back.
 
@@ -204,12 +214,17 @@ class Spending:
                 it does where a process died, unless it says otherwise.
             broken: whether there is only a part of it. That says nothing of what a model reasons in hiding, which is then
                 taken for lost too.
+            kept: whether it was left to a batch run's journal, and is paid all the same. Its reservation waits for whoever asks
+                again.
         """
         if usage.source == "provider":
             self._purse.bounds.learn(self._request, tier.model, usage)
             self._purse.unseen.learn(tier.model, usage)
         lease, self._lease = self._lease, None
         if lease is None:
+            return
+        if kept and lease.startswith(AGAIN):
+            self._booking.note("budget: reserved until its batch is read")
             return
         amounts = self._amounts(tier, usage)
         hidden = broken and usage.source != "provider" and self._purse.unseen.may_be(self._request, tier.model)
@@ -245,8 +260,17 @@ class Spending:
         except Exception as error:  # noqa: BLE001  the call is over; its lease ends by itself and is charged in full
             self._booking.fallback(f"budget: not settled ({type(error).__name__}), charged in full")
 
-    def _estimate(self, call: Call, tier: Tier) -> tuple[Estimate, bool]:
-        request = call.as_sent()
+    def _name(self, sent: Request, most: int | None, tier: Tier) -> str | None:
+        """The lease of a call in a batch run: the same for whoever asks the same. None for any other, or what has no canonical form."""
+        session = current() if self._request.waits else None
+        asked = surroundings(sent) if session is not None else None
+        if session is None or asked is None:
+            return None
+        whose = [budget.account(self._request) for budget in self._budgets if budget.window not in _PASSING]
+        return AGAIN + session.name(repr((asked, tier.name, tier.model, most, whose)).encode())
+
+    def _estimate(self, request: Request, limit: int | None, tier: Tier) -> tuple[Estimate, bool]:
+        """The most that a request may cost with answers of so many tokens, and whether that limit on them is known."""
         bound = self._purse.bounds.bound(request, tier.model)
         try:
             rates = self._purse.prices.rates(tier.model, at=request.at, processing=tier.processing, input_tokens=bound)
@@ -256,8 +280,8 @@ class Spending:
             self._booking.fallback(f"budget: no price for {tier.model}, dollars not counted")
             rates = None
         most, known = most_output(tier)
-        if call.most is not None and call.most < most:
-            most, known = call.most, True
+        if limit is not None and limit < most:
+            most, known = limit, True
         return Estimate.of(request, bound, most, rates), known
 
     def _ask(self, lease: str, estimate: Estimate) -> Generator[Effect, Any, Grant | None]:
@@ -269,8 +293,9 @@ class Spending:
         except Exception:
             raise
         except BaseException:  # interrupted while it was on its way: nobody knows whether it arrived
-            with suppress(StoreError):
-                yield Settle(lease, (0,) * len(holds), self._local)
+            if not lease.startswith(AGAIN):  # which may be somebody's who has left it
+                with suppress(StoreError):
+                    yield Settle(lease, (0,) * len(holds), self._local)
             raise
         return grant
 

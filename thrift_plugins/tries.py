@@ -7,7 +7,6 @@ answered, or was while its answer was on the way, may cost as much as the one th
 
 from __future__ import annotations
 
-from asyncio import CancelledError
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -46,14 +45,15 @@ class Tries:
         retries: how many may be repeated so. An SDK that is stopped begins to count its own retries anew.
         several: whether the app itself may ask more than once in it, and the same again on purpose; nothing is counted then.
         processing: how a batch run had it worked on, None outside of one.
-        set_aside: whether the app has left it while a batch had it: it is paid once, by the call that is given the answer.
+        set_aside: whether the app has left it while a batch run had it: it is paid once, by the call that is given the answer.
+        kept: whether it is asked all the same then, because it is in the run's journal.
     """
 
-    __slots__ = ("_content", "_status", "lost", "processing", "retries", "sent", "set_aside", "several", "stopped", "stops")
+    __slots__ = ("_content", "_status", "kept", "lost", "processing", "retries", "sent", "set_aside", "several", "stopped", "stops")
 
     def __init__(self, retries: int = RETRIES) -> None:
         self.sent, self.lost, self.retries = 0, 0, retries
-        self.stops = self.stopped = self.several = self.set_aside = False
+        self.stops = self.stopped = self.several = self.set_aside = self.kept = False
         self._content: object = None
         self._status: int | None = None
         self.processing: Processing | None = None
@@ -103,16 +103,15 @@ def worked_as(processing: Processing) -> None:
         tries.processing = processing
 
 
-@contextmanager
-def set_aside() -> Iterator[None]:
-    """Whoever is cancelled in this block leaves a call to a batch run, which gives its answer when it is asked again."""
-    try:
-        yield
-    except CancelledError:
-        tries = _current.get()
-        if tries is not None:
-            tries.set_aside = True
-        raise
+def set_aside(*, kept: bool) -> None:
+    """The call that this code is in is left to a batch run, which gives its answer when it is asked again.
+
+    Args:
+        kept: whether the run's journal has it.
+    """
+    tries = _current.get()
+    if tries is not None:
+        tries.set_aside, tries.kept = True, kept
 
 
 @contextmanager

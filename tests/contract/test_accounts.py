@@ -23,7 +23,7 @@ from thrift_plugins.stores import (
     accounts_beside,
     open_accounts,
 )
-from thrift_plugins.stores.accounts import Accounts, Grant, Hold, Standing
+from thrift_plugins.stores.accounts import AGAIN, Accounts, Grant, Hold, Standing
 
 NOON = 1_790_000_000.0
 
@@ -180,6 +180,54 @@ def test_a_lease_lives_while_it_is_renewed(accounts: Accounts):
     assert len(accounts.reap()) == 1
     assert not accounts.renew("a/1", 60)
     assert not accounts.renew("unknown", 60)
+
+
+def test_a_call_that_is_made_again_is_reserved_once(accounts: Accounts):
+    name = f"{AGAIN}what is asked/0"
+    holds = [hold(amount=60), hold("{-}:b:app", 60)]
+    assert accounts.reserve(name, holds, 60).granted
+    again = accounts.reserve(name, holds, 60)
+    assert again.granted
+    assert [standing.held for standing in again.standings] == [60, 60]
+    accounts.settle(name, [7, 8])
+    accounts.settle(name, [7, 8])
+    assert [(one.used, one.held) for one in accounts.standing(holds)] == [(7, 0), (8, 0)]
+    assert accounts.reserve(name, holds, 60).granted, "it is asked once more, and paid once more"
+    accounts.settle(name, [5, 5])
+    assert [(one.used, one.held) for one in accounts.standing(holds)] == [(12, 0), (13, 0)]
+
+
+def test_a_call_that_is_made_again_lives_as_long_as_it_is_reserved_for_last(accounts: Accounts):
+    name = f"{AGAIN}what is asked/0"
+    accounts.reserve(name, [hold()], 60)
+    assert accounts.reserve(name, [hold()], 0.0).granted
+    assert [orphan.lease for orphan in accounts.reap()] == [name]
+
+
+@pytest.mark.parametrize("orphans", ["charge", "estimate", "release"])
+def test_what_an_orphan_was_charged_is_taken_back_when_it_is_asked_again(accounts: Accounts, orphans: str):
+    name = f"{AGAIN}what is asked/0"
+    holds = [hold(amount=100, orphans=orphans), hold("{-}:b:app", 50, orphans=orphans)]
+    accounts.reserve(name, holds, 0.0)
+    assert len(accounts.reap()) == 2
+    assert accounts.reserve(name, holds, 60).granted, "there was room for it once"
+    assert [(one.used, one.held) for one in accounts.standing(holds)] == [(0, 100), (0, 50)]
+    accounts.settle(name, [7, 8])
+    assert [(one.used, one.held) for one in accounts.standing(holds)] == [(7, 0), (8, 0)]
+    assert accounts.reap() == []
+
+
+def test_another_process_goes_on_with_a_call(tmp_path: Path, server: RedisServer):
+    name = f"{AGAIN}what is asked/0"
+    for place in (str(tmp_path / "a.db"), f"redis://127.0.0.1:{server.port}/0"):
+        with closing(open_accounts(place)) as one, closing(open_accounts(place)) as other:
+            one.reserve(name, [hold("{again}:b:day", 100)], 60)
+            assert not other.reserve("a/1", [hold("{again}:b:day", 1)], 60).granted
+            assert other.reserve(name, [hold("{again}:b:day", 100)], 60).granted
+            other.settle(name, [7])
+            one.settle(name, [7])
+            [left] = one.standing([hold("{again}:b:day")])
+            assert (left.used, left.held) == (7, 0)
 
 
 def test_the_herd_is_granted_one(accounts: Accounts):

@@ -73,6 +73,7 @@ class Executor:
         place = journal if journal is not None else default_journal(home(), own)
         self.journal = open_journal(place, own, self.settings, key=key, now=clock())
         try:
+            self._journal_id = self.journal.facts()["id"]
             self._host = Host(self._courier)
         except BaseException:
             self.journal.close()
@@ -245,7 +246,7 @@ class Executor:
     def _session(self) -> Session:
         if current() is not None:
             raise ConfigError("this code is in a batch run already: its calls are collected there")
-        return Session(self.client, self.settings.samples, widen=self.widen, wake=self._host.wake)
+        return Session(self.client, self.settings.samples, self._journal_id, widen=self.widen, wake=self._host.wake)
 
     @property
     def broken(self) -> BaseException | None:

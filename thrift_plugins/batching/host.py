@@ -96,7 +96,10 @@ class Host:
                 self.courier.fail(error)
 
     def _take(self, session: Session, *, whole: bool = True) -> None:
-        taken = session.take(whole=whole)
+        parked = session.take(whole=whole)
+        for pending in parked:  # before a last look at who is still there: who leaves later is told so
+            pending.kept = True
+        taken = [pending for pending in parked if not pending.waiter.cancelled()]
         try:
             self.courier.take(taken, session.stops, sends=whole)
         except BaseException as error:

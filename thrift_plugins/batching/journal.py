@@ -17,6 +17,7 @@ A batch goes through these states, each committed:
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator, Sequence
+from secrets import token_hex
 from typing import NamedTuple, Protocol
 
 from thrift_plugins.batching.client import Address, Intent
@@ -200,13 +201,13 @@ class Journal(Records, Protocol):
 
 
 def belonging(place: str, known: dict[str, str], account: str, packs: Packs) -> dict[str, str]:
-    """What a journal is to note of whose it is and how it is encrypted, given what it has noted.
+    """What a journal is to note of which it is, whose, and how it is encrypted, given what it has noted.
 
     Raises:
         ConfigError: the key is missing, too many, or not the right one.
     """
     cipher = packs.cipher
-    facts = {"account": account, "encrypted": "yes" if cipher else "no"}
+    facts = {"account": account, "encrypted": "yes" if cipher else "no", "id": known.get("id") or token_hex(8)}
     if known.get("encrypted", facts["encrypted"]) != facts["encrypted"]:
         encrypted = known["encrypted"] == "yes"
         how = "is encrypted, and needs its key (for `thrift-plugins batch resume`, in THRIFT_JOURNAL_KEY)" if encrypted else "is not encrypted, and cannot become so"

@@ -40,12 +40,17 @@ class Answer(NamedTuple):
 
 
 class Pending:
-    """A request that somebody waits for. Its body is dropped once it is in the journal."""
+    """A request that somebody waits for. Its body is dropped once it is in the journal.
 
-    __slots__ = ("address", "body", "deadline", "key", "waiter")
+    Attributes:
+        kept: whether the journal has it, or is about to: then it is asked, whether or not anybody waits for it any more.
+    """
+
+    __slots__ = ("address", "body", "deadline", "kept", "key", "waiter")
 
     def __init__(self, key: bytes, address: Address, body: bytes, deadline: float | None, waiter: Waiter) -> None:
         self.key, self.address, self.body, self.deadline, self.waiter = key, address, body, deadline, waiter
+        self.kept = False
 
 
 def content_key(account: str, address: Address, body: Mapping[str, Any], sample: int) -> bytes:

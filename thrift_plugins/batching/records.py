@@ -54,6 +54,10 @@ class Incident(NamedTuple):
 class Records(Protocol):
     """What a journal holds. Everything may raise `StoreUnavailable`."""
 
+    def facts(self) -> Mapping[str, str]:
+        """What is noted of the journal as a whole: its id, whose it is, whether it is encrypted, how often it was stopped."""
+        ...
+
     def unfinished(self) -> Sequence[Sending]:
         """Batches that were begun, here or by a process before."""
         ...

@@ -56,7 +56,7 @@ class RedisRecords(Asking):
         return f"{self._place.shown}#{self._name}"
 
     def facts(self) -> dict[str, str]:
-        """What is noted of the journal as a whole: whose it is, whether it is encrypted, how often it was stopped."""
+        """See `Records`."""
         return {name.decode(): value.decode() for name, value in _pairs(self._ask("HGETALL", "facts")).items()}
 
     def unfinished(self) -> list[Sending]:

@@ -79,7 +79,7 @@ class SQLiteRecords:
         self._file.close()
 
     def facts(self) -> dict[str, str]:
-        """What is noted of the journal as a whole: whose it is, whether it is encrypted, how often it was stopped."""
+        """See `Records`."""
         return dict(self._file.run(lambda c: c.execute("SELECT name, value FROM facts").fetchall()))
 
     def unfinished(self) -> list[Sending]:

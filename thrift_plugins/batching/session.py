@@ -11,12 +11,13 @@ from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
+from hashlib import blake2b
 from typing import Any, Final
 from weakref import WeakKeyDictionary, ref
 
 from thrift_plugins.batching.client import Address, BatchClient
 from thrift_plugins.batching.lots import size_too_large
-from thrift_plugins.batching.pending import TOO_LARGE, Answer, Pending, content_key, failed
+from thrift_plugins.batching.pending import KEY_BYTES, TOO_LARGE, Answer, Pending, content_key, failed
 from thrift_plugins.batching.threads import MOST, ParkingPool
 from thrift_plugins.batching.waiting import fail
 from thrift_plugins.batching.waits import Widen, standing
@@ -69,12 +70,23 @@ def collected(*, waits: bool, deadline: float | None) -> Iterator[None]:
             yield
 
 
+@contextmanager
+def _left_behind(pending: Pending) -> Iterator[None]:
+    """Whoever does not get an answer in this block has left, or the run has ended: an error of a provider's is an answer too."""
+    try:
+        yield
+    except BaseException:
+        set_aside(kept=pending.kept)
+        raise
+
+
 class Session:
     """A run.
 
     Args:
         client: whose requests they are.
         samples: see `BatchSettings`.
+        journal: the id of its journal.
         widen: what may let tasks go on that something of limited width holds back.
         wake: told when the first request of a wave is parked.
 
@@ -91,9 +103,9 @@ class Session:
     """
 
     def __init__(
-        self, client: BatchClient, samples: str, *, widen: Widen | None, wake: Callable[[Session], None]
+        self, client: BatchClient, samples: str, journal: str, *, widen: Widen | None, wake: Callable[[Session], None]
     ) -> None:
-        self.client, self._account = client, client.account
+        self.client, self._account, self._journal = client, client.account, journal
         self._samples, self._widen, self._wake = samples, widen, wake
         self.parked: list[Pending] = []
         self.parked_bytes, self._woken = 0, False
@@ -105,6 +117,7 @@ class Session:
         self.broken: BaseException | None = None
         self._lock = threading.Lock()
         self._seen: dict[bytes, int] = defaultdict(int)
+        self._named: dict[bytes, int] = defaultdict(int)
         self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _Tasks | None] = WeakKeyDictionary()
         self._collected: set[asyncio.Future[Answer]] = set()
         self._passed: set[tuple[str, str]] = set()
@@ -123,9 +136,10 @@ class Session:
         waiter: asyncio.Future[Answer] = loop.create_future()
         self._collected.add(waiter)
         try:
-            self._park(Pending(self._key(address, content), address, body, _deadline.get(), waiter))
+            pending = Pending(self._key(address, content), address, body, _deadline.get(), waiter)
+            self._park(pending)
             del body, content  # thousands wait at once: the journal has the prompt
-            with set_aside():
+            with _left_behind(pending):
                 return await waiter
         finally:
             self._collected.discard(waiter)
@@ -140,8 +154,9 @@ class Session:
         with self._lock:
             self._blocking.add(waiter)
         try:
-            self._park(Pending(self._key(address, content), address, body, _deadline.get(), waiter))
-            with set_aside(), self.pool.parked() if isinstance(self.pool, ParkingPool) else nullcontext():
+            pending = Pending(self._key(address, content), address, body, _deadline.get(), waiter)
+            self._park(pending)
+            with _left_behind(pending), self.pool.parked() if isinstance(self.pool, ParkingPool) else nullcontext():
                 try:
                     return waiter.result()
                 except futures.CancelledError:  # no `Exception`: an SDK would take it for a lost connection, and ask again
@@ -198,6 +213,18 @@ class Session:
             parked, self.parked, self.parked_bytes = self.parked, [], 0
             self._woken = not whole
         return [pending for pending in parked if not pending.waiter.cancelled()]
+
+    def name(self, call: bytes) -> str:
+        """What a call is known by, in this run and in whichever goes on with it: by what it asks, and how many in the run have asked it.
+
+        Args:
+            call: all that decides what is asked.
+        """
+        told = blake2b(call, digest_size=KEY_BYTES, key=self._journal.encode()).digest()
+        with self._lock:
+            before = self._named[told]
+            self._named[told] += 1
+        return f"{told.hex()}/{before}"
 
     def _key(self, address: Address, content: Mapping[str, Any]) -> bytes:
         key = content_key(self._account, address, content, 0)

@@ -12,10 +12,14 @@ used is found again with what was used of it; where it jumps ahead, new windows 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 Orphans: TypeAlias = Literal["charge", "estimate", "release"]
 """What a lease is charged whose process died: all that it holds, its holds' estimates, or nothing."""
+
+
+AGAIN: Final = "again/"
+"""Names of leases begin so whose call may be made again later, by another process too: it is the same call, paid once."""
 
 
 class Hold(NamedTuple):
@@ -107,8 +111,11 @@ class Accounts(Protocol):
     def reserve(self, lease: str, holds: Sequence[Hold], ttl: float) -> Grant:
         """Set aside the amounts of all holds or of none. A lease that is already open is granted again, once charged.
 
+        One whose name begins with `AGAIN` then lives `ttl` seconds from now, and as it was reserved first. Where it was charged
+        as an orphan, that is taken back, and it is open again; where it was settled, it is a new one.
+
         Args:
-            lease: a name of its own for every attempt to call.
+            lease: a name of its own for every attempt to call, or of what is called where that may be done again.
             holds: at least one.
             ttl: seconds after which the lease is an orphan.
 

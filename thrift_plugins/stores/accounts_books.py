@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from thrift_plugins.stores import accounts_words as words
-from thrift_plugins.stores.accounts import Hold, Standing
+from thrift_plugins.stores.accounts import AGAIN, Hold, Standing
 from thrift_plugins.stores.accounts_prepaid import Prepaid
 
 T = TypeVar("T")
@@ -80,15 +80,21 @@ class Books:
         self._namespace = namespace
         self._names: dict[str, tuple[str, str, str]] = {}
 
-    def parts(self, holds: Sequence[Hold]) -> tuple[Part, ...]:
-        """The books of some holds, in an order that is the same for all."""
+    def parts(self, holds: Sequence[Hold], lease: str = "") -> tuple[Part, ...]:
+        """The books of some holds, in an order that is the same for all.
+
+        Args:
+            lease: what is to be reserved. Another process may go on with one of `AGAIN`, and knows nothing of what this one has
+                paid ahead.
+        """
         if not self.clustered:
             return (Part(COMMON, range(len(holds)), whole=True),)
         books: dict[str, list[int]] = {}
         for index, hold in enumerate(holds):
             tagged = _TAG.match(hold.account)
             books.setdefault(tagged[1] if tagged else COMMON, []).append(index)
-        return tuple(self._part(book, tuple(books[book]), holds, alone=len(books) == 1) for book in sorted(books))
+        alone = len(books) == 1 or lease.startswith(AGAIN)
+        return tuple(self._part(book, tuple(books[book]), holds, alone=alone) for book in sorted(books))
 
     @staticmethod
     def _part(book: str, indexes: tuple[int, ...], holds: Sequence[Hold], *, alone: bool) -> Part:

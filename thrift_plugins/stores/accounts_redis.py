@@ -68,7 +68,7 @@ class RedisAccounts(Asking):
     def reserve(self, lease: str, holds: Sequence[Hold], ttl: float) -> Grant:
         """See `Accounts`."""
         check_holds(holds)
-        parts = self._places.parts(holds)
+        parts = self._places.parts(holds, lease)
         try:
             return self._do(self._steps.reserving(lease, holds, parts, ttl))
         except BaseException:
@@ -112,7 +112,7 @@ class RedisAccounts(Asking):
     async def areserve(self, lease: str, holds: Sequence[Hold], ttl: float) -> Grant:
         """`reserve` without blocking the event loop."""
         check_holds(holds)
-        parts = self._places.parts(holds)
+        parts = self._places.parts(holds, lease)
         try:
             return await self._ado(self._steps.reserving(lease, holds, parts, ttl))
         except BaseException:

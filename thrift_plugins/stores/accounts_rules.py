@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
-from thrift_plugins.stores.accounts import Grant, Hold, Orphan, Standing
+from thrift_plugins.stores.accounts import AGAIN, Grant, Hold, Orphan, Standing
 from thrift_plugins.stores.accounts_checks import check_count
 from thrift_plugins.stores.accounts_lines import Line
 from thrift_plugins.stores.accounts_sheet import DAY, Moment, Sheet, moment
@@ -59,6 +59,8 @@ def reserve(pages: Pages, name: str, holds: Sequence[Hold], ttl: float, now: flo
     """See `Accounts`."""
     known = pages.lease(name)
     if known is not None:
+        if name.startswith(AGAIN):
+            known = _go_on(pages, name, known, now + ttl)
         granted = known.state == "open"
         return Grant(name, granted, standing(pages, holds, now), -1 if granted else 0)
     moments = [moment(hold.window, hold.rolling, now) for hold in holds]
@@ -72,6 +74,18 @@ def reserve(pages: Pages, name: str, holds: Sequence[Hold], ttl: float, now: flo
         pages.keep(sheets)
         pages.keep_lease(name, Lease("open", now + ttl, lines))
     return Grant(name, refused < 0, _standings(sheets, holds, moments), refused)
+
+
+def _go_on(pages: Pages, name: str, lease: Lease, until: float) -> Lease:
+    """The call of a lease goes on, though whoever made it first may be gone: what it was charged as an orphan is held again."""
+    if lease.state == "reaped":
+        sheets = pages.sheets(line.hold.account for line in lease.lines)
+        for line in lease.lines:
+            sheets[line.hold.account].settle(line.number, -line.hold.amount, -line.orphaned)
+        pages.keep(sheets)
+    lease = Lease("open", until, lease.lines)
+    pages.keep_lease(name, lease)
+    return lease
 
 
 def settle(pages: Pages, name: str, amounts: Sequence[int], now: float) -> tuple[Standing, ...]:

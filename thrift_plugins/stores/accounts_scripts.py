@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from thrift_plugins.stores.accounts import AGAIN
 from thrift_plugins.stores.accounts_rules import REAPED_ON_THE_WAY, TELL
 from thrift_plugins.stores.accounts_sheet import DAY, HOUR, KEEP_CALL, KEEP_RUN, KEPT, SLICES
 from thrift_plugins.stores.redis_scripts import Script
@@ -233,9 +234,17 @@ if time[2] % {_TEND_EVERY} == 0 then close_due({2 * _TEND_EVERY}) end
 if time[2] % {_SWEEP_EVERY} == 0 then sweep(64) end
 local lease, holds = 'l ' .. ARGV[3], read(string.sub(ARGV[5], 6))
 local before = redis.call('HGET', book, lease)
-if before then
-  return told(string.sub(before, 1, 4) == 'open' and {{'granted'}} or {{'refused', '0'}}, holds)
+local state = before and string.match(before, '^%a+')
+if state and string.sub(ARGV[3], 1, {len(AGAIN)}) == '{AGAIN}' then  -- the call goes on, or is made once more
+  if state == 'reaped' then
+    local old = read(string.sub(before, #state + 2))
+    for _, hold in ipairs(old) do charge(hold, 0 - hold.amount, 0 - hold.charge) end
+    redis.call('HSET', book, lease, written('open', old))
+    state = 'open'
+  end
+  if state == 'open' then redis.call('ZADD', KEYS[2], int((now + ARGV[4]) * 1000), ARGV[3]) else state = nil end
 end
+if state then return told(state == 'open' and {{'granted'}} or {{'refused', '0'}}, holds) end
 
 local function first_too_large()
   local taken = {{}}

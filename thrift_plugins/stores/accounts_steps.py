@@ -14,7 +14,7 @@ from redis import exceptions as errors
 from thrift_plugins.errors import StoreUnavailable
 from thrift_plugins.stores import accounts_scripts as scripts
 from thrift_plugins.stores import accounts_words as words
-from thrift_plugins.stores.accounts import Grant, Hold, Orphan, Standing
+from thrift_plugins.stores.accounts import AGAIN, Grant, Hold, Orphan, Standing
 from thrift_plugins.stores.accounts_books import COMMON, Books, Open, Part, Told
 from thrift_plugins.stores.accounts_checks import check_amounts, check_count
 from thrift_plugins.stores.accounts_lines import lines_text
@@ -67,7 +67,7 @@ class AccountSteps:
     def reserving(self, lease: str, holds: Sequence[Hold], parts: tuple[Part, ...], ttl: float) -> Steps[Grant]:
         """See `Accounts.reserve`."""
         for part in parts:
-            self._owed.pop((part.book, lease), None)  # asked for again: it is not to be taken back any more
+            yield from self._asked_again((part.book, lease))
         if self._owed:
             yield from self.paying(_PAID_AT_ONCE)
         if not self._warned:
@@ -86,6 +86,13 @@ class AccountSteps:
                 return Grant(lease, False, _ordered(standings), part.indexes[told.refused])
         self._remember(lease, Open(tuple(holds), parts, spans))
         return Grant(lease, True, _ordered(standings), -1)
+
+    def _asked_again(self, key: _Key) -> Steps[None]:
+        """A lease is not to be taken back any more; what it came to when it was made before is settled first."""
+        if self._owed.get(key) is None:
+            self._owed.pop(key, None)
+        else:
+            yield from self._paid(key)
 
     def _reserving_in(self, book: str, lease: str, holds: Sequence[Hold], ttl: float) -> Steps[Told]:
         span, told = yield from self._timely(_RESERVE, book, holds, lease, repr(ttl))
@@ -317,8 +324,13 @@ class AccountSteps:
                 self._note(COMMON, due.lease, due.charge)
 
     def take_back(self, lease: str, parts: Sequence[Part]) -> None:
-        """Note that a reservation, of which nobody knows whether it came, is nobody's."""
+        """Note that a reservation, of which nobody knows whether it came, is nobody's.
+
+        One of `AGAIN` may be somebody's who made the call before: it ends by itself, or is gone on with.
+        """
         self._opened.pop(lease, None)
+        if lease.startswith(AGAIN):
+            return
         for part in parts:
             if not part.ahead:
                 self._note(part.book, lease, None)

@@ -95,6 +95,12 @@ class BatchAccount:
 
     # --- batches
 
+    def finish(self) -> None:
+        """No batch takes any time from now on."""
+        self._seconds = 0.0
+        for job in list(self.jobs.values()):
+            job.seconds = 0.0
+
     def create(
         self,
         dialect: str,

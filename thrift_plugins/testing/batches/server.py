@@ -107,6 +107,10 @@ class LoopbackBatches(LoopbackProvider):
             time.sleep(0.005)
         return True
 
+    def finish(self) -> None:
+        """Every batch has been worked on, those that are still to come too: none takes any time from now on."""
+        self._account.finish()
+
     def script(self, script: Script | None) -> None:
         """Let a function choose the answers, of calls and of lines."""
         super().script(script)

@@ -1,0 +1,259 @@
+"""Budgets over batches: what is sent is reserved until it is read, once, whoever reads it and however often it is asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from langchain_openai import ChatOpenAI
+from llama_index.llms.openai import OpenAI
+
+from tests.cli_kit import SDK_LEAKS
+from tests.redis_server import RedisServer
+from thrift_plugins import Budget, BudgetExceeded, CacheConfig, Config, Runtime, run
+from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
+from thrift_plugins.langchain import BatchExecutor, ThriftChatModel
+from thrift_plugins.llama_index import BatchExecutor as LlamaIndexExecutor
+from thrift_plugins.llama_index import ThriftLLM
+from thrift_plugins.prices import Prices
+from thrift_plugins.testing import LoopbackBatches
+
+pytestmark = SDK_LEAKS
+
+MODEL = "gpt-4o-mini"
+PRICES = {MODEL: {"input": 2, "output": 8, "batch_input": 1, "batch_output": 4}}
+QUICK = BatchSettings(poll=0.03, grace=1, linger=0.02, external_cap=10)
+MOST = 100
+SAYS = ["say 1", "say 2"]
+
+
+@pytest.fixture
+def provider(request: pytest.FixtureRequest) -> Iterator[LoopbackBatches]:
+    with LoopbackBatches(seconds=getattr(request, "param", 3600)) as made:
+        yield made
+
+
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Where what is spent is kept."""
+    monkeypatch.setenv("THRIFT_SECRET", "ab" * 32)
+    if request.param == "redis":
+        redis_server.ask("FLUSHALL")
+        return redis_server.url
+    return "memory:" if request.param == "memory" else str(tmp_path / "thrift.db")
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+def app(provider: LoopbackBatches, store: str, *budgets: Budget) -> tuple[Runtime, ThriftChatModel]:
+    runtime = Runtime(Config(store=store, cache=CacheConfig(enabled=False), prices=PRICES, budgets=budgets))
+    model = ChatOpenAI(model=MODEL, api_key="k", base_url=provider.base_url, max_tokens=MOST, max_retries=0)  # type: ignore[arg-type]
+    return runtime, ThriftChatModel(tiers=[model], runtime=runtime)
+
+
+def executor(provider: LoopbackBatches, journal: Path, settings: BatchSettings = QUICK) -> BatchExecutor:
+    client = OpenAIBatchClient("k", base_url=provider.base_url)
+    return BatchExecutor(client, journal, settings=settings, prices=Prices(PRICES))
+
+
+def stands(runtime: Runtime) -> tuple[int, int]:
+    [left] = runtime.budgets()
+    return left.used, left.held
+
+
+def until(true: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def paid(provider: LoopbackBatches) -> int:
+    """The tokens of all lines that the provider has worked on."""
+    assert provider.paid.twice == 0
+    assert provider.billed == ()
+    return sum(line.usage.input_tokens + line.usage.output_tokens for line in provider.paid.lines)
+
+
+def test_a_hard_budget_knows_what_was_submitted(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
+    runtime, model = app(provider, store, Budget.tokens("all", 3 * (MOST + 20)))
+    with executor(provider, tmp_path / "j.db") as batches:
+        assert batches.submit(model, SAYS).waiting == 2
+        used, held = stands(runtime)
+        assert used == 0
+        assert 2 * MOST < held < 3 * MOST
+        told = batches.submit(model, ["say 3", "say 4"])
+        assert (told.waiting, told.failed) == (1, 1), "there is room for three"
+        again = list(batches.resume(model, [*SAYS, "say 3", "say 4"]))
+        assert [result.waiting for result in again] == [True, True, True, False]
+        assert isinstance(again[3].error, BudgetExceeded)
+        provider.finish()
+        results = list(batches.run(model, [*SAYS, "say 3"]))
+        assert [result.error for result in results] == [None] * 3
+        assert stands(runtime) == (paid(provider), 0)
+    runtime.close()
+    assert len(provider.paid.lines) == 3
+
+
+def test_what_was_submitted_twice_over_is_reserved_for_each(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
+    """The same question twice is two samples, as it is without batches; and another journal pays for lines of its own."""
+    runtime, model = app(provider, store, Budget.tokens("all", 100_000))
+    with executor(provider, tmp_path / "j.db") as one, executor(provider, tmp_path / "other.db") as other:
+        one.submit(model, ["say 1"])
+        each = stands(runtime)[1]
+        one.submit(model, ["say 1", "say 1"])
+        assert stands(runtime) == (0, 2 * each)
+        other.submit(model, ["say 1"])
+        assert stands(runtime) == (0, 3 * each)
+        provider.finish()
+        for batches, inputs in ((one, ["say 1", "say 1"]), (other, ["say 1"])):
+            assert [result.error for result in batches.run(model, inputs)] == [None] * len(inputs)
+    used, held = stands(runtime)
+    runtime.close()
+    assert held == 0
+    assert used == sum(line.usage.input_tokens + line.usage.output_tokens for line in provider.paid.lines)
+    assert len(provider.paid.lines) == 3
+
+
+def test_a_run_may_be_run_again_at_once(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
+    """What is in the journal is delivered again, and nobody is refused for it."""
+    provider.finish()
+    runtime, model = app(provider, store, Budget.tokens("all", 100_000))
+    with executor(provider, tmp_path / "j.db") as batches:
+        for _ in range(3):
+            assert [result.error for result in batches.run(model, SAYS)] == [None, None]
+    assert stands(runtime)[1] == 0
+    runtime.close()
+    assert len(provider.paid.lines) == 2
+
+
+def test_an_executor_that_is_closed_leaves_what_it_sent_reserved(
+    provider: LoopbackBatches, store: str, tmp_path: Path
+) -> None:
+    runtime, model = app(provider, store, Budget.tokens("all", 2 * (MOST + 20)))
+    with executor(provider, tmp_path / "j.db") as batches, ThreadPoolExecutor(1) as pool:
+        results = pool.submit(lambda: list(batches.run(model, SAYS)))
+        until(lambda: batches.journal.counts()["sent"] == 2)
+        batches.close()
+        assert all(result.error for result in results.result(timeout=60))
+        assert stands(runtime)[1] > 2 * MOST
+    provider.finish()
+    with executor(provider, tmp_path / "j.db") as batches:
+        assert [result.error for result in batches.run(model, SAYS)] == [None, None]
+    assert stands(runtime) == (paid(provider), 0)
+    runtime.close()
+
+
+def test_what_was_never_sent_is_not_reserved(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
+    runtime, model = app(provider, store, Budget.tokens("all", 100_000))
+    settings = BatchSettings(poll=0.03, grace=1, linger=30, external_cap=60)
+
+    async def main(batches: BatchExecutor) -> None:
+        async def work() -> None:
+            async for _ in batches.arun(model, SAYS):
+                pass
+
+        task = asyncio.create_task(work())
+        while stands(runtime)[1] < 2 * MOST:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    with executor(provider, tmp_path / "j.db", settings) as batches:
+        asyncio.run(main(batches))
+    assert stands(runtime) == (0, 0)
+    runtime.close()
+    assert provider.batch_ids == ()
+
+
+def test_what_was_stopped_is_given_back_when_it_is_asked_for(
+    provider: LoopbackBatches, store: str, tmp_path: Path
+) -> None:
+    runtime, model = app(provider, store, Budget.tokens("all", 100_000))
+    with executor(provider, tmp_path / "j.db") as batches:
+        batches.submit(model, SAYS)
+        batches.journal.stop()
+        provider.finish()
+        until(lambda: not batches.journal.unfinished())
+        list(batches.run(model, SAYS))
+    assert stands(runtime) == (paid(provider), 0)
+    runtime.close()
+
+
+def test_a_run_that_was_counted_by_itself_is_gone_on_with_by_another(
+    provider: LoopbackBatches, store: str, tmp_path: Path
+) -> None:
+    budgets = Budget.tokens("all", 2 * (MOST + 20)), Budget.tokens("each run", 2 * (MOST + 20), window="run")
+    runtime, model = app(provider, store, *budgets)
+    with executor(provider, tmp_path / "j.db") as batches:
+        with run("monday"):
+            assert batches.submit(model, SAYS).waiting == 2
+        provider.finish()
+        with run("tuesday"):
+            assert [result.error for result in batches.run(model, SAYS)] == [None, None]
+    [left] = [left for left in runtime.budgets() if left.budget.name == "all"]
+    assert (left.used, left.held) == (paid(provider), 0)
+    runtime.close()
+
+
+def test_a_wrapped_llm_of_llama_index(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
+    runtime, _ = app(provider, store, Budget.tokens("all", 2 * (MOST + 20)))
+    own = OpenAI(model=MODEL, api_key="k", api_base=provider.base_url, max_tokens=MOST, max_retries=0)
+    llm = ThriftLLM(tiers=[own], runtime=runtime)
+    client = OpenAIBatchClient("k", base_url=provider.base_url)
+    with LlamaIndexExecutor(client, tmp_path / "j.db", settings=QUICK) as batches:
+        assert batches.submit(llm.acomplete, SAYS).waiting == 2
+        assert stands(runtime)[1] > 2 * MOST
+        provider.finish()
+        assert [result.error for result in batches.run(llm.acomplete, SAYS)] == [None, None]
+    assert stands(runtime) == (paid(provider), 0)
+    runtime.close()
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from tests.contract.test_batch_budgets import SAYS, app, executor
+from thrift_plugins import Budget
+
+class Provider:
+    base_url = sys.argv[1]
+
+_, model = app(Provider, sys.argv[2], Budget.tokens("all", int(sys.argv[3])))
+with executor(Provider, Path(sys.argv[4])) as batches:
+    list(batches.run(model, SAYS))
+"""
+
+
+@pytest.mark.parametrize("store", ["sqlite", "redis"], indirect=True)
+def test_a_killed_run_is_gone_on_with(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
+    most = 2 * (MOST + 20)
+    given = [provider.base_url, store, str(most), str(tmp_path / "j.db")]
+    process = subprocess.Popen([sys.executable, "-c", KILLED, *given])
+    try:
+        until(lambda: provider.batch_ids)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    runtime, model = app(provider, store, Budget.tokens("all", most))
+    assert stands(runtime)[1] > 2 * MOST
+    provider.finish()
+    with executor(provider, tmp_path / "j.db") as batches:
+        assert [result.error for result in batches.run(model, SAYS)] == [None, None]
+    assert stands(runtime) == (paid(provider), 0)
+    runtime.close()
