@@ -14,7 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Self
 
-from tests.batch_crash_worker import question
+from tests.batch_crash_worker import app, question
 from thrift_plugins.testing import Answer, WireRequest
 from thrift_plugins.testing.batches import Ending, LoopbackBatches, Refusal
 from thrift_plugins.testing.batches.server import BatchMoment
@@ -181,19 +181,21 @@ def run(
     stay: float = 0.0,
     fresh: bool = True,
     journal: str = "",
+    store: str = "",
     **settings: float,
 ) -> Outcome:
     """One run: lives that end in a kill, and one that ends by itself, and then stays for some seconds.
 
     Args:
         journal: URL of one on a server, "" for a file.
+        store: beside which a budget of a wrapped model is, which is to know of all that is paid after each life.
     """
     if fresh:
         provider.reset()
         provider.script(script)
         scenario.apply(provider)
     spec = _spec(scenario, provider, folder, **settings)
-    spec["journal"] = journal or spec["journal"]
+    spec |= {"journal": journal or spec["journal"], "store": store}
     deaths = 0
     for number, kill in enumerate([*scenario.kills, None]):
         results = folder / f"results-{number}"
@@ -204,6 +206,8 @@ def run(
         if not os.WIFSIGNALED(status):
             return Outcome(scenario, 0, 0, 0, deaths, 0, 0, (), (folder / "log").read_text()[-2000:])
         deaths += 1
+        if store and (unknown := _unknown(provider, store)):
+            return Outcome(scenario, 0, 0, 0, deaths, 0, 0, (), unknown)
     settled = provider.settle()
     rows = [json.loads(line) for line in results.read_text().splitlines()]
     answers = {row["index"]: row["output"] for row in rows if row["error"] is None}
@@ -217,8 +221,20 @@ def run(
         paid=len(paid.lines),
         lost_by_provider=sum(line.lost for line in paid.lines),
         incidents=json.loads(results.with_suffix(".incidents").read_text()),
-        trouble="" if settled else "a batch never ended",
+        trouble="a batch never ended" if not settled else _unknown(provider, store, ended=True) if store else "",
     )
+
+
+def _unknown(provider: LoopbackBatches, store: str, *, ended: bool = False) -> str:
+    """What a budget does not know of all that the provider has charged; "" where it does."""
+    runtime = app(store)
+    [left] = runtime.budgets()
+    runtime.close()
+    lines = [line.usage for line in provider.paid.lines if not line.lost]
+    paid = sum(usage.input_tokens + usage.output_tokens for usage in lines)
+    if left.used + (0 if ended else left.held) < paid or (ended and left.held):
+        return f"{paid} tokens were paid, {left.used} are used and {left.held} held"
+    return ""
 
 
 def _spec(scenario: Scenario, provider: LoopbackBatches, folder: Path, **settings: float) -> dict[str, Any]:

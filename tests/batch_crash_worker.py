@@ -14,11 +14,14 @@ import signal
 import ssl
 import sys
 import threading
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from thrift_plugins import Budget, CacheConfig, Config, Runtime
 from thrift_plugins.batching.anthropic import AnthropicBatchClient
 from thrift_plugins.batching.azure import AzureBatchClient
 from thrift_plugins.batching.client import BatchClient, Limits
@@ -28,6 +31,7 @@ from thrift_plugins.batching.openai import OpenAIBatchClient
 from thrift_plugins.batching.records_redis import RedisRecords
 from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.prices import Prices
+from thrift_plugins.stores import MemoryEventLog
 from thrift_plugins.stores.sqlite_file import SQLiteFile
 
 PATHS = {
@@ -66,6 +70,37 @@ async def ask(http: httpx.AsyncClient, provider: str, words: str) -> str:
     return str(answer["content"][0]["text"] if provider == "anthropic" else answer["choices"][0]["message"]["content"])
 
 
+def app(store: str) -> Runtime:
+    """What counts the tokens of a wrapped model, in a file."""
+    config = Config(store=store, cache=CacheConfig(enabled=False), budgets=[Budget.tokens("all", 10**9)])
+    return Runtime(config, event_log=MemoryEventLog())
+
+
+def wrapped(spec: dict[str, Any], http: httpx.AsyncClient) -> Any:
+    """LangChain's model in ours, which those runs alone load that have a budget."""
+    from langchain_openai import ChatOpenAI
+
+    from thrift_plugins.langchain import ThriftChatModel
+
+    clients = {"http_async_client": http, "http_client": httpx.Client(verify=CONTEXT)}
+    bare = ChatOpenAI(
+        model="m-1", api_key="key-1", base_url=f"{spec['root']}/v1", max_tokens=200, max_retries=0, **clients
+    )
+    return ThriftChatModel(tiers=[bare], runtime=app(spec["store"]))
+
+
+def asking(spec: dict[str, Any], http: httpx.AsyncClient) -> Callable[[str], Awaitable[str]]:
+    """How the chain asks: as an SDK does, or, where something counts what is spent, through a wrapped model."""
+    if not spec.get("store"):
+        return partial(ask, http, spec["provider"])
+    model = wrapped(spec, http)
+
+    async def answered(words: str) -> str:
+        return str((await model.ainvoke(words)).text)
+
+    return answered
+
+
 async def work(spec: dict[str, Any]) -> None:
     """Run the chain over the inputs and write what came of each."""
     settings = BatchSettings(**spec["settings"])
@@ -73,9 +108,10 @@ async def work(spec: dict[str, Any]) -> None:
     executor = Executor(client, spec["journal"], settings=settings, prices=PRICES)
     http = httpx.AsyncClient(base_url=spec["root"], timeout=60, verify=CONTEXT)
 
+    said = asking(spec, http)
+
     async def chain(number: int) -> str:
-        first = await ask(http, spec["provider"], question(1, number))
-        return await ask(http, spec["provider"], question(2, first))
+        return await said(question(2, await said(question(1, number))))
 
     with Path(spec["results"]).open("w") as results:  # noqa: ASYNC230  (a short line, in a process that does nothing else)
         async for result in executor.arun(chain, spec["inputs"], in_order=False):
@@ -145,8 +181,12 @@ def main() -> None:
     """Live once in this process, which loads what is loaded late; then fork a child for each line."""
     asyncio.run(work(json.loads(sys.stdin.readline())))
     print("ready", flush=True)
+    loaded = False
     for line in sys.stdin:
         spec = json.loads(line)
+        if spec.get("store") and not loaded:
+            wrapped({**spec, "store": "memory:"}, httpx.AsyncClient(verify=CONTEXT))  # so that no child has to load it
+            loaded = True
         pid = os.fork()
         if not pid:
             child(spec)

@@ -35,10 +35,10 @@ BATCH_SECONDS = 0.06
 class Places:
     """Threads, and a provider and a process that forks workers for each of them: to start one takes longer than many runs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, at_once: int = AT_ONCE) -> None:
         self._folder = folder
         self._stack, self._lock, self._mine = ExitStack(), threading.Lock(), threading.local()
-        self.pool = self._stack.enter_context(ThreadPoolExecutor(AT_ONCE))
+        self.pool = self._stack.enter_context(ThreadPoolExecutor(at_once))
 
     def mine(self) -> tuple[Zygote, LoopbackBatches]:
         if not hasattr(self._mine, "place"):
@@ -60,6 +60,14 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
 
 
 @pytest.fixture(scope="module")
+def few_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Places]:
+    """For workers that load a framework, which takes longer than many of their lives."""
+    opened = Places(tmp_path_factory.mktemp("wrapping"), 2)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with RedisServer(tmp_path_factory.mktemp("redis"), "--appendonly", "yes") as running:
         yield running
@@ -75,11 +83,22 @@ def test_nothing_is_with_a_journal_on_a_server(places: Places, tmp_path: Path, f
     many(places, tmp_path, first, lambda seed: f"{server.url}#run-{seed}")
 
 
-def many(places: Places, tmp_path: Path, first: int, journal: Callable[[int], str]) -> None:
+@pytest.mark.parametrize("first", range(FIRST, FIRST + SHARED_RUNS, EACH))
+def test_a_budget_knows_what_is_paid_whoever_dies(few_places: Places, tmp_path: Path, first: int) -> None:
+    many(few_places, tmp_path, first, lambda _: "", budgets=True)
+
+
+def many(
+    places: Places, tmp_path: Path, first: int, journal: Callable[[int], str], *, budgets: bool = False
+) -> None:
     """Some runs at once."""
 
     def one(seed: int) -> Outcome:
-        outcome = run(Scenario.drawn(seed), *places.mine(), tmp_path / str(seed), journal=journal(seed))
+        drawn, folder = Scenario.drawn(seed), tmp_path / str(seed)
+        if budgets:
+            drawn.provider = "openai"
+        store = str(folder / "thrift.db") if budgets else ""
+        outcome = run(drawn, *places.mine(), folder, journal=journal(seed), store=store)
         if not outcome.bad:
             shutil.rmtree(tmp_path / str(seed))
         return outcome

@@ -168,7 +168,7 @@ def test_what_was_never_sent_is_not_reserved(provider: LoopbackBatches, store: s
                 pass
 
         task = asyncio.create_task(work())
-        while stands(runtime)[1] < 2 * MOST:
+        while stands(runtime)[1] < 2 * MOST:  # noqa: ASYNC110  another thread's state
             await asyncio.sleep(0.01)
         task.cancel()
         with suppress(asyncio.CancelledError):
