@@ -81,12 +81,20 @@ class BudgetExceeded(ThriftError):
     """
 
     def __init__(
-        self, budget: str, needed: int | None, left: int, limit: int, unit: str, resets: float, why: str = ""
+        self,
+        budget: str,
+        needed: int | None,
+        left: int,
+        limit: int,
+        unit: str,
+        resets: float,
+        why: str = "",
+        advice: str = "",
     ) -> None:
         told = f"{_amount(left, unit)} of {_amount(limit, unit)} left"
         wanted = "" if needed is None else f", and the call may need {_amount(needed, unit)}"
         until = f"; it starts anew at {datetime.fromtimestamp(resets, UTC):%Y-%m-%d %H:%M:%S} UTC" if isfinite(resets) else ""
-        super().__init__(f"budget {budget!r} refuses the call: {why or told + wanted}{until}")
+        super().__init__(f"budget {budget!r} refuses the call: {why or told + wanted}{until}{advice and '; '}{advice}")
         self.budget, self.needed, self.left, self.limit = budget, needed, left, limit
         self.unit, self.resets = unit, resets
 

@@ -71,7 +71,7 @@ class Questions:
 
     def draws(self, request: Request) -> bool:
         """Whether chance has it that the other tiers are asked too."""
-        return chance(request.id) < self._share
+        return chance(request.lot) < self._share
 
     def record(self, request: Request, tier: Tier, reply: Reply, *, served: bool, drawn: bool) -> None:
         """Write an answer down. A disk that cannot be written is told once to the log, and no more is kept."""

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -185,6 +186,7 @@ class Runtime:
         """
         recording = current_recording()
         now = self.clock()
+        batched, said = self._batched(scope), tuple(messages)
         if self.learnt is not None and self.learnt.due():
             self.background.submit("learnt", self.learnt.exchange)
         if self._verdicts is not None and self._verdicts.due():
@@ -195,7 +197,7 @@ class Runtime:
             id=recording.request_id if recording else f"{int(now * 1_000_000):014x}{_process_tag()}{next(_calls):08x}",
             at=now,
             model=model,
-            messages=tuple(messages),
+            messages=said,
             tools=tools,
             schema=schema,
             params=params,
@@ -206,8 +208,9 @@ class Runtime:
             forced=forced or current_route(),
             baseline_usage=recording.baseline_usage if recording else None,
             run=current_run() or run,
-            waits=(batched := self._batched(scope)).waits,
+            waits=batched.waits,
             within=batched.within,
+            drawn_as=_lot(scope, said) if batched.waits else "",
         )
 
     def _batched(self, scope: Scope) -> BatchFeature:
@@ -312,6 +315,13 @@ _exchanges = itertools.count()
 @functools.lru_cache(maxsize=1)
 def _tag_of(process: int) -> str:
     return f"{process:06x}{os.urandom(4).hex()}"
+
+
+def _lot(scope: Scope, messages: Sequence[Message]) -> str:
+    """What chance draws a call of a batch run by, which is asked again later, in other processes."""
+    words = (word for message in messages for word in (message.role, message.text))
+    told = "\0".join([scope.tenant, scope.user, scope.session, scope.feature, *words])
+    return blake2b(told.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 
 
 def _process_tag() -> str:

@@ -43,6 +43,8 @@ FLOOR = 64
 _TAKEN_BY_ALL = 4_096
 """The largest limit on an answer's length that no chat model refuses, for those whose own is not known."""
 
+_SAY_HOW_LONG: Final = "with max_tokens on the model or the call, a batch run reserves less for each answer"
+
 _PASSING: Final = ("run", "call")
 """Windows of accounts that a later run, or the next call, does not have."""
 
@@ -177,10 +179,11 @@ class Spending:
         grant = yield from self._ask(lease, estimate)
         if grant is not None and not grant.granted:
             # One that is made again must ask the same to find its answer, however much is left by then.
-            firm = lease.startswith(AGAIN) or (known and not self._purse.imposes)
+            again = lease.startswith(AGAIN)
+            firm = again or (known and not self._purse.imposes)
             less = None if firm else self._less(estimate, grant, None if known else _TAKEN_BY_ALL)
             if less is None:
-                raise self._refused(estimate, grant)
+                raise self._refused(estimate, grant, _SAY_HOW_LONG if again and tier.limit is None else "")
             estimate = less
             call.imposed = True
             grant = yield from self._ask(lease, estimate)
@@ -340,11 +343,17 @@ class Spending:
         room = room if most is None else min(room, most)
         return Estimate(estimate.input_tokens, room, estimate.answers, estimate.rates, estimate.input_rate)
 
-    def _refused(self, estimate: Estimate, grant: Grant) -> BudgetExceeded:
+    def _refused(self, estimate: Estimate, grant: Grant, advice: str = "") -> BudgetExceeded:
         budget, standing = self._budgets[grant.refused], grant.standings[grant.refused]
         left = max(0, standing.limit - standing.used - standing.held)
         return BudgetExceeded(
-            budget.name, estimate.amount(budget.unit), left, budget.limit, budget.unit, standing.resets
+            budget.name,
+            estimate.amount(budget.unit),
+            left,
+            budget.limit,
+            budget.unit,
+            standing.resets,
+            advice=advice,
         )
 
     def _warn(self, grant: Grant) -> None:

@@ -182,6 +182,7 @@ class Request:
         run: id of the app's run that it is part of, such as an agent's or a chain's; "" if there is none.
         waits: whether it is made in a batch, and may take hours.
         within: seconds in which it must be answered then, None where the batch run says so.
+        drawn_as: what chance draws it by, where that is not its id: whoever asks for a line of a batch again must ask the same.
     """
 
     id: str
@@ -200,6 +201,12 @@ class Request:
     run: str = ""
     waits: bool = False
     within: float | None = None
+    drawn_as: str = ""
+
+    @property
+    def lot(self) -> str:
+        """What chance draws it by."""
+        return self.drawn_as or self.id
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,7 +220,7 @@ def wrapped(provider: LoopbackBatches, **config: Any) -> tuple[Runtime, MemoryEv
 
 
 def test_a_wrapped_model_is_booked_at_batch_price(provider: LoopbackBatches, executor: BatchExecutor):
-    runtime, log = wrapped(provider, budgets=[Budget.usd("all", 1.0)])
+    runtime, log = wrapped(provider, budgets=[Budget.usd("all", 10)])
     model = ThriftChatModel(tiers=[chat(provider)], runtime=runtime)
     results = list(executor.run(PROMPT | model | StrOutputParser(), [{"x": i} for i in range(8)]))
     assert all(result.error is None for result in results)

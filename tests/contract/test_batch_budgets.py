@@ -96,14 +96,12 @@ def test_a_hard_budget_knows_what_was_submitted(provider: LoopbackBatches, store
         used, held = stands(runtime)
         assert used == 0
         assert 2 * MOST < held < 3 * MOST
-        told = batches.submit(model, ["say 3", "say 4"])
-        assert (told.waiting, told.failed) == (1, 1), "there is room for three"
-        again = list(batches.resume(model, [*SAYS, "say 3", "say 4"]))
-        assert [result.waiting for result in again] == [True, True, True, False]
-        assert isinstance(again[3].error, BudgetExceeded)
+        more = ["say 3", "say 4"]
+        [third] = [text for text, result in zip(more, batches.resume(model, more), strict=True) if result.waiting]
+        *_, refused = sorted(batches.resume(model, [*SAYS, *more]), key=lambda result: not result.waiting)
+        assert isinstance(refused.error, BudgetExceeded)
         provider.finish()
-        results = list(batches.run(model, [*SAYS, "say 3"]))
-        assert [result.error for result in results] == [None] * 3
+        assert [result.error for result in batches.run(model, [*SAYS, third])] == [None] * 3
         assert stands(runtime) == (paid(provider), 0)
     runtime.close()
     assert len(provider.paid.lines) == 3
@@ -257,3 +255,16 @@ def test_a_killed_run_is_gone_on_with(provider: LoopbackBatches, store: str, tmp
         assert [result.error for result in batches.run(model, SAYS)] == [None, None]
     assert stands(runtime) == (paid(provider), 0)
     runtime.close()
+
+
+def test_a_limit_on_answers_is_advised_where_none_is_known(provider: LoopbackBatches, tmp_path: Path) -> None:
+    runtime, _ = app(provider, "memory:", Budget.tokens("all", 20_000))
+    model = ThriftChatModel(
+        tiers=[ChatOpenAI(model=MODEL, api_key="k", base_url=provider.base_url)],  # type: ignore[arg-type]
+        runtime=runtime,
+    )
+    with executor(provider, tmp_path / "j.db") as batches:
+        told = list(batches.resume(model, SAYS))
+    runtime.close()
+    assert sorted(result.waiting for result in told) == [False, True]
+    assert ["max_tokens" in str(result.error) for result in told if result.error] == [True]

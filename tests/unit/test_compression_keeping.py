@@ -45,7 +45,9 @@ def policy(**settings: Any) -> CompressionPolicy:
     return CompressionPolicy(Compressor(), prices=Prices(), turns=keeping.turns, keeping=keeping)
 
 
-def sent(engine: Engine, messages: tuple[Message, ...], tier: Tier = STRONG, *, at: float = 0.0, read: int = 0) -> tuple[Call, Any]:
+def sent(
+    engine: Engine, messages: tuple[Message, ...], tier: Tier = STRONG, *, at: float = 0.0, read: int = 0, waits: bool = False
+) -> tuple[Call, Any]:
     """The call that a request comes to, and its event; the provider counts as we do."""
     calls: list[Call] = []
 
@@ -53,7 +55,8 @@ def sent(engine: Engine, messages: tuple[Message, ...], tier: Tier = STRONG, *, 
         calls.append(call)
         return Reply("So.", Usage(count_messages(call.request.messages, tier.model), 2, cache_read=read, source="provider"))
 
-    played = play(engine, replace(REQUEST, messages=messages, at=REQUEST.at + at), [tier], calls=[answer])
+    asked = replace(REQUEST, messages=messages, at=REQUEST.at + at, waits=waits)
+    played = play(engine, asked, [tier], calls=[answer])
     assert played.raised is None
     return calls[0], played.event
 
@@ -204,6 +207,13 @@ def test_instructions_are_marked_once_they_come_again_and_a_conversation_that_go
     assert marks(sent(often, first, CLAUDE)[0]) == [0, 1]
     empty = (LONG, Message("user", [{"type": "text", "text": "Hello?"}, {"type": "text", "text": ""}]))
     assert marks(sent(often, empty, CLAUDE)[0]) == [0], "the provider refuses a mark on nothing"
+
+
+def test_in_a_batch_run_a_prompt_is_sent_as_it_was():
+    engine = Engine(compression=policy(max_history=3_000, cache_control=True))
+    for messages in ((LONG, Message("user", "Hello?")), *(talk(number, words=100) for number in range(16, 26))):
+        first, again = (sent(engine, messages, CLAUDE, at=at, waits=True)[0].request for at in (0, 10))
+        assert first.messages == again.messages
 
 
 def test_instructions_are_shared_by_users_and_conversations_are_not():

@@ -50,6 +50,13 @@ def test_a_warm_prompt_stays_with_its_model(conversations: Conversations) -> Non
     assert kept.reasons == ("stays: its prompt cache is worth more", "short request")
 
 
+def test_in_a_batch_run_there_is_no_prompt_cache_to_be_lost(conversations: Conversations) -> None:
+    asked = request(long(20_000), Message("user", "Hello?"), waits=True)
+    conversations.learn(asked, TIERS[2], TIERS[2], Usage(20_010, 20, source="provider"))
+    more = request(*asked.messages, Message("assistant", "Yes."), Message("user", "And now?"), at=NOW + 20, waits=True)
+    assert conversations.keep(more, TIERS, 2, CHEAP) is CHEAP
+
+
 def test_answers_that_did_not_stand_are_on_the_account(conversations: Conversations) -> None:
     """A turn that the cheap tier answers pays for the way back, but not for what was thrown away besides."""
     other = Conversations(conversations._prices)

@@ -163,6 +163,10 @@ def test_hard_limits_come_from_the_answers_that_came():
     assert plan.reasons[-1] == f"at most {plan.most} tokens, by 400 answers"
 
 
+def test_in_a_batch_run_what_is_learnt_meanwhile_changes_no_question():
+    assert _taught(_policy(mode="hard"), 600, 400).plan(_request(waits=True), TIER).most is None
+
+
 def test_soft_limits_nothing():
     assert _taught(_policy(), 600, 400).plan(_request(), TIER).most is None
 

@@ -161,6 +161,14 @@ def test_where_answers_differ_too_often_few_are_asked_for() -> None:
     assert twice.plan(FACT, TWO, FIRST).twice, "what has changed is seen"
 
 
+def test_in_a_batch_run_the_same_models_are_asked_again_whatever_was_learnt() -> None:
+    twice, asked = plans(), replace(FACT, waits=True)
+    before = twice.plan(asked, TWO, FIRST)
+    for _ in range(40):
+        twice.learn(asked, TWO[0], USED, agreed=False)
+    assert all(twice.plan(asked, TWO, FIRST) == before for _ in range(100))
+
+
 # In a call --------------------------------------------------------------------------------------------------------
 
 

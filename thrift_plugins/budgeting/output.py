@@ -189,8 +189,11 @@ class OutputPolicy:
         return free / asked if asked and free else None
 
     def _fuse(self, request: Request, tier: Tier, target: Target, arm: Arm) -> tuple[int | None, str]:
-        """Output tokens that hardly any answer needs, and the reason; None while that is not known."""
-        if target.mode != "hard":
+        """Output tokens that hardly any answer needs, and the reason; None while that is not known.
+
+        None in a batch run, too: what is learnt meanwhile would change the question, and its answer would be paid twice.
+        """
+        if target.mode != "hard" or request.waits:
             return None, ""
         found = [self.lengths.ceiling(_kind(request, tier, arm, form)) for form in _forms(request)]
         found = [ceiling for ceiling in found if ceiling.seen]

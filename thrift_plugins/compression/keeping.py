@@ -83,7 +83,7 @@ class Conversations:
         talk = Talk.of(made.messages, tier.model)
         cut = talk.cut(keeping.max_history or 0)
         key = _key(request, tier, talk.opening + 1, request.scope.user, request.scope.session)
-        known = self._last(key)
+        known = self._last(key, request)
         if known is not None and (cut < known.cut or made.tokens_before < known.whole):
             known = None  # another conversation that begins alike, or this one from an earlier turn on
         if rules is not None and rules.marked and not marks and not _named(request.params):
@@ -114,7 +114,7 @@ class Conversations:
         messages = made.messages
         opening = len(list(takewhile(lambda message: message.role == "system", messages)))
         key = _key(request, tier, opening)
-        known = self._last(key)
+        known = self._last(key, request)
         self._note(key, _Sent(0, 0, 0, request.at))
         goes_on = keeping.turns > 1 or any(message.role == "assistant" for message in messages)
         priming = count_messages((), tier.model)
@@ -130,9 +130,10 @@ class Conversations:
         )
         return replace(made, messages=with_breaks(messages, places), breaks=tuple(places)) if places else made
 
-    def _last(self, key: bytes) -> _Sent | None:
+    def _last(self, key: bytes, request: Request) -> _Sent | None:
+        """What was sent last; nothing in a batch run, where the same is asked again later, and is to be sent as it was."""
         with self._lock:
-            return self._sent.get(key)
+            return None if request.waits else self._sent.get(key)
 
     def _note(self, key: bytes, sent: _Sent) -> None:
         with self._lock:

@@ -138,7 +138,7 @@ class Students:
         if life.state == "shadow":
             return Verdict(task, "compare", "in the shadow", life.state, opinion)
         compared = max(manner.audit, 1 - manner.canary) if life.state == "canary" else manner.audit
-        if _drawn(request.id) < compared:
+        if _drawn(request.lot) < compared:
             why = "audit" if life.state == "active" else "not this canary's"
             return Verdict(task, "compare", why, life.state, opinion)
         reply = serving.student.form.reply(opinion.values, request)

@@ -43,7 +43,7 @@ def in_holdout(request: Request, share: float, secret: bytes) -> bool:
     """Whether a call is left alone by every tactic.
 
     A conversation is in it as a whole, so that no user meets both ways of answering in one, and what a tactic does to a
-    later turn is measured too; without a session each call is drawn by its own id. Who knows no secret cannot choose.
+    later turn is measured too; without a session each call is drawn by itself. Who knows no secret cannot choose.
     A larger share keeps all that a smaller one has.
 
     Args:
@@ -53,7 +53,7 @@ def in_holdout(request: Request, share: float, secret: bytes) -> bool:
     if share <= 0.0:
         return False
     scope = request.scope
-    drawn = hmac.digest(secret, _unit(scope.tenant, scope.session, request.id), "sha256")
+    drawn = hmac.digest(secret, _unit(scope.tenant, scope.session, request.lot), "sha256")
     return int.from_bytes(drawn[:8]) < share * 2**64
 
 

@@ -142,7 +142,7 @@ class Gate:
     def draw(self, request: Request, touched: frozenset[str], reply: Reply) -> str | None:
         """The tactic without which a call is to be made once more, `ALL` for all of them, None for none.
 
-        The id of the call decides, so that nothing that is known of the answer does.
+        Only what was known before the answer decides.
 
         Args:
             touched: the tactics that have acted on it.
@@ -150,7 +150,7 @@ class Gate:
         if not touched:
             return None
         digest = int.from_bytes(
-            blake2b(request.id.encode("utf-8", "replace"), digest_size=8, person=b"shadow").digest()
+            blake2b(request.lot.encode("utf-8", "replace"), digest_size=8, person=b"shadow").digest()
         )
         aims = [*sorted(touched), ALL] if len(touched) > 1 else list(touched)
         aim = aims[digest % len(aims)]

@@ -217,7 +217,13 @@ class Conversations:
             return 0
 
     def _can_come_back(self, request: Request, model: str, baseline: str, thread: _Thread | None) -> bool:
-        """Whether the account can pay for the way back after a turn on another model."""
+        """Whether the account can pay for the way back after a turn on another model.
+
+        In a batch run, calls are hours apart and in any order: there is no cache to be lost. And what is asked again later is to be asked
+        of the same model, whatever was learnt meanwhile.
+        """
+        if request.waits:
+            return True
         letters = sum(len(message.text) for message in request.messages)
         if letters < _SHORTEST * _LETTERS_PER_TOKEN and not request.tools and (thread is None or not thread.account):
             return True

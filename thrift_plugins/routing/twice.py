@@ -100,7 +100,8 @@ class Twice:
         size = sum(estimate(message.text) for message in request.messages)
         size += sum(estimate(compact(tool)) for tool in request.tools)
         with self._lock:
-            feature = self._of(request.scope.feature, first)
+            # What is asked again in a batch run is to be asked of the same models, whatever was learnt meanwhile.
+            feature = _Feature() if request.waits else self._of(request.scope.feature, first)
             usage, differs = Usage(size, feature.output()), feature.differs()
             cheap, strong = (self._cost(tier, request, usage) for tier in (first, top))
             if 2 * cheap >= strong:

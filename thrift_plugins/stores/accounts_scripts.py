@@ -242,7 +242,7 @@ if state and string.sub(ARGV[3], 1, {len(AGAIN)}) == '{AGAIN}' then  -- the call
     redis.call('HSET', book, lease, written('open', old))
     state = 'open'
   end
-  if state == 'open' then redis.call('ZADD', KEYS[2], int((now + ARGV[4]) * 1000), ARGV[3]) else state = nil end
+  if state == 'open' then redis.call('ZADD', KEYS[2], (now + ARGV[4]) * 1000, ARGV[3]) else state = nil end
 end
 if state then return told(state == 'open' and {{'granted'}} or {{'refused', '0'}}, holds) end
 

@@ -1,0 +1,80 @@
+"""Whoever goes on with a batch run asks what was asked before, whatever the tactics have learnt or drawn meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_openai import ChatOpenAI
+
+from tests.cli_kit import SDK_LEAKS
+from thrift_plugins import Budget, CacheConfig, Config, OutputConfig, RoutingConfig, Runtime
+from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
+from thrift_plugins.config import CompressionConfig, LedgerConfig
+from thrift_plugins.langchain import BatchExecutor, ThriftChatModel
+from thrift_plugins.testing import LoopbackBatches
+
+pytestmark = SDK_LEAKS
+
+QUICK = BatchSettings(poll=0.03, grace=1, linger=0.02, external_cap=10)
+LONG = "The house has rules for guests, pets, keys, bicycles and the garden. " * 200
+MANY = 60
+
+
+@pytest.fixture
+def provider() -> Iterator[LoopbackBatches]:
+    with LoopbackBatches(seconds=3600) as made:
+        yield made
+
+
+def asked(number: int) -> list[BaseMessage]:
+    """Questions of several kinds: short and long ones, and ends of long talks."""
+    question = HumanMessage(f"What does rule {number} say about noise, and why does it follow from rule {number + 1}?")
+    match number % 3:
+        case 0:
+            return [question]
+        case 1:
+            return [SystemMessage(LONG), question]
+        case _:
+            turns = [HumanMessage(f"Tell me of rule {number}. {LONG[:3000]}"), AIMessage("It is a rule."), HumanMessage("And?")]
+            return [SystemMessage(LONG), *turns, AIMessage("Nothing more."), question]
+
+
+def run_of(provider: LoopbackBatches, folder: Path, inputs: list[int], **how: Any) -> list[Any]:
+    """A process that goes on with all of it, and has learnt nothing before."""
+    config = Config(
+        store=str(folder / "thrift.db"),
+        cache=CacheConfig(enabled=False),
+        ledger=LedgerConfig(holdout=0.3),
+        routing=RoutingConfig(explore=0.2, caution=0.5),
+        output=OutputConfig(mode="hard", words=60),
+        compression=CompressionConfig(enabled=True, max_history=2_000, cache_control=True),
+        budgets=[Budget.usd("all", 100)],
+    )
+    with closing(Runtime(config)) as runtime:
+        tiers = [
+            ChatOpenAI(model=name, api_key="k", base_url=provider.base_url, max_tokens=4_000)  # type: ignore[arg-type]
+            for name in ("gpt-4o-mini", "gpt-4o")
+        ]
+        model = ThriftChatModel(tiers=tiers, runtime=runtime)
+        client = OpenAIBatchClient("k", base_url=provider.base_url)
+        with BatchExecutor(client, folder / "j.db", settings=QUICK) as batches:
+            return list(batches.run(lambda number: model.invoke(asked(number)).text, inputs, **how))
+
+
+def test_nothing_is_asked_twice(provider: LoopbackBatches, tmp_path: Path) -> None:
+    everything = list(range(3 * MANY))
+    assert all(result.waiting for result in run_of(provider, tmp_path, everything, waits=False))
+    lines = len(provider.batch_ids)
+    assert all(result.waiting for result in run_of(provider, tmp_path, everything[::-1], waits=False)), "in another order"
+    assert len(provider.batch_ids) == lines
+    provider.finish()
+    assert not any(result.error for result in run_of(provider, tmp_path, everything[:MANY]))
+    assert not any(result.error for result in run_of(provider, tmp_path, everything))
+    assert provider.billed == ()
+    assert len(provider.paid.lines) == len(everything)
+    assert len({line.model for line in provider.paid.lines}) == 2, "the tactics were at work"
