@@ -308,8 +308,9 @@ class Carrier:
                 delay = min(delay, _QUICK * 5) if self._due(lot) else delay
                 continue
             if status.final:
-                final_since = final_since if final_since is not None else self.clock()
-                if status.ready or self.clock() - final_since >= self.settings.settling:
+                now = asyncio.get_running_loop().time()
+                final_since = final_since if final_since is not None else now
+                if status.ready or now - final_since >= self.settings.settling:
                     return status
                 delay = min(self.settings.poll, self.settings.settling / 10)
             elif cancelled:

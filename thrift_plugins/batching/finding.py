@@ -17,8 +17,8 @@ from thrift_plugins.batching.settings import BatchSettings
 
 logger = logging.getLogger("thrift_plugins")
 
-_SLACK_S: Final = 120.0
-"""How far the provider's clock may be off."""
+_SLACK_S: Final = 3600.0
+"""How far the provider's clock and ours may be apart."""
 
 _QUICK: Final = 1.0
 
@@ -67,13 +67,15 @@ class Finder:
         """
         if self._client.recovery == "token":
             return await self._again(batch, lines, due, sleep)
-        # From now on, not from when it was sent: a create may have hung for as long as the grace before it was cut off.
-        over = self._clock() + self._settings.grace
+        # From now on, not from when it was sent: a create may have hung for as long as the grace before it was cut off. By the loop's
+        # time, because a clock may be set meanwhile.
+        time = asyncio.get_running_loop().time
+        over = time() + self._settings.grace
         delay = 0.0
         while True:
             await sleep(delay)
             delay = min(max(delay * 2, self._settings.grace / 50, 0.01), max(self._settings.poll, 0.01))
-            began = self._clock()
+            began = time()
             try:
                 found, undecided = await self._look(batch)
             except BatchError as error:
@@ -112,13 +114,13 @@ class Finder:
 
     async def _look(self, batch: Sending) -> tuple[BatchStatus | None, bool]:
         """The batch, and whether one may be it that cannot be told yet."""
-        undecided = False
-        async for one in self._client.listing(batch.intent.made_at - _SLACK_S):
+        undecided, since = False, self._since((batch,))
+        async for one in self._client.listing(since):
             if self._client.recovery == "metadata":
                 if self._matches(one, batch):
                     return one, False
                 continue
-            if self._journal.ours(one.id) or one.created_at < batch.intent.made_at - _SLACK_S:
+            if self._journal.ours(one.id) or one.created_at < since:
                 continue
             if one.counts.total not in (0, batch.intent.count):
                 continue
@@ -127,6 +129,10 @@ class Finder:
             elif await self._proven(one, batch):
                 return one, False
         return None, undecided
+
+    def _since(self, batches: Iterable[Sending]) -> float:
+        """From when on the provider may have made one of these. Our clock may have been set since we noted when that was."""
+        return min(self._clock(), *(batch.intent.made_at for batch in batches)) - _SLACK_S
 
     def _matches(self, one: BatchStatus, batch: Sending) -> bool:
         if batch.remote:
@@ -146,9 +152,8 @@ class Finder:
         lost = self._journal.strays(self._clock() - self._settings.strays)
         if not lost:
             return
-        since = min(batch.intent.made_at for batch in lost) - _SLACK_S
         try:
-            async for one in self._client.listing(since):
+            async for one in self._client.listing(self._since(lost)):
                 batch = None if self._journal.ours(one.id) else await self._lost(one, lost)
                 if batch is not None:
                     lost.remove(batch)
