@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from langchain_openai import ChatOpenAI
 from tests.batch_kit import found_by_sdks
 from tests.cli_kit import SDK_LEAKS
 from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
+from thrift_plugins.errors import ConfigError
 from thrift_plugins.langchain import BatchExecutor
 from thrift_plugins.testing import LoopbackBatches
 
@@ -137,3 +139,18 @@ def test_a_run_that_is_cancelled_ends(name: str, executor: BatchExecutor, provid
     asyncio.run(main())
     assert time.monotonic() - began < SOON_S
     nobody_waits(provider)
+
+
+def test_an_account_with_a_new_key_goes_on_by_the_name_that_it_is_told(provider: LoopbackBatches, tmp_path: Path):
+    def client(key: str, **named: str) -> OpenAIBatchClient:
+        return OpenAIBatchClient(key, base_url=provider.base_url, **named)
+
+    with BatchExecutor(client("old"), tmp_path / "j.db", settings=QUICK) as batches:
+        assert batches.submit(in_the_loop, ["say 1", "say 2"]).waiting == 2
+    with pytest.raises(ConfigError, match="another key") as refused:
+        BatchExecutor(client("new"), tmp_path / "j.db", settings=QUICK)
+    [(_, name)] = re.findall(r"account=(['\"])(.+)\1", str(refused.value))
+    provider.finish()
+    with BatchExecutor(client("new", account=name), tmp_path / "j.db", settings=QUICK) as batches:
+        assert [result.error for result in batches.run(in_the_loop, ["say 1", "say 2"])] == [None, None]
+    assert (len(provider.paid.lines), provider.paid.twice) == (2, 0)

@@ -98,7 +98,9 @@ def check_account(place: str, known: str, account: str) -> None:
         ConfigError: it is another's.
     """
     if account and known and known != account:
+        name = known.partition(":")[2]
         raise ConfigError(
             f"the journal {place} is of the account {known!r}, not of {account!r}: what the one has bought, the other"
-            " cannot read; give each account a journal of its own"
+            " cannot read; give each account a journal of its own, or, where the account has only another key than it had,"
+            f" its client the name: account={name!r}"
         )
