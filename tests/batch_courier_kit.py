@@ -15,10 +15,10 @@ from tests import virtual_time
 from tests.batch_memory import MemoryBatches
 from thrift_plugins.batching.client import Address
 from thrift_plugins.batching.courier import Courier
+from thrift_plugins.batching.desk import Desk
 from thrift_plugins.batching.doubles import Cost, Most
 from thrift_plugins.batching.journal_sqlite import SQLiteJournal
 from thrift_plugins.batching.pending import Answer, Pending, content_key
-from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.settings import BatchSettings
 
 ADDRESS = Address("m", "/ask")
@@ -44,8 +44,7 @@ class Work:
         self.client, self.settings = client, settings
         client._clock = virtual_time.clock
         self.journal = SQLiteJournal(path, client.account, retention=settings.retention, now=virtual_time.clock(), **given)
-        promoter = Promoter(client, self.journal, settings, cost=prices, clock=virtual_time.clock)
-        self.courier = Courier(client, self.journal, settings, clock=virtual_time.clock, promoter=promoter, most=most)
+        self.courier = Courier(Desk(client, self.journal, settings, virtual_time.clock, prices, most))
         self.courier.start()
 
     def put(

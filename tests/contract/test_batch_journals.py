@@ -15,6 +15,7 @@ import pytest
 
 from tests.redis_server import RedisServer
 from thrift_plugins.batching.client import Address, Intent
+from thrift_plugins.batching.desk import Desk
 from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.journals import open_journal, open_records
 from thrift_plugins.batching.packs import Packs
@@ -330,7 +331,7 @@ def test_what_is_asked_between_the_look_and_the_word_goes_on(opened: Opened, pla
 
     journal.stopped = asked_meanwhile
     client: Any = None
-    reader = Reader(client, journal, BatchSettings(), clock=lambda: NOW, waiting=Waiting())
+    reader = Reader(Desk(client, journal, BatchSettings(), lambda: NOW, lambda *_: None), Waiting())
     assert Stopping(journal, reader).without(keys("one", "two")) == keys("one")
     assert journal.counts() == {"queued": 1, "sent": 0, "answered": 0, "errored": 1}
     assert journal.waits(keys("one")[0])

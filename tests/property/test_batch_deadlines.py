@@ -17,11 +17,11 @@ from tests.batch_outages import DAY, OutageClient, Outages
 from tests.virtual_time import VirtualLoop, run_virtually
 from thrift_plugins.batching.client import Address
 from thrift_plugins.batching.courier import Courier
+from thrift_plugins.batching.desk import Desk
 from thrift_plugins.batching.journal_sqlite import SQLiteJournal
 from thrift_plugins.batching.lots import lead
 from thrift_plugins.batching.pending import Pending, content_key
 from thrift_plugins.batching.progress import cost_of
-from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.prices import Prices
 from thrift_plugins.types import Usage
@@ -71,8 +71,7 @@ class Case:
         return cost_of(PRICES, model, usage, processing, START)
 
     async def run(self) -> None:
-        promoter = Promoter(self.client, self.journal, self.settings, cost=self.cost, clock=self.loop.time)
-        courier = Courier(self.client, self.journal, self.settings, clock=self.loop.time, promoter=promoter)
+        courier = Courier(Desk(self.client, self.journal, self.settings, self.loop.time, self.cost))
         courier.start()
         asked = [self.pending(number) for number in range(self.draw.randint(1, 12))]
         waiters = [self.wait(one) for one in asked]

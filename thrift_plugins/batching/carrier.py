@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from thrift_plugins.batching.client import (
     Address,
-    BatchClient,
     BatchError,
     BatchLine,
     BatchRefused,
@@ -26,9 +25,9 @@ from thrift_plugins.batching.client import (
     Intent,
 )
 from thrift_plugins.batching.damage import Damaged, no_prompt
+from thrift_plugins.batching.desk import Desk
 from thrift_plugins.batching.doubles import Doubles
 from thrift_plugins.batching.finding import Finder
-from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.lines import Lines
 from thrift_plugins.batching.lots import Item, Lot, too_large
 from thrift_plugins.batching.pending import TOO_LARGE, failed, new_intent
@@ -36,7 +35,6 @@ from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.records import Sending
 from thrift_plugins.batching.room import Room
-from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.batching.stopping import Stopping
 from thrift_plugins.batching.underway import Underway
 
@@ -55,7 +53,6 @@ class Carrier:
     """The lots of one account, for as long as its journal is led here.
 
     Args:
-        clock: seconds since the epoch.
         spawn: has a lot's task run, and hears how it ends.
 
     Attributes:
@@ -63,22 +60,13 @@ class Carrier:
     """
 
     def __init__(
-        self,
-        client: BatchClient,
-        journal: Journal,
-        settings: BatchSettings,
-        *,
-        clock: Callable[[], float],
-        reader: Reader,
-        finder: Finder,
-        promoter: Promoter,
-        spawn: Callable[[Coroutine[Any, Any, None]], None],
+        self, desk: Desk, reader: Reader, finder: Finder, spawn: Callable[[Coroutine[Any, Any, None]], None]
     ) -> None:
-        self.client, self.journal, self.settings, self.clock = client, journal, settings, clock
-        self.reader, self.finder, self.promoter, self._spawn = reader, finder, promoter, spawn
-        self.stopping = Stopping(journal, reader)
-        self.under_way = Underway(clock, settings.poll)
-        self.room = Room(client.limits)
+        self.client, self.journal, self.settings, self.clock = desk.client, desk.journal, desk.settings, desk.clock
+        self.reader, self.finder, self.promoter, self._spawn = reader, finder, Promoter(desk), spawn
+        self.stopping = Stopping(desk.journal, reader)
+        self.under_way = Underway(desk.clock, desk.settings.poll)
+        self.room = Room(desk.client.limits)
         self.unsent = 0
         self._roomless: list[Lot] = []
         self._unlooked: set[int] = set()

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from thrift_plugins.batching.carrier import Carrier
-from thrift_plugins.batching.client import BatchClient
-from thrift_plugins.batching.doubles import Most
+from thrift_plugins.batching.desk import Desk
 from thrift_plugins.batching.finding import Finder
-from thrift_plugins.batching.journal import Deposed, Journal
+from thrift_plugins.batching.journal import Deposed
 from thrift_plugins.batching.leading import Leading
 from thrift_plugins.batching.lots import Item
 from thrift_plugins.batching.pending import Pending, failed
-from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.reading import Reader
-from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.batching.stopping import CANCELLED
 from thrift_plugins.batching.volatile import warn_of_clocks
 from thrift_plugins.batching.waiting import Waiting
@@ -29,53 +26,25 @@ logger = logging.getLogger("thrift_plugins")
 
 
 class Courier:
-    """The batches of one account.
+    """The batches of one account."""
 
-    Args:
-        client: the account.
-        journal: the account's.
-        clock: seconds since the epoch.
-        promoter: asks at once what a deadline takes out of its batch.
-        most: what a line may cost in a batch.
-    """
-
-    def __init__(
-        self,
-        client: BatchClient,
-        journal: Journal,
-        settings: BatchSettings,
-        *,
-        clock: Callable[[], float],
-        promoter: Promoter,
-        most: Most = lambda _: None,
-    ) -> None:
-        self.client, self.journal, self.settings, self.clock = client, journal, settings, clock
+    def __init__(self, desk: Desk) -> None:
+        self.client, self.journal, self.settings, self.clock = desk.client, desk.journal, desk.settings, desk.clock
         self.waiting = Waiting()
-        self.reader = Reader(client, journal, settings, clock=clock, waiting=self.waiting)
-        self.finder = Finder(
-            client, journal, settings, clock=clock, reader=self.reader, cost=promoter.cost, most=most
-        )
+        self.reader = Reader(desk, self.waiting)
+        self.finder = Finder(desk, self.reader)
         self.leading = Leading(
-            journal,
+            desk.journal,
             self.waiting,
             begin=self._begin,
             stop=self._end,
             look=self._look,
-            beat=min(settings.poll, settings.lease / 5),
+            beat=min(desk.settings.poll, desk.settings.lease / 5),
         )
         self._keeping: asyncio.Task[None] | None = None
         self.carrying: set[asyncio.Task[None]] = set()
         self._watching: set[asyncio.Task[None]] = set()
-        self.carrier = Carrier(
-            client,
-            journal,
-            settings,
-            clock=clock,
-            reader=self.reader,
-            finder=self.finder,
-            promoter=promoter,
-            spawn=self._spawn,
-        )
+        self.carrier = Carrier(desk, self.reader, self.finder, self._spawn)
         self.broken: BaseException | None = None
         self._warned = False
 

@@ -17,11 +17,11 @@ from typing import Any, Final, Self
 from thrift_plugins.batching.accounts import default_journal, open_client
 from thrift_plugins.batching.client import BatchClient
 from thrift_plugins.batching.courier import Courier
+from thrift_plugins.batching.desk import Desk
 from thrift_plugins.batching.garbage import unhurried
 from thrift_plugins.batching.host import Host
 from thrift_plugins.batching.journals import open_journal
 from thrift_plugins.batching.progress import BatchProgress, cost_of, most_of, progress
-from thrift_plugins.batching.promotion import Promoter
 from thrift_plugins.batching.results import BatchResult, Submitted
 from thrift_plugins.batching.running import Call, Inputs, Run
 from thrift_plugins.batching.session import Session, answered_by, current
@@ -80,10 +80,7 @@ class Executor:
             raise
 
     def _courier(self) -> Courier:
-        promoter = Promoter(self.client, self.journal, self.settings, cost=self._cost, clock=self._clock)
-        return Courier(
-            self.client, self.journal, self.settings, clock=self._clock, promoter=promoter, most=self._most
-        )
+        return Courier(Desk(self.client, self.journal, self.settings, self._clock, self._cost, self._most))
 
     def _most(self, model: str) -> int | None:
         return most_of(self.prices, model, self._clock())

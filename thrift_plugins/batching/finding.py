@@ -7,13 +7,12 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
-from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, BatchStatus
-from thrift_plugins.batching.doubles import Cost, Doubles, Most
-from thrift_plugins.batching.journal import Journal
+from thrift_plugins.batching.client import BatchError, BatchLine, BatchRefused, BatchStatus
+from thrift_plugins.batching.desk import Desk
+from thrift_plugins.batching.doubles import Doubles
 from thrift_plugins.batching.pending import intent_in, key_in
 from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.records import Incident, Sending
-from thrift_plugins.batching.settings import BatchSettings
 
 logger = logging.getLogger("thrift_plugins")
 
@@ -26,25 +25,9 @@ _QUICK: Final = 1.0
 class Finder:
     """Looks through the provider's listing."""
 
-    def __init__(
-        self,
-        client: BatchClient,
-        journal: Journal,
-        settings: BatchSettings,
-        *,
-        clock: Callable[[], float],
-        reader: Reader,
-        cost: Cost,
-        most: Most,
-    ) -> None:
-        self._client, self._journal, self._settings, self._clock, self._reader = (
-            client,
-            journal,
-            settings,
-            clock,
-            reader,
-        )
-        self._cost, self._most = cost, most
+    def __init__(self, desk: Desk, reader: Reader) -> None:
+        self._client, self._journal, self._settings, self._clock, self._cost, self._most = desk
+        self._reader = reader
         self._others: set[str] = set()
 
     async def find(

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Final
 
-from thrift_plugins.batching.client import BatchClient, BatchError, BatchLine, BatchRefused, BatchUnknown, Instant
+from thrift_plugins.batching.client import BatchError, BatchLine, BatchRefused, BatchUnknown, Instant
 from thrift_plugins.batching.damage import Damaged, no_prompt
-from thrift_plugins.batching.doubles import Cost
-from thrift_plugins.batching.journal import Journal
+from thrift_plugins.batching.desk import Desk
 from thrift_plugins.batching.lots import Item, Lot, as_line
 from thrift_plugins.batching.pending import Answer, custom_id, failed
 from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.records import Incident
-from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.types import Nano, Processing, Usage
 
 logger = logging.getLogger("thrift_plugins")
@@ -27,25 +25,12 @@ _PASSING: Final = frozenset({408, 409, 425, 429})
 
 
 class Promoter:
-    """Asks lines at once.
+    """Asks lines at once."""
 
-    Args:
-        cost: what a usage costs.
-        clock: seconds since the epoch.
-    """
-
-    def __init__(
-        self,
-        client: BatchClient,
-        journal: Journal,
-        settings: BatchSettings,
-        *,
-        cost: Cost,
-        clock: Callable[[], float],
-    ) -> None:
-        self._client, self._journal, self.cost, self._clock = client, journal, cost, clock
-        self._flex_room = asyncio.Semaphore(settings.asks)  # flex may keep a call for minutes
-        self._room = asyncio.Semaphore(4 * settings.asks)
+    def __init__(self, desk: Desk) -> None:
+        self._client, self._journal, self._cost, self._clock = desk.client, desk.journal, desk.cost, desk.clock
+        self._flex_room = asyncio.Semaphore(desk.settings.asks)  # flex may keep a call for minutes
+        self._room = asyncio.Semaphore(4 * desk.settings.asks)
 
     async def promote(self, lot: Lot, reader: Reader) -> None:
         """Answer every line of a lot before its deadline, and note what that cost more than the batch would have."""
@@ -60,7 +45,7 @@ class Promoter:
         model = lot.address.model
         more: Nano | None = 0
         for usage in used:
-            paid, batch = self.cost(model, usage, processing), self.cost(model, usage, "batch")
+            paid, batch = self._cost(model, usage, processing), self._cost(model, usage, "batch")
             more = None if more is None or paid is None or batch is None else more + paid - batch
         price = "nobody knows what that cost" if more is None else f"that cost ${more / 1e9:.6f} more than a batch"
         words = f"{len(used)} lines of {model} were answered by {processing} processing to meet a deadline; {price}"

@@ -7,12 +7,11 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from thrift_plugins.batching.client import BatchClient, BatchError, BatchStatus, ResultLine
+from thrift_plugins.batching.client import BatchError, BatchStatus, ResultLine
+from thrift_plugins.batching.desk import Desk
 from thrift_plugins.batching.doubles import Doubles
-from thrift_plugins.batching.journal import Journal
 from thrift_plugins.batching.pending import Answer, failed, key_in
 from thrift_plugins.batching.records import Incident, Sending
-from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.batching.usage import usage_of
 from thrift_plugins.batching.waiting import Waiting
 from thrift_plugins.types import NO_USAGE, Usage
@@ -32,22 +31,9 @@ class Reader:
         reading: batches whose results are being read: what waits for them goes on in a moment.
     """
 
-    def __init__(
-        self,
-        client: BatchClient,
-        journal: Journal,
-        settings: BatchSettings,
-        *,
-        clock: Callable[[], float],
-        waiting: Waiting,
-    ) -> None:
-        self._client, self._journal, self._settings, self._clock, self._waiting = (
-            client,
-            journal,
-            settings,
-            clock,
-            waiting,
-        )
+    def __init__(self, desk: Desk, waiting: Waiting) -> None:
+        self._client, self._journal, self._settings, self._clock = desk.client, desk.journal, desk.settings, desk.clock
+        self._waiting = waiting
         self.reading = 0
         self._answered: dict[str, int] = {}
         self._not_run: dict[str, int] = {}
