@@ -22,6 +22,7 @@ from uuid import uuid4
 
 import orjson
 
+from thrift_plugins.finalizing import apart, catch_up
 from thrift_plugins.ledger.bill import Bill, Priced, bill
 from thrift_plugins.ledger.event import Event, record
 from thrift_plugins.ledger.gap import LOST, gap
@@ -65,7 +66,7 @@ class Ledger:
     ) -> None:
         self._log = log
         self._writer = _Writer(log, prices, capacity, observer)
-        self._finalizer = weakref.finalize(self, self._writer.leave)
+        self._finalizer = weakref.finalize(self, apart, self._writer.leave)
         self._finalizer.atexit = False  # `_at_exit` waits for the log; a finalizer must not
 
     @property
@@ -84,6 +85,7 @@ class Ledger:
 
     def flush(self) -> bool:
         """Write what waits, now. Returns False, and keeps the events, if the log does not take them."""
+        catch_up()
         return self._writer.drain()
 
     def records(self) -> Iterator[dict[str, Any]]:
@@ -102,6 +104,7 @@ class Ledger:
 
     def close(self) -> None:
         """Write what waits and let go of the log. Idempotent."""
+        catch_up()
         self._finalizer.detach()
         self._writer.stop()
         self._log.close()
@@ -250,6 +253,7 @@ _writers: weakref.WeakSet[_Writer] = weakref.WeakSet()
 
 @atexit.register
 def _at_exit() -> None:
+    catch_up()
     for writer in list(_writers):
         writer.stop()
 
