@@ -163,6 +163,8 @@ class _Writer:
         if not self._woken:
             self._woken = True
             self._wake.put(None)
+        if self._stopped:  # meanwhile: who wrote the others may have gone without it
+            self._drain_at_last()
 
     def _lose(self, count: int, at: float) -> None:
         with self._counting:
@@ -241,10 +243,15 @@ class _Writer:
         self._drain_at_last()
 
     def _drain_at_last(self) -> None:
-        if not self.drain():
-            lost = sum(event.error != LOST for event in self.queue)
-            self.queue.clear()
+        if self.drain():
+            return
+        lost = 0
+        with self._draining:  # whoever closes, and the thread, may both come here
+            while self.queue:
+                lost += self.queue.popleft().error != LOST
+        with self._counting:
             self.dropped += lost
+        if lost:
             logger.error("ledger: closed with %d events that the log did not take", lost)
 
 
