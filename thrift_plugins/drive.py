@@ -28,7 +28,9 @@ Piece = TypeVar("Piece", covariant=True)  # noqa: PLC0105  what a protocol gives
 class Renewing(Protocol):
     """Can ask the same once more, unheard: without the app's callbacks, and without traces."""
 
-    def quiet(self) -> Quiet: ...
+    def quiet(self) -> Quiet:
+        """The same as it is now, whatever the app does with what it has passed in."""
+        ...
 
     def aside(self) -> Quiet:
         """The same, once for a call: it keeps what it gets, for a `Replay` of it."""
@@ -126,7 +128,8 @@ def _aside(effect: Try, caller: Renewing) -> Quiet:
 
 def _perform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
     if isinstance(effect, Renew):
-        return runtime.background.submit(effect.key, lambda: run(effect.flow, runtime, caller.quiet()))
+        quiet = caller.quiet()  # here: the app goes on while others work for it
+        return runtime.background.submit(effect.key, lambda: run(effect.flow, runtime, quiet))
     if isinstance(effect, Try):
         return _aside(effect, caller).call(effect.call)
     return perform(runtime, effect)
@@ -134,7 +137,8 @@ def _perform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
 
 async def _aperform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
     if isinstance(effect, Renew):
-        return runtime.background.spawn(effect.key, lambda: arun(effect.flow, runtime, caller.quiet()))
+        quiet = caller.quiet()
+        return runtime.background.spawn(effect.key, lambda: arun(effect.flow, runtime, quiet))
     if isinstance(effect, Try):
         return await _aside(effect, caller).acall(effect.call)
     return await aperform(runtime, effect)

@@ -17,6 +17,7 @@ from tests.llama_index_kit import events, listen, openai, thrift, user
 from thrift_plugins import CacheConfig, Config, Runtime
 from thrift_plugins.caching import flights
 from thrift_plugins.llama_index import ThriftLLM
+from thrift_plugins.stores import MemoryStore
 from thrift_plugins.testing import Fault, LoopbackProvider
 
 QUESTION = "What is the capital of France?"
@@ -206,6 +207,40 @@ async def test_a_stale_answer_is_shown_and_renewed_unheard(
     assert own.seen == []
     assert event["bill"]["baseline"] == 0
     assert event["bill"]["overheads"]["cache"] == -event["bill"]["actual"] < 0
+
+
+def test_a_renewal_asks_what_was_asked_whatever_the_app_does_with_its_messages(
+    provider: LoopbackProvider, aging: Runtime, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    """An app goes on with the list that it has passed in; its next question is no answer's question but its own."""
+    provider.faults.clear()
+    llm, later = ThriftLLM(tiers=[openai(provider)], runtime=aging), list[Any]()
+    monkeypatch.setattr(aging.background, "submit", lambda _name, job: later.append(job))
+    llm.chat(user(QUESTION))
+    clock.now += 100
+    history = user(QUESTION)
+    history.append(llm.chat(history).message)
+    history += user("And what does it cost?")
+    history[0].content = "Something else."
+    for job in later:
+        job()
+    first, second = provider.requests
+    assert first.body == second.body
+
+
+async def test_what_an_app_adds_to_its_messages_while_a_call_waits_is_not_asked(provider: LoopbackProvider, aging: Runtime):
+    provider.faults.clear()
+    history = user(QUESTION)
+
+    class Slow(MemoryStore):
+        async def aget(self, key: str) -> bytes | None:
+            history.extend(user("And what does it cost?"))
+            return await super().aget(key)
+
+    aging.store = Slow()
+    await ThriftLLM(tiers=[openai(provider)], runtime=aging).achat(history)
+    [request] = provider.requests
+    assert [message["content"] for message in request.body["messages"]] == [QUESTION]
 
 
 async def test_a_structured_prediction_is_renewed(provider: LoopbackProvider, aging: Runtime, clock: Clock):

@@ -163,9 +163,8 @@ class AgentTurn(Turn):
             raise
         return self._read(response, effect)
 
-    def quiet(self) -> AgentTurn:  # type: ignore[override]  # as quiet as the other
-        """The same call, for an answer that nobody waits for."""
-        made = AgentTurn(self.tiers, self.bindings, self.given, {"callbacks": []}, self.kwargs, self.request_id)
+    def _unheard(self, given: Any, kwargs: Mapping[str, Any]) -> AgentTurn:  # type: ignore[override]  # as quiet as the other
+        made = AgentTurn(self.tiers, self.bindings, given, {"callbacks": []}, kwargs, self.request_id)
         made.asked, made.schema = self.asked, self.schema
         made.handler, made.ahandler, made.unheard = self.handler, self.ahandler, True
         return made

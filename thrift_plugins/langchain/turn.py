@@ -24,6 +24,7 @@ from thrift_plugins.effects import Call, Replay, counted
 from thrift_plugins.langchain.around import silent
 from thrift_plugins.langchain.billed import billed
 from thrift_plugins.langchain.convert import merged, message_out, reply_in, with_change, with_rest
+from thrift_plugins.langchain.given import kept
 from thrift_plugins.langchain.replay import replay
 from thrift_plugins.langchain.tier import ModelTier
 from thrift_plugins.langchain.unheard import without_callbacks
@@ -247,12 +248,15 @@ class Turn:
     def aside(self) -> QuietTurn:
         """The same call, for an answer that may be rejected; it is kept there until it is shown."""
         if self._aside is None:
-            self._aside = self.quiet()
+            self._aside = self._unheard(self.given, self.kwargs)
         return self._aside
 
     def quiet(self) -> QuietTurn:
         """The same call, for an answer that nobody waits for."""
-        return QuietTurn(self.tiers, self.bindings, self.given, {"callbacks": []}, self.kwargs, self.request_id)
+        return self._unheard(kept(self.given), kept(dict(self.kwargs)))
+
+    def _unheard(self, given: Any, kwargs: Mapping[str, Any]) -> QuietTurn:
+        return QuietTurn(self.tiers, self.bindings, given, {"callbacks": []}, kwargs, self.request_id)
 
 
 @contextmanager
