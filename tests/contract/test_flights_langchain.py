@@ -297,3 +297,23 @@ def test_a_closed_runtime_renews_nothing(provider: LoopbackProvider, aging: Runt
     aging.background.close()
     model.invoke(QUESTION)
     assert len(provider.requests) == 1
+
+
+def test_an_answer_with_other_settings_is_not_kept(
+    provider: LoopbackProvider, aging: Runtime, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    """Its key says with which settings it was asked for; a renewal, or a call that waits, may be made with others."""
+    provider.faults.clear()
+    own, later = chat(provider), list[Any]()
+    model = ThriftChatModel(tiers=[own], runtime=aging)
+    monkeypatch.setattr(aging.background, "submit", lambda _name, job: later.append(job))
+    model.invoke(QUESTION)
+    clock.now += 100
+    model.invoke(QUESTION)
+    own.model_name = "gpt-4.1"
+    [job] = later
+    job()
+    own.model_name = "gpt-4o-mini"
+    answer = model.invoke(QUESTION)
+    assert answer.response_metadata["model_name"] == "gpt-4o-mini"
+    assert [request.model for request in provider.requests] == ["gpt-4o-mini", "gpt-4.1"]

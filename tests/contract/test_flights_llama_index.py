@@ -255,3 +255,32 @@ async def test_a_structured_prediction_is_renewed(provider: LoopbackProvider, ag
     assert await llm.astructured_predict(City, prompt) == first
     assert (await renewed(llm))["outcome"] == "answered"
     assert len(provider.billed) == 2
+
+
+@pytest.mark.parametrize("structured", [False, True])
+def test_an_answer_with_other_settings_is_not_kept(
+    provider: LoopbackProvider, aging: Runtime, clock: Clock, monkeypatch: pytest.MonkeyPatch, *, structured: bool
+):
+    """Its key says with which settings it was asked for; a renewal, or a call that waits, may be made with others."""
+
+    class City(BaseModel):
+        name: str
+
+    provider.faults.clear()
+    own, later = openai(provider), list[Any]()
+    llm = ThriftLLM(tiers=[own], runtime=aging)
+
+    def ask() -> None:
+        _ = llm.structured_predict(City, PromptTemplate("Name the capital of France.")) if structured else llm.chat(user(QUESTION))
+
+    monkeypatch.setattr(aging.background, "submit", lambda _name, job: later.append(job))
+    ask()
+    clock.now += 100
+    ask()
+    own.max_tokens = 77
+    [job] = later
+    job()
+    own.max_tokens = None
+    ask()
+    assert len(later) == 2, "what was kept is as stale as before"
+    assert [request.max_tokens for request in provider.requests] == [None, 77]

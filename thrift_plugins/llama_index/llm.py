@@ -129,15 +129,16 @@ class ThriftLLM(FunctionCallingLLM):
         forced = kwargs.pop("thrift_route", None)
         asked = ask(self, *args, **kwargs)
         runtime, (tiers, baseline) = self.runtime, self._line
+        identities = [tier.identity for tier in tiers]
         if asked.schema is None:
             request = asking.request(runtime, tiers, baseline, asked, forced)
-            turn = Turn(self, tiers, operation, args, kwargs, request.id)
+            turn = Turn(self, tiers, operation, args, kwargs, request.id, identities)
         else:
             forced = asked.params.pop("thrift_route", forced)
             request = asking.request(runtime, tiers, baseline, asked, forced)
             kwargs["llm_kwargs"] = asked.params
             manners = {name: getattr(self, name) for name in _PREDICTING}
-            turn = StructuredTurn(self, tiers, operation, args[:2], kwargs, request.id, manners=manners)
+            turn = StructuredTurn(self, tiers, operation, args[:2], kwargs, request.id, identities, manners=manners)
         told = [tier.told(asked.params) for tier in tiers]
         return runtime.engine.call(request, told, baseline, dialect=DIALECT, streamed=streamed), turn
 

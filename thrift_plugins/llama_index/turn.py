@@ -39,6 +39,7 @@ class Turn:
     Attributes:
         wrapper: the model that the app called.
         operation: name of the method that the app called, "chat" or "astream_complete".
+        identities: for each tier a digest of its settings, by which its answer is kept.
         answer: what the app gets.
         unheard: whether no callback of the app's is to hear of it.
         unseen: whether no instrumentation is to see it either.
@@ -50,10 +51,12 @@ class Turn:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     request_id: str
+    identities: Sequence[str | None]
     answer: Any = None
     unheard: bool = False
     unseen: bool = False
     _seen: Seen = field(init=False)
+    _asked: int = field(default=0, init=False)
     _opened: bool = field(default=False, init=False)
     _burnt: bool = field(default=False, init=False)
     _aside: Any = field(default=None, init=False)
@@ -104,7 +107,12 @@ class Turn:
         """The whole of what was heard."""
         if self._burnt:
             return replace(self._seen.reply(complete=False), finish_reason="length", storable=False)
-        return self._seen.reply()
+        return self.as_set(self._seen.reply())
+
+    def as_set(self, reply: Reply) -> Reply:
+        """An answer, not to be kept where the app has changed the model's settings since they were read for its key."""
+        unchanged = self.tiers[self._asked].identity == self.identities[self._asked]
+        return reply if unchanged else replace(reply, storable=False)
 
     def partial(self) -> Reply | None:
         """What was heard before it broke."""
@@ -114,7 +122,7 @@ class Turn:
 
     def _ask(self, effect: Call | Replay) -> Any:
         """Start the app's call. Each attempt has containers of its own, since integrations write into them."""
-        self._seen = Seen()
+        self._seen, self._asked = Seen(), effect.decision.tier
         self.tiers[effect.decision.tier].watch(asynchronous=self.operation.startswith("a"))
         method = getattr(self.model(effect), self.operation, None)
         if method is None:  # only those with tools are not every LLM's
