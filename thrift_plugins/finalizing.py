@@ -15,9 +15,11 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from threading import get_ident
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
+from weakref import WeakSet
 
 Job: TypeAlias = Callable[[], None]
+T = TypeVar("T")
 
 
 class _Worker:
@@ -80,6 +82,13 @@ def apart(do: Job) -> None:
 def catch_up() -> None:
     """Wait until all that the collector has ended is done. Not from inside of a lock."""
     _worker.catch_up()
+
+
+def living(kept: WeakSet[T]) -> list[T]:
+    """What is left of a set whose members come and go in other threads."""
+    while True:
+        with suppress(RuntimeError):  # one came while we looked
+            return list(kept)
 
 
 def _note(phase: str, _told: dict[str, Any]) -> None:

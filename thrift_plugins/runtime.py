@@ -273,7 +273,7 @@ class Runtime:
         catch_up()
         for learnt in (self.learnt, self._verdicts, self.school):
             if learnt:
-                learnt.exchange()
+                learnt.exchange(last=True)
         if self.semantic:
             self.semantic.close()
         if self.ledger:

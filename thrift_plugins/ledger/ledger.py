@@ -22,7 +22,7 @@ from uuid import uuid4
 
 import orjson
 
-from thrift_plugins.finalizing import apart, catch_up
+from thrift_plugins.finalizing import apart, catch_up, living
 from thrift_plugins.ledger.bill import Bill, Priced, bill
 from thrift_plugins.ledger.event import Event, record
 from thrift_plugins.ledger.gap import LOST, gap
@@ -261,7 +261,7 @@ _writers: weakref.WeakSet[_Writer] = weakref.WeakSet()
 @atexit.register
 def _at_exit() -> None:
     catch_up()
-    for writer in list(_writers):
+    for writer in living(_writers):
         writer.stop()
 
 
