@@ -70,7 +70,8 @@ class Background:
         """`submit` for a coroutine, as a task of the running event loop."""
         with self._lock:
             if len(self._tasks) >= _WAITING:  # a loop that was closed over its tasks never ends them
-                self._tasks -= {task for task in self._tasks if task.get_loop().is_closed()}
+                # Of a copy: loops in other threads begin and end tasks of theirs at any moment.
+                self._tasks -= {task for task in self._tasks.copy() if task.get_loop().is_closed()}
             if len(self._tasks) >= _WAITING or not self._due(name):
                 return
         task = asyncio.get_running_loop().create_task(_quietly(job), context=Context())

@@ -44,7 +44,7 @@ def decisive(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     return {
         name: plain(value)
-        for name, value in settings.items()
+        for name, value in dict(settings).items()  # of a copy: another thread may be adding to it
         if value is not None and name not in _IRRELEVANT and not _is_secret(name, value)
     }
 
@@ -66,9 +66,9 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, str | int | float | bool):
         return value
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in dict(value).items()}
     if isinstance(value, list | tuple | set | frozenset):
-        items = [plain(item) for item in value]
+        items = [plain(item) for item in list(value)]
         return sorted(items, key=repr) if isinstance(value, set | frozenset) else items
     return _described(value)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import AsyncGeneratorType
 from typing import Any, Final, Protocol, TypeVar
 
 from thrift_plugins.effects import Call, Effect, Flow, Renew, Replay, Try
 from thrift_plugins.errors import StreamClosed
+from thrift_plugins.finalizing import apart
 from thrift_plugins.perform import Parts, aperform, perform
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.tries import Lost
@@ -26,7 +28,9 @@ Piece = TypeVar("Piece", covariant=True)  # noqa: PLC0105  what a protocol gives
 class Renewing(Protocol):
     """Can ask the same once more, unheard: without the app's callbacks, and without traces."""
 
-    def quiet(self) -> Quiet: ...
+    def quiet(self) -> Quiet:
+        """The same as it is now, whatever the app does with what it has passed in."""
+        ...
 
     def aside(self) -> Quiet:
         """The same, once for a call: it keeps what it gets, for a `Replay` of it."""
@@ -124,7 +128,8 @@ def _aside(effect: Try, caller: Renewing) -> Quiet:
 
 def _perform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
     if isinstance(effect, Renew):
-        return runtime.background.submit(effect.key, lambda: run(effect.flow, runtime, caller.quiet()))
+        quiet = caller.quiet()  # here: the app goes on while others work for it
+        return runtime.background.submit(effect.key, lambda: run(effect.flow, runtime, quiet))
     if isinstance(effect, Try):
         return _aside(effect, caller).call(effect.call)
     return perform(runtime, effect)
@@ -132,7 +137,8 @@ def _perform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
 
 async def _aperform(effect: Effect, runtime: Runtime, caller: Renewing) -> Any:
     if isinstance(effect, Renew):
-        return runtime.background.spawn(effect.key, lambda: arun(effect.flow, runtime, caller.quiet()))
+        quiet = caller.quiet()
+        return runtime.background.spawn(effect.key, lambda: arun(effect.flow, runtime, quiet))
     if isinstance(effect, Try):
         return await _aside(effect, caller).acall(effect.call)
     return await aperform(runtime, effect)
@@ -171,11 +177,38 @@ def stream(flow: Flow, runtime: Runtime, streamer: Streamer[Chunk]) -> Generator
         while (effect := steps.take()) is not None:
             try:
                 if isinstance(effect, _ANSWERS):
-                    steps.result((yield from streamer.pieces(effect)))
+                    pieces = streamer.pieces(effect)
+                    with _held(pieces):
+                        steps.result((yield from _passed(pieces)))
                 else:
                     steps.result(_perform(effect, runtime, streamer))
+            except GeneratorExit as error:
+                apart(partial(_close, pieces, steps, error, runtime))
+                return
             except BaseException as error:  # noqa: BLE001
                 steps.error(error)
+
+
+def _passed(pieces: Generator[Chunk, None, Reply]) -> Generator[Chunk, None, Reply]:
+    """The pieces, then the whole. Closed, it leaves them open, as `yield from` would not."""
+    while True:
+        try:
+            piece = next(pieces)
+        except StopIteration as end:
+            reply: Reply = end.value
+            return reply
+        yield piece
+
+
+def _close(pieces: Generator[Any, None, Reply], steps: _Steps, error: GeneratorExit, parts: Parts) -> None:
+    """Close a model's stream, and take what is left of the flow."""
+    try:
+        pieces.close()
+        steps.error(error)
+    except BaseException as failed:  # noqa: BLE001
+        steps.error(failed)
+    with suppress(StreamClosed):
+        _end(steps, parts)
 
 
 async def astream(flow: Flow, runtime: Runtime, streamer: AsyncStreamer[Chunk]) -> AsyncGenerator[Chunk, None]:
@@ -256,13 +289,21 @@ def finish(flow: Flow, parts: Parts, reply: Reply | None, error: BaseException |
 
     Nothing is asked anew after it: the end of a stream may be told by the garbage collector, which must wait for nobody.
     """
-    steps = _ended(flow, reply, error)
+    apart(partial(_finish, _ended(flow, reply, error), parts, error))
+
+
+def _finish(steps: _Steps, parts: Parts, error: BaseException | None) -> None:
     with _shown_already(error):
-        while (effect := steps.take()) is not None:
-            try:
-                steps.result(None if isinstance(effect, Renew) else perform(parts, effect))
-            except BaseException as failed:  # noqa: BLE001
-                steps.error(failed)
+        _end(steps, parts)
+
+
+def _end(steps: _Steps, parts: Parts) -> None:
+    """Take what is left of a flow whose answer has come, or will not. Nobody asks for anything anew there."""
+    while (effect := steps.take()) is not None:
+        try:
+            steps.result(None if isinstance(effect, Renew) else perform(parts, effect))
+        except BaseException as failed:  # noqa: BLE001
+            steps.error(failed)
 
 
 async def afinish(flow: Flow, parts: Parts, reply: Reply | None, error: BaseException | None) -> None:

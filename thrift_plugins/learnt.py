@@ -85,9 +85,13 @@ class Learnt:
         self._next = now + self._every
         return True
 
-    def exchange(self) -> None:
-        """Take in what others have learnt, and tell what was learnt here. A store that is down is tried next time."""
-        if not self._lock.acquire(blocking=False):
+    def exchange(self, *, last: bool = False) -> None:
+        """Take in what others have learnt, and tell what was learnt here. A store that is down is tried next time.
+
+        Args:
+            last: whether none comes after it. Else it is left to one that is under way.
+        """
+        if not self._lock.acquire(blocking=last):
             return
         try:
             with suppress(StoreError):

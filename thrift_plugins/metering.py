@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 from typing import TypeAlias
 
@@ -23,6 +24,7 @@ from thrift_plugins.budgeting import Budget, Fuse
 from thrift_plugins.effects import Call, Flow, Replay, SemanticTier, counted
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import BudgetExceeded, ConfigError
+from thrift_plugins.finalizing import apart
 from thrift_plugins.ledger import Ledger
 from thrift_plugins.runtime import Runtime, default_runtime
 from thrift_plugins.scope import current_run, current_scope
@@ -252,6 +254,9 @@ class Meter:
 
     def end(self, key: Hashable, reply: Reply) -> None:
         """A call was answered: charge what it has used."""
+        apart(partial(self._end, key, reply))
+
+    def _end(self, key: Hashable, reply: Reply) -> None:
         call = self._open.get(key) or self._revived(key, answered=True)
         if call is not None and self._open.pop(key, None) is not None:
             call.end(reply)

@@ -20,6 +20,7 @@ from thrift_plugins.caching import CachePolicy
 from thrift_plugins.config import BatchFeature, Config
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError, StoreError
+from thrift_plugins.finalizing import catch_up
 from thrift_plugins.forgetting import Forgetting
 from thrift_plugins.gating import open_gate, shared
 from thrift_plugins.ledger import Ledger, remarks
@@ -272,9 +273,10 @@ class Runtime:
     def close(self) -> None:
         """Write the ledger out and let go of files and connections. Idempotent."""
         self.background.close()
+        catch_up()
         for learnt in (self.learnt, self._verdicts, self.school):
             if learnt:
-                learnt.exchange()
+                learnt.exchange(last=True)
         if self.semantic:
             self.semantic.close()
         if self.ledger:

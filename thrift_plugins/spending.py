@@ -24,6 +24,7 @@ from thrift_plugins.budgeting.unseen import Unseen
 from thrift_plugins.caching.key import surroundings
 from thrift_plugins.effects import Append, Call, Effect, Reap, Reserve, Settle
 from thrift_plugins.errors import BudgetExceeded, StoreError, UnknownModelPrice
+from thrift_plugins.finalizing import catch_up
 from thrift_plugins.ledger.booking import Booking
 from thrift_plugins.prices import Prices
 from thrift_plugins.stores.accounts import AGAIN, Accounts, Grant, Hold, Orphan, Standing
@@ -140,6 +141,7 @@ class Purse:
 
     def remaining(self, accounts: Accounts, scope: Scope, run: str) -> list[Remaining]:
         """How the budgets stand that cover a scope; those of a run only where one is named, of single calls none."""
+        catch_up()
         asked = Request(id="", at=0.0, model="", messages=(), scope=scope, run=run)
         mine = [
             budget

@@ -189,9 +189,13 @@ class School:
         self._next = now + _EVERY
         return True
 
-    def exchange(self) -> None:
-        """Tell what was seen here, and take in what others have. A store that is down is tried next time."""
-        if not self._lock.acquire(blocking=False):
+    def exchange(self, *, last: bool = False) -> None:
+        """Tell what was seen here, and take in what others have. A store that is down is tried next time.
+
+        Args:
+            last: whether none comes after it. Else it is left to one that is under way.
+        """
+        if not self._lock.acquire(blocking=last):
             return
         try:
             for task, life in self.students.lives().items():

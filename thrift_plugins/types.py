@@ -218,7 +218,7 @@ class Reply:
         model: the name that the provider gave back.
         extra: what the adapter needs to show the answer again, as JSON.
         complete: False for the part of a stream that arrived before it broke.
-        storable: False where the answer has no faithful JSON form.
+        storable: False where the answer has no faithful JSON form, or where it is not sure with which settings it was given.
         tier: name of the tier that gave it.
         processing: how the provider says that it has worked, None where it does not say.
     """

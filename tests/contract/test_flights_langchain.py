@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.tools import tool
 
 from tests.langchain_kit import chat, records, thrift
 from thrift_plugins import CacheConfig, Config, Runtime
 from thrift_plugins.caching import flights
 from thrift_plugins.langchain import ThriftChatModel
+from thrift_plugins.stores import MemoryStore
 from thrift_plugins.testing import Fault, LoopbackProvider
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")  # v3
@@ -228,6 +229,40 @@ async def test_a_stale_answer_is_shown_and_renewed_unheard(
     }
 
 
+def test_a_renewal_asks_what_was_asked_whatever_the_app_does_with_its_messages(
+    provider: LoopbackProvider, aging: Runtime, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    """An app goes on with the list that it has passed in; its next question is no answer's question but its own."""
+    provider.faults.clear()
+    model, later = thrift(provider, aging, tiers=1), list[Any]()
+    monkeypatch.setattr(aging.background, "submit", lambda _name, job: later.append(job))
+    model.invoke([HumanMessage(QUESTION)])
+    clock.now += 100
+    history: list[BaseMessage] = [HumanMessage(QUESTION)]
+    history.append(model.invoke(history))
+    history.append(HumanMessage("And what does it cost?"))
+    history[0].content = "Something else."
+    for job in later:
+        job()
+    first, second = provider.requests
+    assert first.body == second.body
+
+
+async def test_what_an_app_adds_to_its_messages_while_a_call_waits_is_not_asked(provider: LoopbackProvider, aging: Runtime):
+    provider.faults.clear()
+    history: list[BaseMessage] = [HumanMessage(QUESTION)]
+
+    class Slow(MemoryStore):
+        async def aget(self, key: str) -> bytes | None:
+            history.append(HumanMessage("And what does it cost?"))
+            return await super().aget(key)
+
+    aging.store = Slow()
+    await thrift(provider, aging, tiers=1).ainvoke(history)
+    [request] = provider.requests
+    assert [message["content"] for message in request.body["messages"]] == [QUESTION]
+
+
 async def test_a_renewal_of_a_bound_model_offers_its_tools(provider: LoopbackProvider, aging: Runtime, clock: Clock):
     provider.faults.clear()
     model = thrift(provider, aging, tiers=1).bind_tools([get_weather])
@@ -262,3 +297,23 @@ def test_a_closed_runtime_renews_nothing(provider: LoopbackProvider, aging: Runt
     aging.background.close()
     model.invoke(QUESTION)
     assert len(provider.requests) == 1
+
+
+def test_an_answer_with_other_settings_is_not_kept(
+    provider: LoopbackProvider, aging: Runtime, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    """Its key says with which settings it was asked for; a renewal, or a call that waits, may be made with others."""
+    provider.faults.clear()
+    own, later = chat(provider), list[Any]()
+    model = ThriftChatModel(tiers=[own], runtime=aging)
+    monkeypatch.setattr(aging.background, "submit", lambda _name, job: later.append(job))
+    model.invoke(QUESTION)
+    clock.now += 100
+    model.invoke(QUESTION)
+    own.model_name = "gpt-4.1"
+    [job] = later
+    job()
+    own.model_name = "gpt-4o-mini"
+    answer = model.invoke(QUESTION)
+    assert answer.response_metadata["model_name"] == "gpt-4o-mini"
+    assert [request.model for request in provider.requests] == ["gpt-4o-mini", "gpt-4.1"]

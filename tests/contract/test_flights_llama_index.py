@@ -17,6 +17,7 @@ from tests.llama_index_kit import events, listen, openai, thrift, user
 from thrift_plugins import CacheConfig, Config, Runtime
 from thrift_plugins.caching import flights
 from thrift_plugins.llama_index import ThriftLLM
+from thrift_plugins.stores import MemoryStore
 from thrift_plugins.testing import Fault, LoopbackProvider
 
 QUESTION = "What is the capital of France?"
@@ -208,6 +209,40 @@ async def test_a_stale_answer_is_shown_and_renewed_unheard(
     assert event["bill"]["overheads"]["cache"] == -event["bill"]["actual"] < 0
 
 
+def test_a_renewal_asks_what_was_asked_whatever_the_app_does_with_its_messages(
+    provider: LoopbackProvider, aging: Runtime, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    """An app goes on with the list that it has passed in; its next question is no answer's question but its own."""
+    provider.faults.clear()
+    llm, later = ThriftLLM(tiers=[openai(provider)], runtime=aging), list[Any]()
+    monkeypatch.setattr(aging.background, "submit", lambda _name, job: later.append(job))
+    llm.chat(user(QUESTION))
+    clock.now += 100
+    history = user(QUESTION)
+    history.append(llm.chat(history).message)
+    history += user("And what does it cost?")
+    history[0].content = "Something else."
+    for job in later:
+        job()
+    first, second = provider.requests
+    assert first.body == second.body
+
+
+async def test_what_an_app_adds_to_its_messages_while_a_call_waits_is_not_asked(provider: LoopbackProvider, aging: Runtime):
+    provider.faults.clear()
+    history = user(QUESTION)
+
+    class Slow(MemoryStore):
+        async def aget(self, key: str) -> bytes | None:
+            history.extend(user("And what does it cost?"))
+            return await super().aget(key)
+
+    aging.store = Slow()
+    await ThriftLLM(tiers=[openai(provider)], runtime=aging).achat(history)
+    [request] = provider.requests
+    assert [message["content"] for message in request.body["messages"]] == [QUESTION]
+
+
 async def test_a_structured_prediction_is_renewed(provider: LoopbackProvider, aging: Runtime, clock: Clock):
     class City(BaseModel):
         name: str
@@ -220,3 +255,32 @@ async def test_a_structured_prediction_is_renewed(provider: LoopbackProvider, ag
     assert await llm.astructured_predict(City, prompt) == first
     assert (await renewed(llm))["outcome"] == "answered"
     assert len(provider.billed) == 2
+
+
+@pytest.mark.parametrize("structured", [False, True])
+def test_an_answer_with_other_settings_is_not_kept(
+    provider: LoopbackProvider, aging: Runtime, clock: Clock, monkeypatch: pytest.MonkeyPatch, *, structured: bool
+):
+    """Its key says with which settings it was asked for; a renewal, or a call that waits, may be made with others."""
+
+    class City(BaseModel):
+        name: str
+
+    provider.faults.clear()
+    own, later = openai(provider), list[Any]()
+    llm = ThriftLLM(tiers=[own], runtime=aging)
+
+    def ask() -> None:
+        _ = llm.structured_predict(City, PromptTemplate("Name the capital of France.")) if structured else llm.chat(user(QUESTION))
+
+    monkeypatch.setattr(aging.background, "submit", lambda _name, job: later.append(job))
+    ask()
+    clock.now += 100
+    ask()
+    own.max_tokens = 77
+    [job] = later
+    job()
+    own.max_tokens = None
+    ask()
+    assert len(later) == 2, "what was kept is as stale as before"
+    assert [request.max_tokens for request in provider.requests] == [None, 77]

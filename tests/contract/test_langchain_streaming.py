@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
+import time
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
@@ -18,6 +20,7 @@ from langchain_core.tools import tool
 from tests.langchain_kit import STRONG, chat, records, thrift
 from thrift_plugins import Budget, Config, Runtime
 from thrift_plugins.langchain import ThriftChatModel
+from thrift_plugins.stores import MemoryAccounts
 from thrift_plugins.testing import Fault, LoopbackProvider
 
 pytestmark = [
@@ -202,6 +205,34 @@ async def test_a_stream_that_the_garbage_collector_finds_in_a_circle_is_booked(p
     while len(records(model)) < 20:  # noqa: ASYNC110  the loop ends each in a task of its own
         await asyncio.sleep(0.02)
     assert [record["outcome"] for record in records(model)] == ["aborted"] * 20
+    assert [left.held for left in runtime.budgets()] == [0]
+    runtime.close()
+
+
+def test_a_stream_that_is_found_in_a_circle_inside_of_a_lock_waits_for_nobody(provider: LoopbackProvider) -> None:
+    """The collector comes by wherever an object is made: also while the accounts are changed, which that stream has to change."""
+
+    def clock() -> float:
+        gc.collect()
+        return time.time()
+
+    budgets = [Budget.usd("day", 5, window="day")]
+    runtime = Runtime(Config(store="memory:", budgets=budgets), accounts=MemoryAccounts(clock=clock))
+    model = ThriftChatModel(tiers=[chat(provider)], runtime=runtime)
+
+    def ask() -> None:
+        stream: Any = model.stream(QUESTION)
+        next(stream)
+        circle: list[Any] = [stream]
+        circle.append(circle)
+        del stream, circle
+        model.invoke("Another question?")
+
+    app = threading.Thread(target=ask, daemon=True)
+    app.start()
+    app.join(60)
+    assert not app.is_alive()
+    assert sorted(record["outcome"] for record in records(model)) == ["aborted", "answered"]
     assert [left.held for left in runtime.budgets()] == [0]
     runtime.close()
 

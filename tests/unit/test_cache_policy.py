@@ -191,7 +191,7 @@ def test_the_words_for_a_whole_answer(finish: str):
     ("reply", "why"),
     [
         (said(complete=False), "cut off"),
-        (said(storable=False), "no faithful JSON form"),
+        (said(storable=False), "no faithful JSON form, or other settings meanwhile"),
         (said(finish_reason="length"), "cut at the output limit"),
         (said(finish_reason="MAX_TOKENS"), "cut at the output limit"),
         (said(finish_reason="content_filter"), "filtered"),

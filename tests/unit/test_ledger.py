@@ -14,7 +14,10 @@ from typing import Any
 
 import pytest
 
+from thrift_plugins.errors import StoreUnavailable
 from thrift_plugins.ledger import Cost, Event, Ledger
+from thrift_plugins.ledger.bill import Bill
+from thrift_plugins.ledger.ledger import Row
 from thrift_plugins.prices import Prices
 from thrift_plugins.stores import MemoryEventLog, SQLiteEventLog
 from thrift_plugins.stores.base import EventLog
@@ -119,6 +122,70 @@ def test_close_writes_and_may_be_repeated(tmp_path: Path):
     ledger.append(event(2))
     assert (ledger.dropped, ledger.waiting) == (1, 0), "after the end there is nobody to write"
     log.close()
+
+
+class Closing:
+    """An observer that lets another thread close the ledger while an event is on its way."""
+
+    def __init__(self) -> None:
+        self.ledger: Ledger | None = None
+
+    def seen(self, _event: Event) -> None:
+        if self.ledger is not None:
+            closing = threading.Thread(target=self.ledger.close)
+            closing.start()
+            closing.join()
+            writing = self.ledger._writer._thread
+            assert writing is not None
+            writing.join()
+
+    def told(self, _event: Event, _bill: Bill) -> None:
+        pass
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_an_event_that_comes_while_another_thread_closes_is_written_or_counted(*, down: bool):
+    class Log(MemoryEventLog):
+        def extend(self, rows: Iterable[Row]) -> int:
+            if down:
+                raise StoreUnavailable("down")
+            return super().extend(rows)
+
+    log, observer = Log(), Closing()
+    ledger = Ledger(log, PRICES, observer=observer)
+    ledger.append(event(1))
+    observer.ledger = ledger
+    ledger.append(event(2))
+    assert (len(list(log.rows())), ledger.dropped, ledger.waiting) == ((0, 2, 0) if down else (2, 0, 0))
+
+
+def test_two_that_give_up_the_same_events_count_them_once():
+    class Log(MemoryEventLog):
+        def extend(self, _rows: Iterable[Row]) -> int:
+            raise StoreUnavailable("down")
+
+    class Watched(Event):
+        """While the first is looked at, another thread gives up too."""
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "error" and threading.current_thread() is threading.main_thread():
+                others.append(threading.Thread(target=writer.stop))
+                others[-1].start()
+                others[-1].join(0.2)
+            return super().__getattribute__(name)
+
+    others: list[threading.Thread] = []
+    ledger = Ledger(Log(), PRICES)
+    writer = ledger._writer
+    writer._draining.acquire()  # its thread waits
+    for number in (1, 2):
+        told = event(number)
+        ledger.append(Watched(**{name: getattr(told, name) for name in Event.__dataclass_fields__}))
+    writer._draining.release()
+    ledger.close()
+    for other in others:
+        other.join()
+    assert (ledger.dropped, ledger.waiting) == (2, 0)
 
 
 def test_a_forgotten_ledger_is_written_out():

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 import thrift_plugins.langchain.tier
 import thrift_plugins.llama_index.tier
 from thrift_plugins import Config, Runtime
+from thrift_plugins.canonical import decisive, plain
 
 
 class Moving(BaseModel):
@@ -42,3 +43,38 @@ def test_settings_change_while_they_are_read(made: Any, monkeypatch: pytest.Monk
     monkeypatch.setattr(Moving, "around", [vars(tier.model), extra])
     assert tier.read().identity
     assert len(extra) > 1
+
+
+def test_a_digest_is_of_the_settings_that_it_is_remembered_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changed and changed back while they are read, settings must not be known by the digest of the others for ever."""
+    tier = langchain({})
+    model: Any = tier.model
+    model.temperature = 0.0
+    others = langchain({})
+    others.model.temperature = 1.0  # type: ignore[attr-defined]
+    told = type(model)._get_ls_params
+
+    def changing(self: Any, **kwargs: Any) -> Any:
+        monkeypatch.undo()
+        self.temperature = 1.0
+        return told(self, **kwargs)
+
+    monkeypatch.setattr(type(model), "_get_ls_params", changing)
+    tier.read()
+    model.temperature = 0.0
+    assert tier.read().identity != others.read().identity
+    assert tier.read().params["temperature"] == 0.0
+
+
+class Growing(dict[str, Any]):
+    """Settings that another thread adds to while somebody walks through them."""
+
+    def items(self) -> Any:
+        for number, item in enumerate(super().items()):
+            self[f"added {number}"] = number
+            yield item
+
+
+def test_settings_in_settings_change_while_they_are_digested() -> None:
+    assert plain({"style": Growing(name="plain")}) == {"style": {"name": "plain"}}
+    assert decisive(Growing(name_of="plain")) == {"name_of": "plain"}

@@ -15,8 +15,11 @@ from concurrent.futures import TimeoutError as NotYet
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from thrift_plugins.finalizing import apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +138,17 @@ class Seat(Generic[C]):
         self._origin = origin
 
     def __del__(self) -> None:
-        flight = self.flight
-        if flight.under_way:
-            claim, flight.claim = flight.claim, None
-            if claim is not None:
-                with suppress(Exception):
-                    self._origin.release(claim)
-            flight.land(LEFT)
+        if self.flight.under_way:
+            apart(partial(_lost, self.flight, self._origin))
+
+
+def _lost(flight: Flight[C], origin: Releasing[C]) -> None:
+    """Its leader is gone."""
+    claim, flight.claim = flight.claim, None
+    if claim is not None:
+        with suppress(Exception):
+            origin.release(claim)
+    flight.land(LEFT)
 
 
 Place: TypeAlias = Seat[C] | Flight[C] | str

@@ -174,7 +174,7 @@ def _unfinished(reply: Reply, *, streamed: bool) -> str | None:
     if not reply.complete:
         return "cut off"
     if not reply.storable:
-        return "no faithful JSON form"
+        return "no faithful JSON form, or other settings meanwhile"
     finish = reply.finish_reason
     if finish is None:
         if streamed:

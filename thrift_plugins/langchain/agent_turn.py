@@ -18,7 +18,7 @@ from langchain.agents.middleware import ModelRequest, ModelResponse
 from langchain.agents.structured_output import AutoStrategy, ProviderStrategy, StructuredOutputError, ToolStrategy
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
-from langchain_core.runnables import Runnable
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import ensure_config, var_child_runnable_config
 
 from thrift_plugins import drive
@@ -163,9 +163,9 @@ class AgentTurn(Turn):
             raise
         return self._read(response, effect)
 
-    def quiet(self) -> AgentTurn:  # type: ignore[override]  # as quiet as the other
-        """The same call, for an answer that nobody waits for."""
-        made = AgentTurn(self.tiers, self.bindings, self.given, {"callbacks": []}, self.kwargs, self.request_id)
+    def _unheard(self, given: Any, kwargs: Mapping[str, Any]) -> AgentTurn:  # type: ignore[override]  # as quiet as the other
+        told: RunnableConfig = {"callbacks": []}
+        made = AgentTurn(self.tiers, self.bindings, given, told, kwargs, self.request_id, self.identities)
         made.asked, made.schema = self.asked, self.schema
         made.handler, made.ahandler, made.unheard = self.handler, self.ahandler, True
         return made

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.caches import BaseCache
@@ -37,10 +38,11 @@ from thrift_plugins.langchain.cache_request import request_of
 from thrift_plugins.langchain.convert import reply_in, usage_in
 from thrift_plugins.langchain.generations import dump, load
 from thrift_plugins.langchain.request import scope_of
-from thrift_plugins.langchain.tally import Tally
+from thrift_plugins.langchain.tally import Ending, Tally
 from thrift_plugins.scope import current_scope, wants_fresh
 from thrift_plugins.stores import open_store
 from thrift_plugins.stores.base import Clock, Store
+from thrift_plugins.stores.forks import renew_after_fork
 from thrift_plugins.types import NO_USAGE, Reply, Request, Scope
 
 if TYPE_CHECKING:
@@ -103,6 +105,12 @@ class ResponseCache(BaseCache):
         self.tally = Tally()
         self._clock = clock
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self._admit)
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """A lock of this process's own."""
+        self._counting = Lock()
 
     def _open_semantic(self, settings: SemanticConfig, embedder: Embedder | None, clock: Clock) -> SemanticCache:
         from thrift_plugins.semantic import open_semantic  # noqa: PLC0415  numpy is for those who use it
@@ -228,22 +236,22 @@ class ResponseCache(BaseCache):
 
     def _passed(self, scope: Scope, admission: Admission) -> None:
         """Count a call that no stored answer may answer."""
-        self.tally.add(scope, "passed")
-        self.tally.reasons[admission.why or "fresh answer wanted"] += 1
+        self._count(scope, "passed")
+        self._because(admission.why or "fresh answer wanted")
 
     def _ended(
         self, scope: Scope, key: str, found: list[Generation] | None, match: Match | str | None
     ) -> list[Generation] | None:
         """Count a lookup, and note what its update will need."""
         if isinstance(match, str):
-            self.tally.reasons[match] += 1
+            self._because(match)
             match = None
         if found is None and match is not None and not match.shadow:
             found, match = load(match.reply_bytes), None
         if found is not None:
-            self.tally.add(scope, "hits", _saved(found))
+            self._count(scope, "hits", _saved(found))
             return found
-        self.tally.add(scope, "misses")
+        self._count(scope, "misses")
         awaited = {**_misses.get(), key: _Miss(self._clock(), match)}
         _misses.set(awaited if len(awaited) <= _AWAITED else dict([*awaited.items()][-_AWAITED:]))
         return None
@@ -267,11 +275,20 @@ class ResponseCache(BaseCache):
             )
             value = dump(generations) if refused is None else None
             if value is None:
-                self.tally.reasons[refused or "no JSON form"] += 1
+                self._because(refused or "no JSON form")
         return request, admission, value, miss.asked if miss is not None else None
 
+    def _count(self, scope: Scope, ending: Ending, saved: tuple[int, int] = (0, 0)) -> None:
+        with self._counting:
+            self.tally.add(scope, ending, saved)
+
+    def _because(self, why: str) -> None:
+        with self._counting:
+            self.tally.reasons[why] += 1
+
     def _out(self, what: str, error: Exception) -> None:
-        self.tally.outages += 1
+        with self._counting:
+            self.tally.outages += 1
         told = error if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
         logger.warning("response cache: %s, %s", told, what)
 

@@ -33,6 +33,7 @@ from thrift_plugins.effects import Flow
 from thrift_plugins.errors import BudgetExceeded, ConfigError
 from thrift_plugins.langchain.binding import STRUCTURED, BoundTools, binding, per_tier
 from thrift_plugins.langchain.events import aevents, events
+from thrift_plugins.langchain.given import listed
 from thrift_plugins.langchain.request import AnyTurn, begin
 from thrift_plugins.langchain.structured import TierParser, native
 from thrift_plugins.langchain.tier import ModelTier, common_profile
@@ -119,6 +120,7 @@ class ThriftChatModel(BaseChatModel):
         *,
         streamed: bool = False,
     ) -> tuple[Flow, AnyTurn]:
+        given = listed(given)
         return begin(
             turn_type,
             self.runtime,

@@ -41,8 +41,8 @@ class _Watch:
         pulled: whether the app's reading is what moves the stream.
     """
 
-    def __init__(self, flow: Flow, runtime: Runtime, effect: Call | Replay, *, pulled: bool) -> None:
-        self._flow, self._runtime, self._effect = flow, runtime, effect
+    def __init__(self, flow: Flow, runtime: Runtime, turn: Turn, effect: Call | Replay, *, pulled: bool) -> None:
+        self._flow, self._runtime, self._turn, self._effect = flow, runtime, turn, effect
         self._seen = ChatModelStream()
         self._resumed = False
         if isinstance(effect, Call):
@@ -92,7 +92,7 @@ class _Watch:
             self._effect.partial = replace(self._reply(), complete=False)
 
     def _reply(self) -> Reply:
-        return _textual(cast("AIMessage", self._seen.output_message))
+        return self._turn.as_set(_textual(cast("AIMessage", self._seen.output_message)), self._effect)
 
 
 def _textual(message: AIMessage) -> Reply:
@@ -145,7 +145,7 @@ class _AsyncHandler(AsyncCallbackHandler):
 def events(flow: Flow, runtime: Runtime, turn: Turn) -> ChatModelStream:
     """The v3 stream of the tier that the flow chooses."""
     effect = drive.start(flow, runtime, turn)
-    watch = _Watch(flow, runtime, effect, pulled=True)
+    watch = _Watch(flow, runtime, turn, effect, pulled=True)
     model, config, kwargs = turn.target(effect)
     try:
         stream = model.stream_events(turn.asking(effect), _with(config, _Handler(watch)), version="v3", **kwargs)
@@ -159,7 +159,7 @@ def events(flow: Flow, runtime: Runtime, turn: Turn) -> ChatModelStream:
 async def aevents(flow: Flow, runtime: Runtime, turn: Turn) -> AsyncChatModelStream:
     """`events` without blocking the event loop."""
     effect = await drive.astart(flow, runtime, turn)
-    watch = _Watch(flow, runtime, effect, pulled=False)
+    watch = _Watch(flow, runtime, turn, effect, pulled=False)
     model, config, kwargs = turn.target(effect)
     try:
         stream = await model.astream_events(

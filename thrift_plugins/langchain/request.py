@@ -70,6 +70,7 @@ def begin(
         config=config,
         kwargs=kwargs,
         request_id=request.id,
+        identities=[reading.identity for reading in readings],
     )
     return runtime.engine.call(request, facts, baseline, dialect=DIALECT, streamed=streamed), turn
 

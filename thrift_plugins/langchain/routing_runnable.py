@@ -30,6 +30,7 @@ from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.langchain.around import Around, around, entered, inside, silent
 from thrift_plugins.langchain.convert import message_in, message_out, reply_in
+from thrift_plugins.langchain.given import kept, listed
 from thrift_plugins.langchain.request import DIALECT, run_of, scope_of
 from thrift_plugins.langchain.turn import unheard_here
 from thrift_plugins.langchain.unheard import for_nobody, without_callbacks
@@ -133,12 +134,12 @@ class RoutingRunnable(Runnable[In, Out], Generic[In, Out]):
     def _begin(
         self, input: In, config: RunnableConfig, kwargs: Mapping[str, Any], *, streamed: bool = False
     ) -> tuple[Flow, _Turn]:
-        facts = [tier.facts for tier in self._tiers]
+        given, facts = listed(input), [tier.facts for tier in self._tiers]
         request = self.runtime.request(
             dialect=DIALECT,
             model=facts[self._index].model,
             identities=[None],  # what a Runnable does is not ours to know: its answers are not kept
-            messages=[message_in(message) for message in _messages(input)],
+            messages=[message_in(message) for message in _messages(given)],
             params={},
             scope=scope_of(config),
             cacheable=False,
@@ -147,7 +148,7 @@ class RoutingRunnable(Runnable[In, Out], Generic[In, Out]):
         )
         request = entered(self.runtime, request, facts)
         runnables = [without_callbacks(tier.runnable) if silent() else tier.runnable for tier in self._tiers]
-        turn = _Turn(runnables, input, config, kwargs, self.runtime, request)
+        turn = _Turn(runnables, given, config, kwargs, self.runtime, request)
         turn.form = _form(self._tiers[self._index].runnable)
         return self._engine(turn).call(request, facts, self._index, dialect=DIALECT, streamed=streamed), turn
 
@@ -185,13 +186,16 @@ class _Turn:
 
     def quiet(self) -> _Turn:
         """The same, for nobody."""
+        return self._unheard(kept(self.given))
+
+    def _unheard(self, given: Any) -> _Turn:
         runnables = [without_callbacks(runnable) for runnable in self.runnables]
-        return _Turn(runnables, self.given, for_nobody(self.config), self.kwargs, self.runtime, self.request, unheard=True)
+        return _Turn(runnables, given, for_nobody(self.config), self.kwargs, self.runtime, self.request, unheard=True)
 
     def aside(self) -> _Turn:
         """The same, for an answer that may be rejected."""
         if self._aside is None:
-            self._aside = self.quiet()
+            self._aside = self._unheard(self.given)
         return self._aside
 
     def call(self, effect: Call | Replay) -> Reply:

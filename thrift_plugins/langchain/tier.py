@@ -21,6 +21,9 @@ from thrift_plugins.types import Json, Processing, Role, Tier
 _INERT = ("client", "lock")
 """Ends of the names of private attributes that say how a model is reached, not what it answers."""
 
+_LOOKS = 2
+"""Times that settings are read which another thread is changing at that moment."""
+
 _EXTRAS = ("extra_body", "model_kwargs", "additional_kwargs")
 """Settings that are sent as they are, over those with a name of their own."""
 
@@ -86,6 +89,15 @@ class ModelTier:
         if known is not None and known.seen == now and known.hidden == hidden:
             return known
         watch(self.model)
+        for _ in range(_LOOKS):
+            reading = self._looked()
+            if reading.seen == now:  # else it is of no moment, and nothing to go by later
+                self._reading = reading
+                break
+        return reading
+
+    def _looked(self) -> Reading:
+        now, hidden = self.model.__dict__, _hidden(self.model)
         seen = _kept(now)
         told = self.model._get_ls_params()
         params: dict[str, Json] = {
@@ -93,15 +105,14 @@ class ModelTier:
             "max_tokens": told.get("ls_max_tokens"),
             "n": getattr(self.model, "n", None),
         }
-        self._reading = Reading(
+        return Reading(
             seen,
             hidden,
-            _identity(self.model, hidden),
+            _identity(self.model, seen, hidden),
             {name: value for name, value in params.items() if value is not None},
-            overrides(now),
-            processing_in(now, _EXTRAS) or "standard",
+            overrides(seen),
+            processing_in(seen, _EXTRAS) or "standard",
         )
-        return self._reading
 
 
 _LIMITS = ("num_predict", "max_output_tokens", "max_new_tokens", "max_tokens", "max_completion_tokens")
@@ -148,9 +159,9 @@ def _kept(value: Any) -> Any:
             return value
 
 
-def _identity(model: BaseChatModel, hidden: Mapping[str, Any]) -> str | None:
+def _identity(model: BaseChatModel, seen: Mapping[str, Any], hidden: Mapping[str, Any]) -> str | None:
     kind = type(model)
-    fields = {name: getattr(model, name) for name, field in kind.model_fields.items() if not field.exclude}
+    fields = {name: seen.get(name) for name, field in kind.model_fields.items() if not field.exclude}
     try:
         settings = {**decisive(fields), **decisive(model._identifying_params)}
         named = canonical([kind.__module__, kind.__qualname__, model._llm_type, settings, decisive(hidden)])

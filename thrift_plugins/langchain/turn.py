@@ -24,6 +24,7 @@ from thrift_plugins.effects import Call, Replay, counted
 from thrift_plugins.langchain.around import silent
 from thrift_plugins.langchain.billed import billed
 from thrift_plugins.langchain.convert import merged, message_out, reply_in, with_change, with_rest
+from thrift_plugins.langchain.given import kept
 from thrift_plugins.langchain.replay import replay
 from thrift_plugins.langchain.tier import ModelTier
 from thrift_plugins.langchain.unheard import without_callbacks
@@ -42,6 +43,7 @@ class Turn:
             call has neither.
         given: what the app passed in: messages, prompt value or text.
         kwargs: keyword arguments of the call, without bound tools.
+        identities: for each tier a digest of its settings, by which its answer is kept.
         answer: what the app gets, after `call`.
     """
 
@@ -51,6 +53,7 @@ class Turn:
     config: RunnableConfig
     kwargs: Mapping[str, Any]
     request_id: str
+    identities: Sequence[str | None]
     answer: AIMessage = field(init=False)
     _reply: Reply = field(init=False)
     _asked: bool = field(default=False, init=False)
@@ -128,7 +131,7 @@ class Turn:
         message.response_metadata = {**message.response_metadata, "thrift": mark}
 
     def _take(self, message: AIMessage, effect: Call | Replay) -> Reply:
-        reply = reply_in(message)
+        reply = self.as_set(reply_in(message), effect)
         if isinstance(effect, Call) and effect.continues is not None:
             self._join(message, reply, effect, effect.continues)
             return reply
@@ -195,7 +198,7 @@ class Turn:
         finally:
             if isinstance(stream, Generator):
                 stream.close()
-        return reply_in(merged(chunks))
+        return self.as_set(reply_in(merged(chunks)), effect)
 
     async def apieces(self, effect: Call | Replay) -> AsyncGenerator[AIMessageChunk, None]:
         """`pieces` without blocking the event loop."""
@@ -222,7 +225,12 @@ class Turn:
             raise
         finally:
             await drive.aclosed(stream)
-        self._reply = reply_in(merged(chunks))
+        self._reply = self.as_set(reply_in(merged(chunks)), effect)
+
+    def as_set(self, reply: Reply, effect: Call | Replay) -> Reply:
+        """An answer, not to be kept where the app has changed the model's settings since they were read for its key."""
+        index = effect.decision.tier
+        return reply if self.tiers[index].identity == self.identities[index] else replace(reply, storable=False)
 
     def _own(self, effect: Call | Replay) -> BaseChatModel:
         """The app's model that is asked."""
@@ -247,12 +255,15 @@ class Turn:
     def aside(self) -> QuietTurn:
         """The same call, for an answer that may be rejected; it is kept there until it is shown."""
         if self._aside is None:
-            self._aside = self.quiet()
+            self._aside = self._unheard(self.given, self.kwargs)
         return self._aside
 
     def quiet(self) -> QuietTurn:
         """The same call, for an answer that nobody waits for."""
-        return QuietTurn(self.tiers, self.bindings, self.given, {"callbacks": []}, self.kwargs, self.request_id)
+        return self._unheard(kept(self.given), kept(dict(self.kwargs)))
+
+    def _unheard(self, given: Any, kwargs: Mapping[str, Any]) -> QuietTurn:
+        return QuietTurn(self.tiers, self.bindings, given, {"callbacks": []}, kwargs, self.request_id, self.identities)
 
 
 @contextmanager

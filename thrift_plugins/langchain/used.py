@@ -48,7 +48,7 @@ class UsedInside(UsageMetadataCallbackHandler):
 
     def usage(self) -> Usage:
         """All of it together."""
-        told = [usage_of(cast("Mapping[str, Any]", usage)) for usage in self.usage_metadata.values()]
+        told = [usage_of(cast("Mapping[str, Any]", usage)) for usage in self.usage_metadata.copy().values()]
         if not told:  # where another has booked it, there is nothing for us to count
             return Usage(source="estimated") if self.call.booked else NO_USAGE
         return sum(told[1:], told[0])

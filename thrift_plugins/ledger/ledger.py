@@ -22,6 +22,7 @@ from uuid import uuid4
 
 import orjson
 
+from thrift_plugins.finalizing import apart, catch_up, living
 from thrift_plugins.ledger.bill import Bill, Priced, bill
 from thrift_plugins.ledger.event import Event, record
 from thrift_plugins.ledger.gap import LOST, gap
@@ -65,7 +66,7 @@ class Ledger:
     ) -> None:
         self._log = log
         self._writer = _Writer(log, prices, capacity, observer)
-        self._finalizer = weakref.finalize(self, self._writer.leave)
+        self._finalizer = weakref.finalize(self, apart, self._writer.leave)
         self._finalizer.atexit = False  # `_at_exit` waits for the log; a finalizer must not
 
     @property
@@ -84,6 +85,7 @@ class Ledger:
 
     def flush(self) -> bool:
         """Write what waits, now. Returns False, and keeps the events, if the log does not take them."""
+        catch_up()
         return self._writer.drain()
 
     def records(self) -> Iterator[dict[str, Any]]:
@@ -102,6 +104,7 @@ class Ledger:
 
     def close(self) -> None:
         """Write what waits and let go of the log. Idempotent."""
+        catch_up()
         self._finalizer.detach()
         self._writer.stop()
         self._log.close()
@@ -160,6 +163,8 @@ class _Writer:
         if not self._woken:
             self._woken = True
             self._wake.put(None)
+        if self._stopped:  # meanwhile: who wrote the others may have gone without it
+            self._drain_at_last()
 
     def _lose(self, count: int, at: float) -> None:
         with self._counting:
@@ -238,10 +243,15 @@ class _Writer:
         self._drain_at_last()
 
     def _drain_at_last(self) -> None:
-        if not self.drain():
-            lost = sum(event.error != LOST for event in self.queue)
-            self.queue.clear()
+        if self.drain():
+            return
+        lost = 0
+        with self._draining:  # whoever closes, and the thread, may both come here
+            while self.queue:
+                lost += self.queue.popleft().error != LOST
+        with self._counting:
             self.dropped += lost
+        if lost:
             logger.error("ledger: closed with %d events that the log did not take", lost)
 
 
@@ -250,7 +260,8 @@ _writers: weakref.WeakSet[_Writer] = weakref.WeakSet()
 
 @atexit.register
 def _at_exit() -> None:
-    for writer in list(_writers):
+    catch_up()
+    for writer in living(_writers):
         writer.stop()
 
 

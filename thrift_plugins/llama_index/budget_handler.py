@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping, Sequence
+from threading import Lock
 from typing import Any, Self
 
 from llama_index.core.base.llms.types import ChatMessage
@@ -22,6 +23,7 @@ from pydantic import PrivateAttr
 
 from thrift_plugins.budgeting import Budget
 from thrift_plugins.canonical import NoCanonicalForm, decisive
+from thrift_plugins.finalizing import living
 from thrift_plugins.llama_index.convert import message_in, outline
 from thrift_plugins.llama_index.request import DIALECT, functions
 from thrift_plugins.llama_index.tier import EXTRAS, longest_answer
@@ -184,17 +186,19 @@ class _Ear(BaseEventHandler):
 
     def handle(self, event: BaseEvent, **kwargs: Any) -> None:
         if isinstance(event, LLMChatInProgressEvent | LLMCompletionInProgressEvent) and event.span_id is not None:
-            for handler in list(self._handlers):
+            for handler in living(self._handlers):
                 handler.heard(event.span_id, event.response)
 
 
 _ear = _Ear()
+_listening = Lock()
 
 
 def _listen(handler: TokenBudgetHandler) -> None:
     root = get_dispatcher()
-    if all(ear is not _ear for ear in root.event_handlers):
-        root.add_event_handler(_ear)
+    with _listening:
+        if all(ear is not _ear for ear in root.event_handlers):  # one that is there twice would hear each piece twice
+            root.add_event_handler(_ear)
     _ear.add(handler)
 
 

@@ -28,7 +28,7 @@ from thrift_plugins.llama_index.request import DIALECT, Ask
 from thrift_plugins.llama_index.restore import redeem, ticket
 from thrift_plugins.llama_index.structured import StructuredTurn
 from thrift_plugins.llama_index.tier import ModelTier
-from thrift_plugins.llama_index.turn import Turn
+from thrift_plugins.llama_index.turn import Turn, listed
 from thrift_plugins.runtime import Runtime, chosen_runtime
 
 _PREDICTING = ("system_prompt", "output_parser", "pydantic_program_mode", "query_wrapper_prompt")
@@ -125,18 +125,20 @@ class ThriftLLM(FunctionCallingLLM):
             operation: the method that the app called; it is called on the tier that answers.
             ask: reads its arguments.
         """
+        args, kwargs = tuple(listed(value) for value in args), {name: listed(value) for name, value in kwargs.items()}
         forced = kwargs.pop("thrift_route", None)
         asked = ask(self, *args, **kwargs)
         runtime, (tiers, baseline) = self.runtime, self._line
+        identities = [tier.identity for tier in tiers]
         if asked.schema is None:
             request = asking.request(runtime, tiers, baseline, asked, forced)
-            turn = Turn(self, tiers, operation, args, kwargs, request.id)
+            turn = Turn(self, tiers, operation, args, kwargs, request.id, identities)
         else:
             forced = asked.params.pop("thrift_route", forced)
             request = asking.request(runtime, tiers, baseline, asked, forced)
             kwargs["llm_kwargs"] = asked.params
             manners = {name: getattr(self, name) for name in _PREDICTING}
-            turn = StructuredTurn(self, tiers, operation, args[:2], kwargs, request.id, manners=manners)
+            turn = StructuredTurn(self, tiers, operation, args[:2], kwargs, request.id, identities, manners=manners)
         told = [tier.told(asked.params) for tier in tiers]
         return runtime.engine.call(request, told, baseline, dialect=DIALECT, streamed=streamed), turn
 

@@ -73,7 +73,7 @@ class StructuredTurn(Turn):
         first, *more = self._told
         for reply in more:
             first = replace(first, usage=first.usage + reply.usage, storable=False)
-        return first
+        return self.as_set(first)
 
     def partial(self) -> Reply | None:
         """What it was told before it broke, or before its answer could not be parsed."""

@@ -81,9 +81,9 @@ class ModelTier:
             return known
         seen = {name: value if name in _PLUMBING else _kept(value) for name, value in dict(now).items()}
         hidden = _kept(private)
-        params = {name: now[name] for name in ("temperature", "max_tokens") if now.get(name) is not None}
+        params = {name: seen[name] for name in ("temperature", "max_tokens") if seen.get(name) is not None}
         heats = tuple(heat for value in seen.values() if isinstance(value, Mapping) for heat in temperatures(value))
-        reading = self._reading = Reading(seen, hidden, _identity(self.model, hidden), params, heats)
+        reading = self._reading = Reading(seen, hidden, _identity(self.model, seen, hidden), params, heats)
         return reading
 
     def watch(self, *, asynchronous: bool) -> None:
@@ -197,11 +197,11 @@ def _decides(name: str, value: Any) -> bool:
     return not (name.endswith(_TRANSPORT) or isinstance(value, _LOCKS))
 
 
-def _identity(model: LLM, hidden: Mapping[str, Any]) -> str | None:
+def _identity(model: LLM, seen: Mapping[str, Any], hidden: Mapping[str, Any]) -> str | None:
     kind = type(model)
     deciding = {name.lstrip("_"): value for name, value in hidden.items() if _decides(name, value)}
     settings = {
-        name: model.__dict__.get(name)
+        name: seen.get(name)
         for name, field in kind.model_fields.items()
         if not field.exclude or name in _RENDERERS
     }

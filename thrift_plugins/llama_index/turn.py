@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from contextvars import Token
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, TypeAlias
 
-from llama_index.core.base.llms.types import ChatResponse, CompletionResponse
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.llms import LLM
 from llama_index_instrumentation.dispatcher import active_instrument_tags
@@ -38,6 +39,7 @@ class Turn:
     Attributes:
         wrapper: the model that the app called.
         operation: name of the method that the app called, "chat" or "astream_complete".
+        identities: for each tier a digest of its settings, by which its answer is kept.
         answer: what the app gets.
         unheard: whether no callback of the app's is to hear of it.
         unseen: whether no instrumentation is to see it either.
@@ -49,10 +51,12 @@ class Turn:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     request_id: str
+    identities: Sequence[str | None]
     answer: Any = None
     unheard: bool = False
     unseen: bool = False
     _seen: Seen = field(init=False)
+    _asked: int = field(default=0, init=False)
     _opened: bool = field(default=False, init=False)
     _burnt: bool = field(default=False, init=False)
     _aside: Any = field(default=None, init=False)
@@ -73,12 +77,16 @@ class Turn:
 
     def quiet(self) -> Self:
         """The same call, whole, for an answer that nobody waits for. No callback hears of it; instrumentation sees its mark."""
+        args, kwargs = tuple(_kept(value) for value in self.args), _kept(dict(self.kwargs))
+        return replace(self._unheard(), args=args, kwargs=kwargs)
+
+    def _unheard(self) -> Self:
         return replace(self, operation=self.operation.replace("stream_", ""), answer=None, unheard=True)
 
     def aside(self) -> Self:
         """The same call, whole, for an answer that may be rejected: neither callbacks nor instrumentation hear of it."""
         if self._aside is None:
-            self._aside = self.quiet()
+            self._aside = self._unheard()
             self._aside.unseen = True
         return self._aside  # type: ignore[no-any-return]  # made just above
 
@@ -99,7 +107,12 @@ class Turn:
         """The whole of what was heard."""
         if self._burnt:
             return replace(self._seen.reply(complete=False), finish_reason="length", storable=False)
-        return self._seen.reply()
+        return self.as_set(self._seen.reply())
+
+    def as_set(self, reply: Reply) -> Reply:
+        """An answer, not to be kept where the app has changed the model's settings since they were read for its key."""
+        unchanged = self.tiers[self._asked].identity == self.identities[self._asked]
+        return reply if unchanged else replace(reply, storable=False)
 
     def partial(self) -> Reply | None:
         """What was heard before it broke."""
@@ -109,14 +122,14 @@ class Turn:
 
     def _ask(self, effect: Call | Replay) -> Any:
         """Start the app's call. Each attempt has containers of its own, since integrations write into them."""
-        self._seen = Seen()
+        self._seen, self._asked = Seen(), effect.decision.tier
         self.tiers[effect.decision.tier].watch(asynchronous=self.operation.startswith("a"))
         method = getattr(self.model(effect), self.operation, None)
         if method is None:  # only those with tools are not every LLM's
             raise UnsupportedByTier({effect.decision.name: "tools"})
         args, kwargs = (
-            [_copied(value) for value in self.args],
-            {name: _copied(value) for name, value in self.kwargs.items()},
+            [listed(value) for value in self.args],
+            {name: listed(value) for name, value in self.kwargs.items()},
         )
         if isinstance(effect, Call) and effect.imposed and effect.most:
             kwargs = self.shortened(kwargs, effect.most)
@@ -309,8 +322,23 @@ class _Tagged:
         active_instrument_tags.reset(self._token)
 
 
-def _copied(value: Any) -> Any:
+def listed(value: Any) -> Any:
+    """An argument whose list is not the app's, who may add to it while the call is under way. The messages are the app's own."""
     return value.copy() if type(value) in (list, dict) else value
+
+
+def _kept(value: Any) -> Any:
+    """An argument for a call that is made after the app has its answer, and may have gone on with the same list and messages."""
+    if type(value) in (list, tuple):
+        return type(value)(_kept(item) for item in value)
+    if type(value) is dict:
+        return {name: _kept(item) for name, item in value.items()}
+    if not isinstance(value, ChatMessage):
+        return value
+    try:
+        return copy.deepcopy(value)
+    except Exception:  # noqa: BLE001  an app may hang on a message what cannot be copied
+        return copy.copy(value)
 
 
 class Seen:

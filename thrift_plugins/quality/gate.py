@@ -159,18 +159,22 @@ class Gate:
         if (digest >> 8) % 2**32 >= share * 2**32:
             return None
         if not self.judge.reads(request, reply):
-            self.compared(aim, request.scope.feature, None, request.at)
+            with self._lock:  # what follows from what others have told is for whoever books it
+                self._note(aim, request.scope.feature, None, request.at)
             return None
         return aim
 
     def compared(self, tactic: str, feature: str, judgement: Judgement | None, at: float) -> list[Rolled]:
         """What a comparison came to. Returns what follows from all that is known."""
-        loss = None if judgement is None else LOSS[judgement]
         with self._lock:
-            self._now = max(self._now, at)
-            self._tell(at, "judged", tactic, feature, loss, *self.limits)
-            self._judged(tactic, feature, loss, self.limits, at)
+            self._note(tactic, feature, judgement, at)
             return self._rolled_back()
+
+    def _note(self, tactic: str, feature: str, judgement: Judgement | None, at: float) -> None:
+        loss = None if judgement is None else LOSS[judgement]
+        self._now = max(self._now, at)
+        self._tell(at, "judged", tactic, feature, loss, *self.limits)
+        self._judged(tactic, feature, loss, self.limits, at)
 
     def unasked(self, tactic: str, feature: str, at: float) -> None:
         """There was no room in the budget for a comparison."""

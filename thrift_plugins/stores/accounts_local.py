@@ -51,8 +51,8 @@ class LocalSlices:
     def remember(self, standings: Iterable[Standing]) -> None:
         """The accounts stood so, a moment ago."""
         for standing in standings:
+            self._seen.pop(standing.account, None)  # in one step each: another thread may be forgetting the oldest
             self._seen[standing.account] = standing
-            self._seen.move_to_end(standing.account)
         while len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
 

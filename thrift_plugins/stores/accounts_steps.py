@@ -211,11 +211,17 @@ class AccountSteps:
             for key in list(self._owed)[:limit]:  # at one go: other threads owe, too
                 if key not in self._trying:
                     yield from self._paid(key)
-            while self._too_large:
-                due = self._too_large.pop()
+            while (due := self._next_too_large()) is not None:
                 yield from run(scripts.TRIM, self._places.names(COMMON)[:1], due.lease, " ".join(map(str, due.keep)))
         except (StoreUnavailable, errors.RedisError):
             return
+
+    def _next_too_large(self) -> Due | None:
+        """Each to one of those who pay."""
+        try:
+            return self._too_large.pop()
+        except IndexError:
+            return None
 
     def renewing(self, lease: str, ttl: float) -> Steps[bool]:
         """See `Accounts.renew`."""

@@ -225,8 +225,10 @@ class Asking:
             client = self._async_client or async_client(self._place)
             lane = _Lane(client, asyncio.Semaphore(_CONNECTIONS_PER_LOOP), self._lifetime(loop, client))
             with self._lock:
-                for closed in [other for other in self._lanes if other.is_closed()]:
-                    del self._lanes[closed]
+                for known in self._lanes.keyrefs():  # loops in other threads end at any moment, and take out their own
+                    other = known()
+                    if other is not None and other.is_closed():
+                        self._lanes.pop(other, None)
                 self._lanes[loop] = lane
             await anext(lane.lifetime)
         return lane

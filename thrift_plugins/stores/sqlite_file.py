@@ -15,6 +15,7 @@ from typing import TypeAlias, TypeVar, TypeVarTuple
 from weakref import WeakSet
 
 from thrift_plugins.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from thrift_plugins.finalizing import living
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -113,11 +114,9 @@ class SQLiteFile:
         except BaseException:
             _discard(connection)
             raise
-        # Closed meanwhile, the file may be another one by now.
-        if idle is self._idle:
-            idle.append(connection)
-        else:
-            _discard(connection)
+        idle.append(connection)
+        if idle is not self._idle:  # closed meanwhile: the file may be another one by now
+            _empty(idle)
         return result
 
     def transact(self, work: Callable[[sqlite3.Connection], T], *, patience: int | None = None) -> T:
@@ -185,9 +184,7 @@ class SQLiteFile:
     def close(self) -> None:
         """Close the connections: now those that nobody is using, the others as soon as they come back."""
         idle, self._idle = self._idle, deque()
-        with suppress(IndexError):
-            while True:
-                _discard(idle.pop())
+        _empty(idle)
 
     def __del__(self) -> None:
         with suppress(AttributeError):  # one that was never made whole has nothing to close
@@ -336,6 +333,12 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
         return
 
 
+def _empty(idle: deque[_Connection]) -> None:
+    with suppress(IndexError):
+        while True:
+            _discard(idle.pop())
+
+
 def _discard(connection: sqlite3.Connection | None) -> None:
     if connection is not None:
         with suppress(sqlite3.Error):
@@ -349,7 +352,7 @@ _inherited: list[deque[_Connection]] = []
 
 
 def _before_fork() -> None:
-    for file in list(_open_files):
+    for file in living(_open_files):
         file.close()
 
 
