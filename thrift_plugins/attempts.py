@@ -16,7 +16,7 @@ from thrift_plugins.budgeting import OutputPolicy, is_cut
 from thrift_plugins.cached import Cached
 from thrift_plugins.compression.result import Compressed
 from thrift_plugins.distilled import Distilled
-from thrift_plugins.effects import Append, Call, Effect, Flow, Replay, Try
+from thrift_plugins.effects import Append, Booked, Call, Effect, Flow, Replay, Try
 from thrift_plugins.errors import BudgetExceeded, UnknownModelPrice
 from thrift_plugins.ledger.booking import Booking
 from thrift_plugins.paired import Lessons, recorded
@@ -292,13 +292,23 @@ class Attempts:
                 lost = call.partial is None and may_be_billed(call, error)
                 yield from self._settle(tier, usage, lost=lost, broken=call.partial is not None, kept=call.tries.kept)
                 self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
+                yield from self._booked(call)
                 return Attempt(tier, usage, None, error, None)
         self.booking.batched(tier, call.tries.processing)
         tier = as_worked(tier, answer, call.tries.processing)
-        reply = answer.given_by(tier.name, self.booking.measured(answer, tier, call.as_sent))
+        usage = NO_USAGE if call.tries.booked else self.booking.measured(answer, tier, call.as_sent)
+        reply = answer.given_by(tier.name, usage)
         yield from self._settle(tier, reply.usage, broken=not reply.complete)
         self.booking.tried(tier, call.tries, lambda: reply.usage)
+        yield from self._booked(call)
         return Attempt(tier, reply.usage, reply, None, None)
+
+    def _booked(self, call: Call) -> Flow:
+        """A batch run's journal hears that what a line has cost is booked; or the ledger, that it was before."""
+        if call.tries.booked:
+            self.booking.note("batch: answered from the journal, and booked before")
+        elif call.tries.book is not None:
+            yield Booked(call.tries.book)
 
     def _again(self, call: Call, tier: Tier) -> Generator[Effect, Any, BaseException | None]:
         """Before an SDK repeats a request whose answer it has lost: charge the first in full, and reserve for the second.

@@ -151,6 +151,12 @@ class Settle(NamedTuple):
     local: bool
 
 
+class Booked(NamedTuple):
+    """Tell a batch run's journal that what a line has cost is booked."""
+
+    tell: Callable[[], None]
+
+
 class Reap(NamedTuple):
     """Close leases whose processes died; give the `Orphan`s, each once."""
 
@@ -284,6 +290,7 @@ Effect: TypeAlias = (
     | Learn
     | Judge
     | Reserve
+    | Booked
     | Settle
     | Reap
     | Call

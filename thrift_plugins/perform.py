@@ -11,6 +11,7 @@ from thrift_plugins.caching.flights import Flight, Place, join
 from thrift_plugins.effects import (
     Append,
     Await,
+    Booked,
     Effect,
     Join,
     Judge,
@@ -175,6 +176,7 @@ _DO: Mapping[type, Callable[[Parts, Any], Any]] = {
     Reserve: _reserve,
     Settle: _settle,
     Reap: _reap,
+    Booked: lambda _, effect: effect.tell(),
     Consult: lambda _, effect: effect.asker.ask(effect.prompt),
     Append: _append,
 }

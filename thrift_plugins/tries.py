@@ -7,7 +7,7 @@ answered, or was while its answer was on the way, may cost as much as the one th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from inspect import iscoroutinefunction
@@ -47,16 +47,22 @@ class Tries:
         processing: how a batch run had it worked on, None outside of one.
         set_aside: whether the app has left it while a batch run had it: it is paid once, by the call that is given the answer.
         kept: whether it is asked all the same then, because it is in the run's journal.
+        booked: whether its answer is of a batch run, and another call has booked what it has cost.
+        book: tells the run's journal that this one has; None where it has nothing to tell.
     """
 
-    __slots__ = ("_content", "_status", "kept", "lost", "processing", "retries", "sent", "set_aside", "several", "stopped", "stops")
+    __slots__ = (
+        "_content", "_status", "book", "booked", "kept", "lost", "processing", "retries", "sent", "set_aside", "several", "stopped",
+        "stops",
+    )  # fmt: skip
 
     def __init__(self, retries: int = RETRIES) -> None:
         self.sent, self.lost, self.retries = 0, 0, retries
-        self.stops = self.stopped = self.several = self.set_aside = self.kept = False
+        self.stops = self.stopped = self.several = self.set_aside = self.kept = self.booked = False
         self._content: object = None
         self._status: int | None = None
         self.processing: Processing | None = None
+        self.book: Callable[[], None] | None = None
 
     @property
     def answered(self) -> bool:
@@ -101,6 +107,22 @@ def worked_as(processing: Processing) -> None:
     tries = _current.get()
     if tries is not None:
         tries.processing = processing
+
+
+def books() -> bool:
+    """Whether this code is in a call that books what it has cost."""
+    return _current.get() is not None
+
+
+def given(book: Callable[[], None] | None) -> None:
+    """The call that this code is in was given an answer of a batch run.
+
+    Args:
+        book: tells the run that the call has booked what it has cost; None where another one has.
+    """
+    tries = _current.get()
+    if tries is not None:
+        tries.book, tries.booked = book, book is None
 
 
 def set_aside(*, kept: bool) -> None:

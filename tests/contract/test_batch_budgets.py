@@ -10,9 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
+from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from llama_index.llms.openai import OpenAI
 
@@ -21,9 +25,11 @@ from tests.redis_server import RedisServer
 from thrift_plugins import Budget, BudgetExceeded, CacheConfig, Config, Runtime, run
 from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
 from thrift_plugins.langchain import BatchExecutor, ThriftChatModel
+from thrift_plugins.ledger.summary import summarise
 from thrift_plugins.llama_index import BatchExecutor as LlamaIndexExecutor
 from thrift_plugins.llama_index import ThriftLLM
 from thrift_plugins.prices import Prices
+from thrift_plugins.stores import MemoryEventLog
 from thrift_plugins.testing import LoopbackBatches
 
 pytestmark = SDK_LEAKS
@@ -128,15 +134,62 @@ def test_what_was_submitted_twice_over_is_reserved_for_each(provider: LoopbackBa
 
 
 def test_a_run_may_be_run_again_at_once(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
-    """What is in the journal is delivered again, and nobody is refused for it."""
+    """What is in the journal is delivered again, and nobody is refused for it, or pays for it again."""
     provider.finish()
     runtime, model = app(provider, store, Budget.tokens("all", 100_000))
-    with executor(provider, tmp_path / "j.db") as batches:
-        for _ in range(3):
-            assert [result.error for result in batches.run(model, SAYS)] == [None, None]
-    assert stands(runtime)[1] == 0
+    for _ in range(2):
+        with executor(provider, tmp_path / "j.db") as batches:
+            for _ in range(2):
+                assert [result.error for result in batches.run(model, SAYS)] == [None, None]
+    assert stands(runtime) == (paid(provider), 0)
     runtime.close()
     assert len(provider.paid.lines) == 2
+
+
+@pytest.mark.parametrize("place", ["file", "server"])
+def test_every_line_of_a_chain_is_booked_once(place: str, redis_server: RedisServer, tmp_path: Path) -> None:
+    """Each time that a chain is gone on with, it asks anew what is in the journal already."""
+    redis_server.ask("FLUSHALL")
+    journal: Any = tmp_path / "j.db" if place == "file" else f"{redis_server.url}#chain"
+    log = MemoryEventLog()
+    with LoopbackBatches(seconds=0.3) as provider:
+        config = Config(store="memory:", cache=CacheConfig(enabled=False), prices=PRICES, budgets=[Budget.usd("all", 1)])
+        runtime = Runtime(config, event_log=log)
+        bare = ChatOpenAI(model=MODEL, api_key="k", base_url=provider.base_url, max_tokens=MOST)  # type: ignore[arg-type]
+        model = ThriftChatModel(tiers=[bare], runtime=runtime)
+        chain = RunnableLambda(lambda text: text) | model
+        for _ in range(3):
+            chain = chain | RunnableLambda(lambda said: f"go on from {said.text[:20]}") | model
+        rounds, waiting = 0, True
+        while waiting:
+            with executor(provider, journal) as batches:
+                results = list(batches.resume(chain, SAYS))
+                waiting = any(result.waiting for result in results)
+                cost = batches.progress().cost
+            assert not any(result.error for result in results)
+            rounds += 1
+            time.sleep(0.1)
+        assert rounds > 3
+        assert len(provider.paid.lines) == 8
+        (left,) = runtime.budgets()
+        runtime.close()
+        total = summarise([orjson.loads(body) for body in log.bodies()]).total
+        assert (left.used, left.held) == (cost, 0)
+        assert total.actual == cost
+        assert total.baseline == 2 * cost
+        assert total.closes()
+
+
+def test_lines_that_are_shared_are_booked_once(tmp_path: Path) -> None:
+    with LoopbackBatches(seconds=0.05) as provider:
+        runtime, model = app(provider, "memory:", Budget.tokens("all", 100_000))
+        settings = replace(QUICK, samples="share")
+        with executor(provider, tmp_path / "j.db", settings) as batches:
+            assert not any(result.error for result in batches.run(model, ["say 1"] * 5))
+            assert not any(result.error for result in batches.run(model, ["say 1"] * 5))
+        assert stands(runtime) == (paid(provider), 0)
+        runtime.close()
+        assert len(provider.paid.lines) == 1
 
 
 def test_an_executor_that_is_closed_leaves_what_it_sent_reserved(

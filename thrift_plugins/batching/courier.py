@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import Any, Final
 
 from thrift_plugins.batching.carrier import Carrier
 from thrift_plugins.batching.desk import Desk
@@ -21,8 +21,12 @@ from thrift_plugins.batching.reading import Reader
 from thrift_plugins.batching.stopping import CANCELLED
 from thrift_plugins.batching.volatile import warn_of_clocks
 from thrift_plugins.batching.waiting import Waiting
+from thrift_plugins.errors import ThriftError
 
 logger = logging.getLogger("thrift_plugins")
+
+_TOGETHER_S: Final = 0.05
+"""Lines that are booked within that time are written down at once."""
 
 
 class Courier:
@@ -47,6 +51,7 @@ class Courier:
         self.carrier = Carrier(desk, self.reader, self.finder, self._spawn)
         self.broken: BaseException | None = None
         self._warned = False
+        self._to_book: set[bytes] = set()
 
     def start(self) -> None:
         """Go on with what a process before has left, if no other one does, and look for what it may have lost sight of."""
@@ -98,8 +103,11 @@ class Courier:
         self._join(asked)
         answered = self.journal.admit(asked, stopped)
         known = {id(pending) for pending, _ in answered}
+        booked = self._to_book.copy()
         for pending, answer in answered:
-            self.waiting.tell(pending, answer)
+            self.waiting.tell(pending, answer._replace(booked=answer.booked or pending.key in booked))
+            if pending.books:
+                booked.add(pending.key)
         for pending in asked:
             pending.body = b""
             if id(pending) not in known:
@@ -107,6 +115,19 @@ class Courier:
         if sends:
             self.leading.look()
         self.waiting.post()
+
+    def booked(self, key: bytes) -> None:
+        """A call has booked what a line has cost: whoever is given its answer later has nothing to pay."""
+        if not self._to_book:
+            asyncio.get_running_loop().call_later(_TOGETHER_S, self._book)
+        self._to_book.add(key)
+
+    def _book(self) -> None:
+        keys, self._to_book = self._to_book, set()
+        try:
+            self.journal.book(list(keys))
+        except ThriftError as error:
+            logger.warning("batch: what %d lines have cost may be booked twice (%s)", len(keys), error)
 
     def _join(self, asked: Sequence[Pending]) -> None:
         """Whoever asks for a line that others wait for already wants it by the earliest of their deadlines."""
@@ -129,6 +150,7 @@ class Courier:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)
         await self._end()
+        self._book()
 
     async def _watch_strays(self) -> None:
         while True:

@@ -243,7 +243,14 @@ class Executor:
     def _session(self) -> Session:
         if current() is not None:
             raise ConfigError("this code is in a batch run already: its calls are collected there")
-        return Session(self.client, self.settings.samples, self._journal_id, widen=self.widen, wake=self._host.wake)
+        return Session(
+            self.client,
+            self.settings.samples,
+            self._journal_id,
+            widen=self.widen,
+            wake=self._host.wake,
+            booked=self._host.booked,
+        )
 
     @property
     def broken(self) -> BaseException | None:

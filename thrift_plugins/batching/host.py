@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent import futures
+from contextlib import suppress
 from contextvars import Context
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -75,6 +76,11 @@ class Host:
             self._loop.call_soon_threadsafe(self._begin, session, context=Context())
         except RuntimeError:
             session.end(_closed())
+
+    def booked(self, key: bytes) -> None:
+        """What a line has cost is booked: the journal is told, or, where the executor is closed by now, the next one books it again."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self.courier.booked, key, context=Context())
 
     def _begin(self, session: Session) -> None:
         task = asyncio.ensure_future(self._wave(session))

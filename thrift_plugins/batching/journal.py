@@ -123,6 +123,10 @@ class Journal(Records, Protocol):
         """
         ...
 
+    def book(self, keys: Sequence[bytes]) -> None:
+        """What these lines have cost is booked: their answers say so from now on."""
+        ...
+
     def waits(self, key: bytes) -> bool:
         """Whether a line is not answered."""
         ...

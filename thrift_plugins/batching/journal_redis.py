@@ -16,6 +16,7 @@ from thrift_plugins.batching.journal import Deposed, Line, Queued, belonging
 from thrift_plugins.batching.journal_scripts import (
     ADMIT,
     AGAIN,
+    BOOK,
     CHANGE,
     FAIL,
     FRESH,
@@ -192,13 +193,14 @@ class RedisJournal(RedisRecords):
         new: dict[bytes, Pending] = {}
         for some in _pages(asked):
             known: dict[bytes, Pending] = {}
-            for one, told in zip(some, self._run(LOOK, *(one.key for one in some)), strict=True):
+            stands = self._run(LOOK, *(one.key for one in some))
+            for one, told, booked in zip(some, stands[: len(some)], stands[len(some) :], strict=True):
                 if told in (b"", b"bad"):
                     new.setdefault(one.key, one)
                 elif told == b"open":
                     known.setdefault(one.key, one)
                 else:
-                    answered.append((one, self._texts.answer(one.key, told)))
+                    answered.append((one, self._texts.answer(one.key, told)._replace(booked=bool(booked))))
             if known:
                 again = (word for one in known.values() for word in (one.key, _time(one.deadline)))
                 gone = self._run(AGAIN, stops, self._worker, self._lease, *again)
@@ -239,8 +241,12 @@ class RedisJournal(RedisRecords):
                 raise gone(self.place)
             heard = int(told[-1])
             keys = [key for key in told[::2] if key in wanted]
-            answers = self._ask("HMGET", "answers", *keys) if keys else ()
-            news.extend((key, self._texts.answer(key, one)) for key, one in zip(keys, answers, strict=True) if one)
+            answers, booked = (self._ask("HMGET", name, *keys) if keys else () for name in ("answers", "booked"))
+            news.extend(
+                (key, self._texts.answer(key, one)._replace(booked=bool(mark)))
+                for key, one, mark in zip(keys, answers, booked, strict=True)
+                if one
+            )
         self._heard = heard
         return news
 
@@ -278,6 +284,11 @@ class RedisJournal(RedisRecords):
                 damaged.append(key)
             elif texts:
                 yield Line(key, int(attempt), texts[0])
+
+    def book(self, keys: Sequence[bytes]) -> None:
+        """See `Journal`."""
+        for some in _pages(keys):
+            self._run(BOOK, *some)
 
     def waits(self, key: bytes) -> bool:
         """See `Journal`."""

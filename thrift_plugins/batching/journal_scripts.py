@@ -16,6 +16,7 @@ The keys of a journal, all in one slot:
     spoilt    hash: how often a line was in a batch that failed as a whole, and the same
     answers   hash of the answers
     bad       set of the lines whose answer is an error
+    booked    hash of the lines whose cost is booked
     done      sorted set of the answered lines, by when they were
     ages      sorted set of "first:last" in `done` that were answered together, by the asker's time
     batches   hash: number to JSON
@@ -34,7 +35,7 @@ from typing import Final
 from thrift_plugins.stores.redis_scripts import Script
 
 NAMES: Final = (
-    "lease", "facts", "queue", "open", "dues", "moved", "workers", "bodies", "asked", "tries", "fails", "spoilt", "answers", "bad", "done", "ages", "batches", "remotes",
+    "lease", "facts", "queue", "open", "dues", "moved", "workers", "bodies", "asked", "tries", "fails", "spoilt", "answers", "bad", "booked", "done", "ages", "batches", "remotes",
     "sums", "told", "members",
 )  # fmt: skip
 
@@ -126,6 +127,7 @@ LOOK: Final = Script(f"""{_KEYS}
 local told = {{}}
 for i, key in ipairs(ARGV) do
   local answer = redis.call('HGET', answers, key)
+  told[#ARGV + i] = redis.call('HEXISTS', booked, key)
   if answer and redis.call('SISMEMBER', bad, key) == 0 then
     told[i] = answer
   elseif answer then
@@ -136,7 +138,17 @@ for i, key in ipairs(ARGV) do
 end
 return told
 """)
-"""How lines stand: their answer, 'bad' where that is an error, 'open', '' where they were never asked."""
+"""How lines stand: their answer, 'bad' where that is an error, 'open', '' where they were never asked. Then for each whether its cost
+is booked."""
+
+BOOK: Final = Script(f"""{_KEYS}
+-- ARGV: keys of lines
+for _, key in ipairs(ARGV) do
+  if redis.call('HEXISTS', answers, key) == 1 then redis.call('HSET', booked, key, '1') end
+end
+return 1
+""")
+"""Note that the cost of lines is booked."""
 
 ADMIT: Final = Script(f"""{_KEYS}{_ASK}
 -- ARGV: how often it had been stopped, worker, milliseconds, then key, address and size, prompt, deadline or '' of each line
@@ -145,6 +157,7 @@ for i = 4, #ARGV, 4 do
   local key = ARGV[i]
   if redis.call('SREM', bad, key) == 1 then
     redis.call('HDEL', answers, key)
+    redis.call('HDEL', booked, key)
     redis.call('ZREM', done, key)
     redis.call('HINCRBY', tries, key, 1)
   end
@@ -344,6 +357,7 @@ for _, span in ipairs(old) do
   local from, to = string.match(span, '^(%d+):(%d+)$')
   for _, key in ipairs(redis.call('ZRANGEBYSCORE', done, from, to)) do
     redis.call('HDEL', answers, key)
+    redis.call('HDEL', booked, key)
     redis.call('HDEL', tries, key)
     redis.call('SREM', bad, key)
     redis.call('ZREM', done, key)

@@ -31,6 +31,7 @@ class Known(NamedTuple):
     answer: int
     stops: int
     deadline: float | None
+    booked: int
 
 
 OpenLine: TypeAlias = tuple[int, bytes, int, float | None, int]
@@ -90,7 +91,7 @@ def insert_lines(
     """Lines that are to be sent, with how often each was given to a batch before."""
     first = _next_numbers(c, len(new))
     c.executemany(
-        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 200, '', 'batch', ?, -1, -1, ?)",
+        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 200, '', 'batch', ?, -1, -1, ?, 0)",
         [
             (
                 number, one.key, one.address.model, one.address.url, len(one.body), one.deadline, OPEN,

@@ -180,8 +180,10 @@ class SQLiteJournal(SQLiteRecords):
             number, place = divmod(row.answer, PLACES)
             if number != pack:
                 pack, texts = number, self._file.run(answers_in, self._packs, number)
-            answer = None if texts is None else Answer(row.status, texts[place], row.code, row.processing)
-            told.append((one, answer or no_answer(self.path)))
+            if texts is None:
+                told.append((one, no_answer(self.path)))
+            else:
+                told.append((one, Answer(row.status, texts[place], row.code, row.processing, bool(row.booked))))
         return told
 
     def fresh(self) -> list[Queued]:
@@ -353,7 +355,7 @@ class SQLiteJournal(SQLiteRecords):
                 "UPDATE lines SET state = ?, status = ?, code = ?, processing = ?, answer = ? WHERE key = ? AND state = ?",
                 [
                     (ERRORED if code else ANSWERED, status, code, processing, pack * PLACES + place, key, OPEN)
-                    for place, (key, (status, _, code, processing)) in enumerate(answers)
+                    for place, (key, (status, _, code, processing, _)) in enumerate(answers)
                 ],
             ).rowcount
             keys = [key for key, _ in answers]
@@ -361,7 +363,7 @@ class SQLiteJournal(SQLiteRecords):
             if not first:
                 c.execute("DELETE FROM answers WHERE id = ?", (pack,))
             if batch is not None:
-                usage = usage_of(body for key, (_, body, code, _) in answers if not code and key in first)
+                usage = usage_of(answer.body for key, answer in answers if not answer.code and key in first)
                 c.execute(
                     "UPDATE batches SET answered = answered + ?, input_tokens = input_tokens + ?, cache_read = cache_read + ?,"
                     " output_tokens = output_tokens + ? WHERE id = ?",
@@ -373,6 +375,12 @@ class SQLiteJournal(SQLiteRecords):
             return first
 
         return self._file.transact(work)
+
+    def book(self, keys: Sequence[bytes]) -> None:
+        """See `Journal`."""
+        rows = [(key,) for key in keys]
+        if rows:
+            self._file.transact(lambda c: c.executemany("UPDATE lines SET booked = 1 WHERE key = ?", rows))
 
     def failures(self, keys: Iterable[bytes], *, whole: bool = False) -> list[tuple[bytes, int]]:
         """See `Journal`."""

@@ -31,26 +31,38 @@ class Answer(NamedTuple):
         body: JSON, encoded.
         code: the provider's or our word for an error, "" for an answer.
         processing: how it was worked on: "batch", or what a deadline has made of it.
+        booked: whether a call that was given it has booked what it cost.
     """
 
     status: int
     body: bytes
     code: str = ""
     processing: Processing = "batch"
+    booked: bool = False
 
 
 class Pending:
     """A request that somebody waits for. Its body is dropped once it is in the journal.
 
     Attributes:
+        books: whether the call that waits for it will book what it has cost.
         kept: whether the journal has it, or is about to: then it is asked, whether or not anybody waits for it any more.
     """
 
-    __slots__ = ("address", "body", "deadline", "kept", "key", "waiter")
+    __slots__ = ("address", "body", "books", "deadline", "kept", "key", "waiter")
 
-    def __init__(self, key: bytes, address: Address, body: bytes, deadline: float | None, waiter: Waiter) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        address: Address,
+        body: bytes,
+        deadline: float | None,
+        waiter: Waiter,
+        *,
+        books: bool = False,
+    ) -> None:
         self.key, self.address, self.body, self.deadline, self.waiter = key, address, body, deadline, waiter
-        self.kept = False
+        self.books, self.kept = books, False
 
 
 def content_key(account: str, address: Address, body: Mapping[str, Any], sample: int) -> bytes:

@@ -11,17 +11,18 @@ from concurrent import futures
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
 from weakref import WeakKeyDictionary, ref
 
 from thrift_plugins.batching.client import Address, BatchClient
 from thrift_plugins.batching.lots import size_too_large
-from thrift_plugins.batching.pending import KEY_BYTES, TOO_LARGE, Answer, Pending, content_key, failed
+from thrift_plugins.batching.pending import KEY_BYTES, TOO_LARGE, Answer, Pending, Waiter, content_key, failed
 from thrift_plugins.batching.threads import MOST, ParkingPool
 from thrift_plugins.batching.waiting import fail
 from thrift_plugins.batching.waits import Widen, standing
-from thrift_plugins.tries import set_aside
+from thrift_plugins.tries import books, given, set_aside
 
 logger = logging.getLogger("thrift_plugins")
 
@@ -89,6 +90,7 @@ class Session:
         journal: the id of its journal.
         widen: what may let tasks go on that something of limited width holds back.
         wake: told when the first request of a wave is parked.
+        booked: told the key of a line whose cost a call has booked.
 
     Attributes:
         parked: requests that wait for their wave; `parked_bytes` is what they weigh.
@@ -103,10 +105,17 @@ class Session:
     """
 
     def __init__(
-        self, client: BatchClient, samples: str, journal: str, *, widen: Widen | None, wake: Callable[[Session], None]
+        self,
+        client: BatchClient,
+        samples: str,
+        journal: str,
+        *,
+        widen: Widen | None,
+        wake: Callable[[Session], None],
+        booked: Callable[[bytes], None],
     ) -> None:
         self.client, self._account, self._journal = client, client.account, journal
-        self._samples, self._widen, self._wake = samples, widen, wake
+        self._samples, self._widen, self._wake, self._booked = samples, widen, wake, booked
         self.parked: list[Pending] = []
         self.parked_bytes, self._woken = 0, False
         self.arrivals = 0
@@ -136,11 +145,11 @@ class Session:
         waiter: asyncio.Future[Answer] = loop.create_future()
         self._collected.add(waiter)
         try:
-            pending = Pending(self._key(address, content), address, body, _deadline.get(), waiter)
+            pending = self._pending(address, body, content, waiter)
             self._park(pending)
             del body, content  # thousands wait at once: the journal has the prompt
             with _left_behind(pending):
-                return await waiter
+                return self._given(pending, await waiter)
         finally:
             self._collected.discard(waiter)
 
@@ -154,16 +163,24 @@ class Session:
         with self._lock:
             self._blocking.add(waiter)
         try:
-            pending = Pending(self._key(address, content), address, body, _deadline.get(), waiter)
+            pending = self._pending(address, body, content, waiter)
             self._park(pending)
             with _left_behind(pending), self.pool.parked() if isinstance(self.pool, ParkingPool) else nullcontext():
                 try:
-                    return waiter.result()
+                    return self._given(pending, waiter.result())
                 except futures.CancelledError:  # no `Exception`: an SDK would take it for a lost connection, and ask again
                     raise asyncio.CancelledError from None
         finally:
             with self._lock:
                 self._blocking.discard(waiter)
+
+    def _pending(self, address: Address, body: bytes, content: Mapping[str, Any], waiter: Waiter) -> Pending:
+        return Pending(self._key(address, content), address, body, _deadline.get(), waiter, books=books())
+
+    def _given(self, pending: Pending, answer: Answer) -> Answer:
+        if pending.books and not answer.code:
+            given(None if answer.booked else partial(self._booked, pending.key))
+        return answer
 
     def let_go(self) -> None:
         """Nobody waits for what was asked until now: end the threads that do, and loops of theirs. The journal has it."""

@@ -33,9 +33,12 @@ class Waiting:
         return min((one.deadline for one in waiting if one.deadline is not None and not one.waiter.done()), default=None)
 
     def answer(self, key: bytes, answer: Answer) -> None:
-        """A line is answered; `post` tells those who wait."""
+        """A line is answered; `post` tells those who wait. One of them books it."""
         for pending in self._by_key.pop(key, ()):
+            books = pending.books and not pending.waiter.done()
             self.tell(pending, answer)
+            if books:
+                answer = answer._replace(booked=True)
 
     def tell(self, pending: Pending, answer: Answer) -> None:
         """Answer one request."""
