@@ -246,6 +246,10 @@ class Spending:
             yield Settle(lease, amounts, self._local)
         except Exception as error:  # noqa: BLE001  the call is over; its lease ends by itself and is charged in full
             self._booking.fallback(f"budget: not settled ({type(error).__name__}), charged in full")
+        except BaseException:  # interrupted while it was on its way: told twice, it counts once
+            with suppress(StoreError):
+                yield Settle(lease, amounts, self._local)
+            raise
 
     def _estimate(self, call: Call, tier: Tier) -> tuple[Estimate, bool]:
         request = call.as_sent()
