@@ -15,6 +15,7 @@ from weakref import WeakSet
 from thrift_plugins.batching.courier import Courier
 from thrift_plugins.batching.session import Session
 from thrift_plugins.batching.waiting import fail
+from thrift_plugins.finalizing import living
 
 logger = logging.getLogger("thrift_plugins")
 
@@ -144,7 +145,7 @@ class Host:
         if self._thread.is_alive():
             self.call(self._stop())
             self._end()
-            for session in list(self._sessions):
+            for session in living(self._sessions):
                 session.end(_closed())
             self.courier.waiting.fail(_closed())
 
