@@ -290,25 +290,27 @@ class Attempts:
             except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
                 usage = used(call, error, tier, self.booking)
                 lost = call.partial is None and may_be_billed(call, error)
-                yield from self._settle(tier, usage, lost=lost, broken=call.partial is not None, kept=call.tries.kept)
+                later = yield from self._settled(
+                    tier, usage, lost=lost, broken=call.partial is not None, kept=call.tries.kept
+                )
                 self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
                 yield from self._booked(call)
-                return Attempt(tier, usage, None, error, None)
+                return Attempt(tier, usage, None, later or error, None)
         self.booking.batched(tier, call.tries.processing)
         tier = as_worked(tier, answer, call.tries.processing)
         usage = NO_USAGE if call.tries.booked else self.booking.measured(answer, tier, call.as_sent)
         reply = answer.given_by(tier.name, usage)
-        yield from self._settle(tier, reply.usage, broken=not reply.complete)
+        later = yield from self._settled(tier, reply.usage, broken=not reply.complete)
         self.booking.tried(tier, call.tries, lambda: reply.usage)
         yield from self._booked(call)
-        return Attempt(tier, reply.usage, reply, None, None)
+        return Attempt(tier, reply.usage, None if later else reply, later, None)
 
     def _booked(self, call: Call) -> Flow:
         """A batch run's journal hears that what a line has cost is booked; or the ledger, that it was before."""
         if call.tries.booked:
             self.booking.note("batch: answered from the journal, and booked before")
         elif call.tries.book is not None:
-            yield Booked(call.tries.book)
+            yield Booked(call.tries.book, call.tries.name)
 
     def _again(self, call: Call, tier: Tier) -> Generator[Effect, Any, BaseException | None]:
         """Before an SDK repeats a request whose answer it has lost: charge the first in full, and reserve for the second.
@@ -399,6 +401,16 @@ class Attempts:
     ) -> Flow:
         if self.spending is not None:
             yield from self.spending.settle(tier, usage, lost=lost, broken=broken, kept=kept)
+
+    def _settled(
+        self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False, kept: bool = False
+    ) -> Generator[Effect, Any, BaseException | None]:
+        """Settle, and give what interrupted the app meanwhile: the answer is paid for, and is to be booked all the same."""
+        try:
+            yield from self._settle(tier, usage, lost=lost, broken=broken, kept=kept)
+        except BaseException as error:  # noqa: BLE001  as in `_performed`
+            return error
+        return None
 
     def _lost(self, error: BaseException, tier: Tier, usage: Usage) -> Flow:
         """The call ended without a whole answer."""

@@ -147,9 +147,9 @@ class Comparison:
             reply: Reply = yield consult
             usage = self.booking.measured(reply, tier, call.as_sent)
         finally:
+            self.booking.beside(tier, usage, "judge")
             if spending is not None:
                 yield from spending.settle(tier, usage)
-            self.booking.beside(tier, usage, "judge")
         return reply
 
 

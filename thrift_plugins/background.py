@@ -79,8 +79,14 @@ class Background:
         task.add_done_callback(self._tasks.discard)
 
     def close(self) -> None:
-        """Begin nothing any more. Idempotent."""
-        self._closed = True
+        """Begin nothing any more, and let threads end that wait for a job. Idempotent."""
+        with self._lock:
+            self._closed = True
+            with suppress(Empty):
+                while True:
+                    self._jobs.get_nowait()
+            for _ in range(self._threads):
+                self._jobs.put(_nothing)
 
     def _due(self, name: str) -> bool:
         now = time.monotonic()
@@ -102,9 +108,16 @@ class Background:
                         self._threads -= 1
                         return
                 continue
-            if not self._closed:
-                with suppress(BaseException):
-                    Context().run(job)
+            if self._closed:
+                with self._lock:
+                    self._threads -= 1
+                return
+            with suppress(BaseException):
+                Context().run(job)
+
+
+def _nothing() -> None:
+    """Wakes a thread."""
 
 
 async def _quietly(job: Callable[[], Coroutine[None, None, None]]) -> None:

@@ -152,9 +152,17 @@ class Settle(NamedTuple):
 
 
 class Booked(NamedTuple):
-    """Tell a batch run's journal that what a line has cost is booked."""
+    """Tell a batch run's journal that what a line has cost is booked, by a call of this name."""
 
-    tell: Callable[[], None]
+    tell: Callable[[str], None]
+    name: str
+
+
+class Paid(NamedTuple):
+    """Ask a batch run's journal whether a call of this name was paid, and its answer is there."""
+
+    ask: Callable[[str], bool]
+    name: str
 
 
 class Reap(NamedTuple):
@@ -291,6 +299,7 @@ Effect: TypeAlias = (
     | Judge
     | Reserve
     | Booked
+    | Paid
     | Settle
     | Reap
     | Call

@@ -250,7 +250,11 @@ class Engine:
             return
         if other is None:
             return
-        judgement = yield from Comparison(audits, aim, request, booking).judged(served, other)
+        try:
+            judgement = yield from Comparison(audits, aim, request, booking).judged(served, other)
+        except BaseException:  # interrupted; what was asked is paid for
+            yield Append(booking.of_our_own(why, "answered", tiers[decision.tier], other.usage))
+            raise
         loss = None if judgement is None else LOSS[judgement]
         told = {"what": "judged", "told": [aim, feature, loss, *gate.limits], "judge": gate.judge.name}
         yield Append(

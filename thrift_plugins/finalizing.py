@@ -32,7 +32,7 @@ class _Worker:
     def renew(self) -> None:
         """Locks of this process's own. A forked child has its parent's jobs too, and they are the parent's to do."""
         self.jobs.clear()
-        self._doing = threading.Lock()
+        self._doing = threading.RLock()  # a job may call code of the app's, which may want to catch up itself
         self._starting = threading.RLock()  # the collector may come by here as well
         self._running = False
 

@@ -20,6 +20,7 @@ from thrift_plugins.effects import (
     Leave,
     LookUp,
     Match,
+    Paid,
     Pause,
     Reap,
     Reserve,
@@ -176,7 +177,8 @@ _DO: Mapping[type, Callable[[Parts, Any], Any]] = {
     Reserve: _reserve,
     Settle: _settle,
     Reap: _reap,
-    Booked: lambda _, effect: effect.tell(),
+    Booked: lambda _, effect: effect.tell(effect.name),
+    Paid: lambda _, effect: effect.ask(effect.name),
     Consult: lambda _, effect: effect.asker.ask(effect.prompt),
     Append: _append,
 }
@@ -194,6 +196,7 @@ _ADO: Mapping[type, Callable[[Parts, Any], Awaitable[Any]]] = {
     Reserve: _areserve,
     Settle: _asettle,
     Reap: _areap,
+    Paid: lambda _, effect: asyncio.to_thread(effect.ask, effect.name),
     Consult: lambda _, effect: effect.asker.aask(effect.prompt),
 }
 """The others do not block."""

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final, Protocol
 
-from thrift_plugins.batching.session import current
+from thrift_plugins.batching.session import Session, current
 from thrift_plugins.budgeting import Budget, Estimate, affordable, most_output, spent
 from thrift_plugins.budgeting.unseen import Unseen
 from thrift_plugins.caching.key import surroundings
-from thrift_plugins.effects import Append, Call, Effect, Reap, Reserve, Settle
+from thrift_plugins.effects import Append, Call, Effect, Paid, Reap, Reserve, Settle
 from thrift_plugins.errors import BudgetExceeded, StoreError, UnknownModelPrice
 from thrift_plugins.finalizing import catch_up
 from thrift_plugins.ledger.booking import Booking
@@ -177,21 +177,16 @@ class Spending:
         sent = call.as_sent()
         estimate, known = self._estimate(sent, call.most, tier)
         self._attempts += 1
-        lease = self._name(sent, call.most, tier) or f"{self._request.id}/{self._attempts}"
+        session = current() if self._request.waits else None
+        name = self._name(session, sent, call.most, tier) if session else ""
+        lease = name or f"{self._request.id}/{self._attempts}"
         grant = yield from self._ask(lease, estimate)
-        if grant is not None and not grant.granted:
-            # One that is made again must ask the same to find its answer, however much is left by then.
-            again = lease.startswith(AGAIN)
-            firm = again or (known and not self._purse.imposes)
-            less = None if firm else self._less(estimate, grant, None if known else _TAKEN_BY_ALL)
-            if less is None:
-                raise self._refused(estimate, grant, _SAY_HOW_LONG if again and tier.limit is None else "")
-            estimate = less
-            call.imposed = True
-            grant = yield from self._ask(lease, estimate)
-            if grant is not None and not grant.granted:
-                raise self._refused(estimate, grant)
-            self._booking.note(f"budget: answer cut to {estimate.output_tokens} tokens")
+        if grant is not None and not grant.granted and session and name:
+            yield from self._paid(session, name, self._refused(estimate, grant, _SAY_HOW_LONG * (tier.limit is None)))
+            grant = None
+        elif grant is not None and not grant.granted:
+            estimate, grant = yield from self._cut(call, lease, estimate, grant, known=known)
+        call.tries.name = name
         self._lease = lease if grant is not None else None
         call.budgets = tuple(budget.name for budget in self._budgets)
         if any(budget.mode == "hard" for budget in self._budgets):
@@ -201,6 +196,38 @@ class Spending:
             self._warn(grant)
             self._reserved = tuple(estimate.amount(budget.unit) for budget in self._budgets)
             self._booking.reserved(dict(zip((budget.name for budget in self._budgets), self._reserved, strict=True)))
+
+    def _cut(
+        self, call: Call, lease: str, estimate: Estimate, grant: Grant, *, known: bool
+    ) -> Generator[Effect, Any, tuple[Estimate, Grant | None]]:
+        """Reserve for an answer that is as short as what is left demands.
+
+        Raises:
+            BudgetExceeded: that is too short, or the answer cannot be limited.
+        """
+        firm = known and not self._purse.imposes
+        less = None if firm else self._less(estimate, grant, None if known else _TAKEN_BY_ALL)
+        if less is None:
+            raise self._refused(estimate, grant)
+        call.imposed = True
+        again = yield from self._ask(lease, less)
+        if again is not None and not again.granted:
+            raise self._refused(less, again)
+        self._booking.note(f"budget: answer cut to {less.output_tokens} tokens")
+        return less, again
+
+    @staticmethod
+    def _paid(session: Session, name: str, refused: BudgetExceeded) -> Generator[Effect, Any, None]:
+        """Let a call of a batch run pass for which there is no room, if it was paid and its answer only has to be given again.
+
+        It is not cut as others are: to find its answer, it must ask the same, however much is left by then.
+
+        Raises:
+            BudgetExceeded: it was not.
+        """
+        paid: bool = yield Paid(session.notes.paid, name)
+        if not paid:
+            raise refused
 
     def charge(self) -> Generator[Effect, Any, None]:
         """Charge all that was reserved: an answer was lost, and nobody knows what it has cost."""
@@ -264,13 +291,16 @@ class Spending:
             yield Settle(lease, amounts, self._local)
         except Exception as error:  # noqa: BLE001  the call is over; its lease ends by itself and is charged in full
             self._booking.fallback(f"budget: not settled ({type(error).__name__}), charged in full")
+        except BaseException:  # interrupted while it was on its way: told twice, it counts once
+            with suppress(StoreError):
+                yield Settle(lease, amounts, self._local)
+            raise
 
-    def _name(self, sent: Request, most: int | None, tier: Tier) -> str | None:
-        """The lease of a call in a batch run: the same for whoever asks the same. None for any other, or what has no canonical form."""
-        session = current() if self._request.waits else None
-        asked = surroundings(sent) if session is not None else None
-        if session is None or asked is None:
-            return None
+    def _name(self, session: Session, sent: Request, most: int | None, tier: Tier) -> str:
+        """The lease of a call in a batch run: the same for whoever asks the same; "" for what has no canonical form."""
+        asked = surroundings(sent)
+        if asked is None:
+            return ""
         whose = [budget.account(self._request) for budget in self._budgets if budget.window not in _PASSING]
         return AGAIN + session.name(repr((asked, tier.name, tier.model, most, whose)).encode())
 

@@ -48,11 +48,12 @@ class Tries:
         set_aside: whether the app has left it while a batch run had it: it is paid once, by the call that is given the answer.
         kept: whether it is asked all the same then, because it is in the run's journal.
         booked: whether its answer is of a batch run, and another call has booked what it has cost.
-        book: tells the run's journal that this one has; None where it has nothing to tell.
+        book: tells the run's journal that this one has, by its name; None where it has nothing to tell.
+        name: what it is known by in the run's budgets, "" for nothing.
     """
 
     __slots__ = (
-        "_content", "_status", "book", "booked", "kept", "lost", "processing", "retries", "sent", "set_aside", "several", "stopped",
+        "_content", "_status", "book", "booked", "kept", "lost", "name", "processing", "retries", "sent", "set_aside", "several", "stopped",
         "stops",
     )  # fmt: skip
 
@@ -62,7 +63,8 @@ class Tries:
         self._content: object = None
         self._status: int | None = None
         self.processing: Processing | None = None
-        self.book: Callable[[], None] | None = None
+        self.book: Callable[[str], None] | None = None
+        self.name = ""
 
     @property
     def answered(self) -> bool:
@@ -114,7 +116,7 @@ def books() -> bool:
     return _current.get() is not None
 
 
-def given(book: Callable[[], None] | None) -> None:
+def given(book: Callable[[str], None] | None) -> None:
     """The call that this code is in was given an answer of a batch run.
 
     Args:

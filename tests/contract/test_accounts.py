@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from math import inf
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -466,3 +467,40 @@ class TestLocalSlices:
         await slices.asettle("b/1", [15])
         await watched.areserve("a/1", [hold(amount=1)], 60)
         assert (await books.astanding([hold()]))[0].used == 15
+
+
+def test_what_a_thread_reserves_is_given_back_after_it_also_where_the_loop_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A loop that ends cancels all its tasks: whoever waits for the thread, and what he waits with."""
+    begun, goes_on = threading.Event(), threading.Event()
+    reserve = SQLiteAccounts._whole
+
+    def waiting(self: SQLiteAccounts, work: Any, patience: int = 5000) -> Any:
+        if begun.is_set():
+            return reserve(self, work, patience)
+        if threading.current_thread() is threading.main_thread():
+            raise StoreUnavailable("another process writes")
+        begun.set()
+        goes_on.wait(30)
+        return reserve(self, work, patience)
+
+    async def call() -> None:
+        try:
+            await accounts.areserve("lease", [hold()], 60)
+        except asyncio.CancelledError:
+            await accounts.asettle("lease", (0,))
+            raise
+
+    async def app() -> None:
+        calls.append(asyncio.create_task(call()))
+        while not begun.is_set():  # noqa: ASYNC110  the thread has no loop to tell
+            await asyncio.sleep(0.01)
+        threading.Timer(0.2, goes_on.set).start()
+
+    calls: list[asyncio.Task[None]] = []
+    monkeypatch.setattr(SQLiteAccounts, "_whole", waiting)
+    accounts = SQLiteAccounts(tmp_path / "accounts.db")
+    asyncio.run(app())
+    assert accounts.standing([hold()])[0].held == 0
+    accounts.close()

@@ -243,3 +243,14 @@ def test_a_forked_child_has_threads_of_its_own(made: Background):
         made.submit("child", done.set)
         os._exit(0 if done.wait(10) else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_closed_it_leaves_no_thread(made: Background):
+    done = threading.Event()
+    made.submit("a", done.set)
+    assert done.wait(10)
+    made.close()
+    mine = [thread for thread in threading.enumerate() if getattr(thread, "_target", None) == made._work]
+    for thread in mine:
+        thread.join(background._IDLE / 2)
+    assert not any(thread.is_alive() for thread in mine)

@@ -53,3 +53,17 @@ def test_one_that_fails_holds_up_no_other():
     gc.collect()
     finalizing.catch_up()
     assert done == [1]
+
+
+def test_what_is_done_may_want_to_catch_up_itself():
+    done: list[int] = []
+
+    def again() -> None:
+        finalizing.catch_up()
+        done.append(1)
+
+    Dropped(again)
+    Dropped(again)
+    gc.collect()
+    finalizing.catch_up()
+    assert done == [1, 1]

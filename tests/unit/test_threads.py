@@ -17,6 +17,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
 
 from thrift_plugins.background import Background
+from thrift_plugins.batching.host import Host
 from thrift_plugins.budgeting.lengths import Kind, Lengths
 from thrift_plugins.finalizing import living
 from thrift_plugins.langchain import ResponseCache
@@ -228,3 +229,44 @@ def test_what_a_tier_has_used_is_read_while_its_threads_go_on() -> None:
     used = UsedInside(Around(cast("Any", None), None, unheard=False))
     used.usage_metadata = Growing(m={"input_tokens": 3, "output_tokens": 2, "total_tokens": 5})
     assert used.usage().input_tokens == 3
+
+
+def test_an_executor_is_closed_while_other_threads_ask() -> None:
+    class Courier:
+        broken = None
+
+        class waiting:  # noqa: N801  as a courier's
+            @staticmethod
+            def fail(_error: BaseException) -> None:
+                pass
+
+        class client:  # noqa: N801
+            @staticmethod
+            async def aclose() -> None:
+                pass
+
+        def start(self) -> None:
+            pass
+
+        async def stop(self) -> None:
+            pass
+
+    class Asked:
+        def __init__(self) -> None:
+            self.ended = False
+
+        def end(self, _error: BaseException) -> None:
+            self.ended = True
+
+    class Busy(WeakSet[Any]):
+        def __iter__(self) -> Iterator[Any]:
+            for session in super().__iter__():
+                if len(made) < 3:
+                    made.append(Asked())
+                    self.add(made[-1])
+                yield session
+
+    host, made = Host(cast("Any", Courier)), [Asked(), Asked()]
+    host._sessions = Busy(made)
+    host.close()
+    assert all(session.ended for session in made)

@@ -51,7 +51,7 @@ class Courier:
         self.carrier = Carrier(desk, self.reader, self.finder, self._spawn)
         self.broken: BaseException | None = None
         self._warned = False
-        self._to_book: set[bytes] = set()
+        self._to_book: dict[bytes, str] = {}
 
     def start(self) -> None:
         """Go on with what a process before has left, if no other one does, and look for what it may have lost sight of."""
@@ -103,7 +103,7 @@ class Courier:
         self._join(asked)
         answered = self.journal.admit(asked, stopped)
         known = {id(pending) for pending, _ in answered}
-        booked = self._to_book.copy()
+        booked = set(self._to_book)
         for pending, answer in answered:
             self.waiting.tell(pending, answer._replace(booked=answer.booked or pending.key in booked))
             if pending.books:
@@ -116,18 +116,18 @@ class Courier:
             self.leading.look()
         self.waiting.post()
 
-    def booked(self, key: bytes) -> None:
-        """A call has booked what a line has cost: whoever is given its answer later has nothing to pay."""
+    def booked(self, key: bytes, call: str) -> None:
+        """A call of this name has booked what a line has cost: whoever is given its answer later has nothing to pay."""
         if not self._to_book:
             asyncio.get_running_loop().call_later(_TOGETHER_S, self._book)
-        self._to_book.add(key)
+        self._to_book[key] = call
 
     def _book(self) -> None:
-        keys, self._to_book = self._to_book, set()
+        calls, self._to_book = self._to_book, {}
         try:
-            self.journal.book(list(keys))
+            self.journal.book(calls)
         except ThriftError as error:
-            logger.warning("batch: what %d lines have cost may be booked twice (%s)", len(keys), error)
+            logger.warning("batch: what %d lines have cost may be booked twice (%s)", len(calls), error)
 
     def _join(self, asked: Sequence[Pending]) -> None:
         """Whoever asks for a line that others wait for already wants it by the earliest of their deadlines."""

@@ -24,7 +24,7 @@ from thrift_plugins.batching.journals import open_journal
 from thrift_plugins.batching.progress import BatchProgress, cost_of, most_of, progress
 from thrift_plugins.batching.results import BatchResult, Submitted
 from thrift_plugins.batching.running import Call, Inputs, Run
-from thrift_plugins.batching.session import Session, answered_by, current
+from thrift_plugins.batching.session import Notes, Session, answered_by, current
 from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.batching.threads import threads_of
 from thrift_plugins.batching.transport import collecting
@@ -246,10 +246,9 @@ class Executor:
         return Session(
             self.client,
             self.settings.samples,
-            self._journal_id,
+            Notes(self._journal_id, self._host.booked, self.journal.paid),
             widen=self.widen,
             wake=self._host.wake,
-            booked=self._host.booked,
         )
 
     @property

@@ -16,6 +16,7 @@ from weakref import WeakSet
 from thrift_plugins.batching.courier import Courier
 from thrift_plugins.batching.session import Session
 from thrift_plugins.batching.waiting import fail
+from thrift_plugins.finalizing import living
 
 logger = logging.getLogger("thrift_plugins")
 
@@ -77,10 +78,10 @@ class Host:
         except RuntimeError:
             session.end(_closed())
 
-    def booked(self, key: bytes) -> None:
+    def booked(self, key: bytes, call: str) -> None:
         """What a line has cost is booked: the journal is told, or, where the executor is closed by now, the next one books it again."""
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self.courier.booked, key, context=Context())
+            self._loop.call_soon_threadsafe(self.courier.booked, key, call, context=Context())
 
     def _begin(self, session: Session) -> None:
         task = asyncio.ensure_future(self._wave(session))
@@ -153,7 +154,7 @@ class Host:
         if self._thread.is_alive():
             self.call(self._stop())
             self._end()
-            for session in list(self._sessions):
+            for session in living(self._sessions):
                 session.end(_closed())
             self.courier.waiting.fail(_closed())
 

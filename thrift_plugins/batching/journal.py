@@ -16,7 +16,7 @@ A batch goes through these states, each committed:
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from secrets import token_hex
 from typing import NamedTuple, Protocol
 
@@ -123,8 +123,12 @@ class Journal(Records, Protocol):
         """
         ...
 
-    def book(self, keys: Sequence[bytes]) -> None:
-        """What these lines have cost is booked: their answers say so from now on."""
+    def book(self, calls: Mapping[bytes, str]) -> None:
+        """What these lines have cost is booked, by calls of these names, or "": their answers say so from now on."""
+        ...
+
+    def paid(self, call: str) -> bool:
+        """Whether a call of this name has booked a line whose answer is here."""
         ...
 
     def waits(self, key: bytes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from secrets import token_hex
 from time import monotonic
 from typing import Any, Final
@@ -243,7 +243,7 @@ class RedisJournal(RedisRecords):
             keys = [key for key in told[::2] if key in wanted]
             answers, booked = (self._ask("HMGET", name, *keys) if keys else () for name in ("answers", "booked"))
             news.extend(
-                (key, self._texts.answer(key, one)._replace(booked=bool(mark)))
+                (key, self._texts.answer(key, one)._replace(booked=mark is not None))
                 for key, one, mark in zip(keys, answers, booked, strict=True)
                 if one
             )
@@ -285,10 +285,14 @@ class RedisJournal(RedisRecords):
             elif texts:
                 yield Line(key, int(attempt), texts[0])
 
-    def book(self, keys: Sequence[bytes]) -> None:
+    def book(self, calls: Mapping[bytes, str]) -> None:
         """See `Journal`."""
-        for some in _pages(keys):
-            self._run(BOOK, *some)
+        for some in _pages(list(calls.items())):
+            self._run(BOOK, *(word for call in some for word in call))
+
+    def paid(self, call: str) -> bool:
+        """See `Journal`."""
+        return bool(self._ask("HEXISTS", "paid", call))
 
     def waits(self, key: bytes) -> bool:
         """See `Journal`."""

@@ -16,7 +16,8 @@ The keys of a journal, all in one slot:
     spoilt    hash: how often a line was in a batch that failed as a whole, and the same
     answers   hash of the answers
     bad       set of the lines whose answer is an error
-    booked    hash of the lines whose cost is booked
+    booked    hash: by what call a line's cost is booked, '' where that has no name
+    paid      hash: the same, the other way round
     done      sorted set of the answered lines, by when they were
     ages      sorted set of "first:last" in `done` that were answered together, by the asker's time
     batches   hash: number to JSON
@@ -35,7 +36,7 @@ from typing import Final
 from thrift_plugins.stores.redis_scripts import Script
 
 NAMES: Final = (
-    "lease", "facts", "queue", "open", "dues", "moved", "workers", "bodies", "asked", "tries", "fails", "spoilt", "answers", "bad", "booked", "done", "ages", "batches", "remotes",
+    "lease", "facts", "queue", "open", "dues", "moved", "workers", "bodies", "asked", "tries", "fails", "spoilt", "answers", "bad", "booked", "paid", "done", "ages", "batches", "remotes",
     "sums", "told", "members",
 )  # fmt: skip
 
@@ -70,6 +71,17 @@ local function due(key)
   end
   if wanted ~= '' then return wanted, '1' end
   return first, ''
+end
+"""
+
+_DROP: Final = """
+-- An answer is there no more.
+local function drop(key)
+  local call = redis.call('HGET', booked, key)
+  if call then redis.call('HDEL', paid, call) end
+  redis.call('HDEL', booked, key)
+  redis.call('HDEL', answers, key)
+  redis.call('ZREM', done, key)
 end
 """
 
@@ -142,23 +154,24 @@ return told
 is booked."""
 
 BOOK: Final = Script(f"""{_KEYS}
--- ARGV: keys of lines
-for _, key in ipairs(ARGV) do
-  if redis.call('HEXISTS', answers, key) == 1 then redis.call('HSET', booked, key, '1') end
+-- ARGV: key and name of the call of each
+for i = 1, #ARGV, 2 do
+  if redis.call('HEXISTS', answers, ARGV[i]) == 1 then
+    redis.call('HSET', booked, ARGV[i], ARGV[i + 1])
+    if ARGV[i + 1] ~= '' then redis.call('HSET', paid, ARGV[i + 1], ARGV[i]) end
+  end
 end
 return 1
 """)
 """Note that the cost of lines is booked."""
 
-ADMIT: Final = Script(f"""{_KEYS}{_ASK}
+ADMIT: Final = Script(f"""{_KEYS}{_ASK}{_DROP}
 -- ARGV: how often it had been stopped, worker, milliseconds, then key, address and size, prompt, deadline or '' of each line
 stay(ARGV[2], ARGV[3])
 for i = 4, #ARGV, 4 do
   local key = ARGV[i]
   if redis.call('SREM', bad, key) == 1 then
-    redis.call('HDEL', answers, key)
-    redis.call('HDEL', booked, key)
-    redis.call('ZREM', done, key)
+    drop(key)
     redis.call('HINCRBY', tries, key, 1)
   end
   if redis.call('HEXISTS', answers, key) == 0 and redis.call('HSETNX', open, key, ARGV[i + 1]) == 1 then
@@ -350,17 +363,15 @@ return redis.call('ZCARD', members)
 """)
 """Put lines of a batch that are not answered back into the queue. How many lines are left in the batch."""
 
-RETAIN: Final = Script(f"""{_LEADER}
+RETAIN: Final = Script(f"""{_LEADER}{_DROP}
 -- ARGV: ..., time, how many
 local old = redis.call('ZRANGEBYSCORE', ages, '-inf', '(' .. ARGV[3], 'LIMIT', 0, ARGV[4])
 for _, span in ipairs(old) do
   local from, to = string.match(span, '^(%d+):(%d+)$')
   for _, key in ipairs(redis.call('ZRANGEBYSCORE', done, from, to)) do
-    redis.call('HDEL', answers, key)
-    redis.call('HDEL', booked, key)
+    drop(key)
     redis.call('HDEL', tries, key)
     redis.call('SREM', bad, key)
-    redis.call('ZREM', done, key)
   end
   redis.call('ZREM', ages, span)
 end

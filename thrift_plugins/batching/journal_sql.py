@@ -31,7 +31,7 @@ class Known(NamedTuple):
     answer: int
     stops: int
     deadline: float | None
-    booked: int
+    booked: str | None
 
 
 OpenLine: TypeAlias = tuple[int, bytes, int, float | None, int]
@@ -48,6 +48,7 @@ def add_columns(c: sqlite3.Connection) -> None:
     for column, added in LATER_COLUMNS.items():
         if column not in known:
             c.execute(added)
+    c.execute("CREATE INDEX IF NOT EXISTS lines_booked ON lines (booked) WHERE booked > ''")
 
 
 def known_in(c: sqlite3.Connection, keys: Sequence[bytes]) -> dict[bytes, Known]:
@@ -91,7 +92,7 @@ def insert_lines(
     """Lines that are to be sent, with how often each was given to a batch before."""
     first = _next_numbers(c, len(new))
     c.executemany(
-        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 200, '', 'batch', ?, -1, -1, ?, 0)",
+        "INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 200, '', 'batch', ?, -1, -1, ?, NULL)",
         [
             (
                 number, one.key, one.address.model, one.address.url, len(one.body), one.deadline, OPEN,

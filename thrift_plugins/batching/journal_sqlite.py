@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -183,7 +183,7 @@ class SQLiteJournal(SQLiteRecords):
             if texts is None:
                 told.append((one, no_answer(self.path)))
             else:
-                told.append((one, Answer(row.status, texts[place], row.code, row.processing, bool(row.booked))))
+                told.append((one, Answer(row.status, texts[place], row.code, row.processing, row.booked is not None)))
         return told
 
     def fresh(self) -> list[Queued]:
@@ -376,11 +376,16 @@ class SQLiteJournal(SQLiteRecords):
 
         return self._file.transact(work)
 
-    def book(self, keys: Sequence[bytes]) -> None:
+    def book(self, calls: Mapping[bytes, str]) -> None:
         """See `Journal`."""
-        rows = [(key,) for key in keys]
+        rows = [(call, key) for key, call in calls.items()]
         if rows:
-            self._file.transact(lambda c: c.executemany("UPDATE lines SET booked = 1 WHERE key = ?", rows))
+            self._file.transact(lambda c: c.executemany("UPDATE lines SET booked = ? WHERE key = ?", rows))
+
+    def paid(self, call: str) -> bool:
+        """See `Journal`."""
+        query = "SELECT 1 FROM lines WHERE booked = ? AND booked > ''"
+        return self._file.run(lambda c: c.execute(query, (call,)).fetchone()) is not None
 
     def failures(self, keys: Iterable[bytes], *, whole: bool = False) -> list[tuple[bytes, int]]:
         """See `Journal`."""

@@ -26,7 +26,7 @@ SCHEMA: Final = (
         deadline REAL, state INTEGER NOT NULL, attempt INTEGER NOT NULL, failures INTEGER NOT NULL, spoilt INTEGER NOT NULL,
         status INTEGER NOT NULL, code TEXT NOT NULL, processing TEXT NOT NULL, answer INTEGER NOT NULL,
         failed_in INTEGER NOT NULL DEFAULT -1, spoilt_in INTEGER NOT NULL DEFAULT -1, stops INTEGER NOT NULL DEFAULT 0,
-        booked INTEGER NOT NULL DEFAULT 0)""",
+        booked TEXT)""",
     "CREATE TABLE IF NOT EXISTS prompts (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, texts BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS answers (id INTEGER PRIMARY KEY, done_at REAL NOT NULL, texts BLOB NOT NULL)",
     """CREATE TABLE IF NOT EXISTS batches (
@@ -46,10 +46,10 @@ LATER_COLUMNS: Final = {
     "failed_in": "ALTER TABLE lines ADD COLUMN failed_in INTEGER NOT NULL DEFAULT -1",
     "spoilt_in": "ALTER TABLE lines ADD COLUMN spoilt_in INTEGER NOT NULL DEFAULT -1",
     "stops": "ALTER TABLE lines ADD COLUMN stops INTEGER NOT NULL DEFAULT 0",
-    "booked": "ALTER TABLE lines ADD COLUMN booked INTEGER NOT NULL DEFAULT 0",
+    "booked": "ALTER TABLE lines ADD COLUMN booked TEXT",
 }
 """Those of `lines` that a journal made before there were any does not have: in which attempt a failure was counted last, how often
-the journal had been stopped when the line was asked last, and whether what it has cost is booked."""
+the journal had been stopped when the line was asked last, and by what call its cost is booked, NULL where it is not."""
 
 _CACHE_KB: Final = 65_536
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import partial
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary, ref
 
 from thrift_plugins.batching.client import Address, BatchClient
@@ -81,16 +81,29 @@ def _left_behind(pending: Pending) -> Iterator[None]:
         raise
 
 
+class Notes(NamedTuple):
+    """What a run's journal says and is told of money.
+
+    Attributes:
+        journal: its id.
+        booked: told the key of a line whose cost is booked, and the name of the call that has.
+        paid: whether a call of this name has booked a line whose answer is there; asks the journal, which may take a moment.
+    """
+
+    journal: str
+    booked: Callable[[bytes, str], None]
+    paid: Callable[[str], bool]
+
+
 class Session:
     """A run.
 
     Args:
         client: whose requests they are.
         samples: see `BatchSettings`.
-        journal: the id of its journal.
+        notes: what its journal says and is told of money.
         widen: what may let tasks go on that something of limited width holds back.
         wake: told when the first request of a wave is parked.
-        booked: told the key of a line whose cost a call has booked.
 
     Attributes:
         parked: requests that wait for their wave; `parked_bytes` is what they weigh.
@@ -108,14 +121,13 @@ class Session:
         self,
         client: BatchClient,
         samples: str,
-        journal: str,
+        notes: Notes,
         *,
         widen: Widen | None,
         wake: Callable[[Session], None],
-        booked: Callable[[bytes], None],
     ) -> None:
-        self.client, self._account, self._journal = client, client.account, journal
-        self._samples, self._widen, self._wake, self._booked = samples, widen, wake, booked
+        self.client, self._account, self.notes = client, client.account, notes
+        self._samples, self._widen, self._wake = samples, widen, wake
         self.parked: list[Pending] = []
         self.parked_bytes, self._woken = 0, False
         self.arrivals = 0
@@ -179,7 +191,7 @@ class Session:
 
     def _given(self, pending: Pending, answer: Answer) -> Answer:
         if pending.books and not answer.code:
-            given(None if answer.booked else partial(self._booked, pending.key))
+            given(None if answer.booked else partial(self.notes.booked, pending.key))
         return answer
 
     def let_go(self) -> None:
@@ -237,7 +249,7 @@ class Session:
         Args:
             call: all that decides what is asked.
         """
-        told = blake2b(call, digest_size=KEY_BYTES, key=self._journal.encode()).digest()
+        told = blake2b(call, digest_size=KEY_BYTES, key=self.notes.journal.encode()).digest()
         with self._lock:
             before = self._named[told]
             self._named[told] += 1

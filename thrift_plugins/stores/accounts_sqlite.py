@@ -160,8 +160,11 @@ class SQLiteAccounts:
 
 
 async def _in_a_thread(do: Callable[[Callable[[Tables], T]], T], work: Callable[[Tables], T]) -> T:
-    """In a thread, to its end: a thread cannot be cancelled, and whoever gives back what it reserved must come after it."""
-    under_way = asyncio.ensure_future(asyncio.to_thread(do, work))
+    """In a thread, to its end: a thread cannot be cancelled, and whoever gives back what it reserved must come after it.
+
+    No task of its own, which a loop that ends would cancel too, and which would then be done before its thread is.
+    """
+    under_way = asyncio.get_running_loop().run_in_executor(None, do, work)
     try:
         return await asyncio.shield(under_way)
     except asyncio.CancelledError:
