@@ -105,9 +105,14 @@ def tally(text: str, found: Sequence[str] | None = None) -> Tally:
     """
     found = words_of(text) if found is None else found
     if text.isascii():
-        return Tally((len(text), *_NO_OTHERS), float(len(found)), _TOKENS_PER_LATIN_WORD * len(found))
+        return of_ascii(len(text), len(found))
     letters = _letters(text)
     return Tally(tuple(letters), *_lengths(letters, found))
+
+
+def of_ascii(letters: int, words: int) -> Tally:
+    """The tally of a text of so many words, whose letters are all in ASCII."""
+    return Tally((letters, *_NO_OTHERS), float(words), _TOKENS_PER_LATIN_WORD * words)
 
 
 def _letters(text: str) -> list[int]:
