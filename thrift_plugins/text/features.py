@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from thrift_plugins.text.forms import names, numbers, options
 from thrift_plugins.text.lexicon import SPACED_PHRASES, UNSPACED_PHRASES, WORDS, Phrases, Sign
-from thrift_plugins.text.scripts import UNSPACED, Script, Tally, of_ascii, tally, words_of
+from thrift_plugins.text.scripts import TOKENS_PER_LATIN_WORD, UNSPACED, Script, Tally, tally, words_of
 from thrift_plugins.text.tallies import DECIMAL, tallies
 from thrift_plugins.text.window import Window, window
 from thrift_plugins.types import Message
@@ -18,14 +18,14 @@ _CHARACTERS_PER_TOKEN = 4.0  # of the text that is not read
 _BYTES_PER_TOKEN = 8  # at most, and of anything: emoji and white space have no words, but they fill a context
 
 _LATIN_WORD = re.compile(r"[a-z\u00c0-\u024f]+")  # what stands between Chinese characters has no spaces around it
-_BLANKS = ("____", "( )", "（ ）", "（）", "（  ）", "……")  # noqa: RUF001
+_BLANKS_BEYOND = ("（ ）", "（）", "（  ）", "……")  # noqa: RUF001
 _CODE_MARKS = ("```", "()", "){", ") {", "=>", "</", "\nimport ", "#include", "SELECT ", ";\n", "{\n", "::", "def ", "!= ", "== ")
 _CODE = re.compile("|".join(map(re.escape, _CODE_MARKS)))
-_MATHS_MARKS = "=^%"
 _MATHS_BEYOND = "√∑∫≤≥×÷∈π"  # noqa: RUF001
 _BULLETS = ("\n- ", "\n* ", "\n• ")
 _COMMAS = ",，、"  # noqa: RUF001
 _SIGNS = len(Sign)
+_SPACED_HEADS = frozenset(SPACED_PHRASES)
 _COMMA = re.compile(f"[{_COMMAS}]")
 _LONG_LIST = 10  # commas in a line from which it may be a list of labels
 _LABEL_LETTERS = 30  # a label is shorter than a clause
@@ -113,18 +113,20 @@ def features(messages: Sequence[Message], asked: Window | None = None) -> Featur
 
 
 def _of_turn(read: Window, turn: str, before: Sequence[Message]) -> Features:
-    text, found, counts, scale = read.text, read.words, read.counts, read.scale
-    size = tally(text, found) if read.lettered else of_ascii(len(text), len(found))
-    spaced = not read.lettered or _is_spaced(size)
-    signs = _signs(read.lowered, read.distinct, counts, spaced=True) if spaced else _latin_signs(read.lowered)
-    labels, instructed = _instructions(tuple(window(m.text) for m in before if m.role == "system")) if before else (0, 0)
-    exam = signs[Sign.CHOICE] > 0 or any(map(text.__contains__, _BLANKS)) or options(read) > 2
+    text, scale = read.text, read.scale
+    if read.lettered:
+        words, tokens, signs, familiar = _in_letters(read)
+    else:
+        words, signs = len(read.words), _signs(read.lowered, read.distinct, read.counts)
+        tokens, familiar = TOKENS_PER_LATIN_WORD * words, _common(words - read.counts[DECIMAL], signs)
+    labels, instructed, turns, earlier = _earlier(before) if before else (0, 0, 0, 0.0)
     numerals = numbers(read)
+    exam = signs[Sign.CHOICE] > 0 or _has_blank(read) or options(read) > 2
     return Features(
-        words=max(0.0, size.words - numerals) * scale,
-        tokens=size.tokens * scale,
-        context=max(size.tokens * scale, _least_tokens(turn)) + sum(_unread_tokens(m.text) for m in before),
-        turns=1 + sum(1 for m in before if m.role == "user"),
+        words=max(0.0, words - numerals) * scale,
+        tokens=tokens * scale,
+        context=max(tokens * scale, _least_tokens(turn)) + earlier,
+        turns=1 + turns,
         asks=_asks(read, signs),
         quantity=signs[Sign.QUANTITY],
         explain=signs[Sign.EXPLAIN],
@@ -144,8 +146,37 @@ def _of_turn(read: Window, turn: str, before: Sequence[Message]) -> Features:
         numbers=numerals + signs[Sign.NUMBER],
         labels=max(labels, _labels(text)),
         instructed=instructed,
-        familiar=_familiar(size, len(found) - counts[DECIMAL], signs),
+        familiar=familiar,
     )
+
+
+def _in_letters(read: Window) -> tuple[float, float, list[int], bool]:
+    """Words, tokens, signs, and whether its language is known, of a turn that has letters beyond ASCII."""
+    size = tally(read.text, read.words)
+    if _is_spaced(size):
+        signs = _signs(read.lowered, read.distinct, read.counts)
+    else:  # words of ASCII then stand between characters that have no spaces around them
+        found = _LATIN_WORD.findall(read.lowered)
+        signs = _signs(read.lowered, set(found), tallies(found), spaced=False)
+    words = len(read.words) - read.counts[DECIMAL]
+    if size.share(Script.OTHER) > 0.3:
+        return size.words, size.tokens, signs, False
+    known = sum(map(size.share, _PHRASES_ONLY)) > 0.1 or _common(words, signs)
+    return size.words, size.tokens, signs, known
+
+
+def _common(words: int, signs: Sequence[int]) -> bool:
+    """Whether enough of so many words are common ones, or they are too few to tell; numerals are no words."""
+    return (
+        words < _ENOUGH_WORDS
+        or signs[Sign.COMMON] + signs[Sign.QUESTION] - signs[Sign.STRANGE] >= _COMMON_SHARE * words
+    )
+
+
+def _earlier(before: Sequence[Message]) -> tuple[int, int, int, float]:
+    """Labels and kinds of work in the instructions, user turns, and tokens, of the messages before the last turn."""
+    labels, instructed = _instructions(tuple(window(m.text) for m in before if m.role == "system"))
+    return labels, instructed, sum(1 for m in before if m.role == "user"), sum(_unread_tokens(m.text) for m in before)
 
 
 def _least_tokens(text: str) -> float:
@@ -162,19 +193,13 @@ def _is_spaced(size: Tally) -> bool:
     return not any(size.letters[script] for script in _PHRASES_ONLY)
 
 
-def _signs(lowered: str, distinct: set[str], counts: Sequence[int], *, spaced: bool) -> list[int]:
+def _signs(lowered: str, distinct: set[str], counts: Sequence[int], *, spaced: bool = True) -> list[int]:
     """How often each `Sign` occurs, by the words and their counts; a phrase counts once."""
     signs = list(counts[:_SIGNS])
-    _add_phrases(signs, lowered, SPACED_PHRASES, SPACED_PHRASES.keys() & distinct)
+    _add_phrases(signs, lowered, SPACED_PHRASES, _SPACED_HEADS & distinct)
     if not spaced:
         _add_phrases(signs, lowered, UNSPACED_PHRASES, UNSPACED_PHRASES.keys() & set(lowered))
     return signs
-
-
-def _latin_signs(lowered: str) -> list[int]:
-    """The same where words stand between characters that have no spaces around them."""
-    found = _LATIN_WORD.findall(lowered)
-    return _signs(lowered, set(found), tallies(found), spaced=False)
 
 
 def _add_phrases(counts: list[int], lowered: str, table: Mapping[str, Phrases], heads: Iterable[str]) -> None:
@@ -188,12 +213,20 @@ def _asks(read: Window, signs: Sequence[int]) -> int:
     marks = read.text.count("?")
     if read.beyond:
         marks += read.beyond.count("？") + read.beyond.count("؟")  # noqa: RUF001
+    if marks:
+        return marks
     opens = bool(read.words) and WORDS.get(read.words[0]) is Sign.QUESTION
-    return max(marks, int(opens or signs[Sign.QUANTITY] > 0))
+    return int(opens or signs[Sign.QUANTITY] > 0)
+
+
+def _has_blank(read: Window) -> bool:
+    text = read.text
+    return "____" in text or "( )" in text or (read.beyond != "" and any(map(text.__contains__, _BLANKS_BEYOND)))
 
 
 def _maths_marks(read: Window) -> int:
-    marks = sum(map(read.text.count, _MATHS_MARKS))
+    text = read.text
+    marks = text.count("=") + text.count("^") + text.count("%")
     return marks + sum(map(read.beyond.count, _MATHS_BEYOND)) if read.beyond else marks
 
 
@@ -208,18 +241,10 @@ def _instructions(texts: tuple[str, ...]) -> tuple[int, int]:
 
 
 def _labels(text: str) -> int:
-    bullets = max(text.count(bullet) for bullet in _BULLETS)
-    if sum(map(text.count, _COMMAS)) < _LONG_LIST:
+    bullets = max(map(text.count, _BULLETS)) if "\n" in text else 0
+    commas = text.count(",") if text.isascii() else sum(map(text.count, _COMMAS))
+    if commas < _LONG_LIST:
         return bullets
     lists = [pieces for line in text.splitlines() if len(pieces := _COMMA.split(line)) > _LONG_LIST]
     short = [len(pieces) for pieces in lists if sum(map(len, pieces)) <= _LABEL_LETTERS * len(pieces)]
     return max(bullets, *short) if short else bullets
-
-
-def _familiar(size: Tally, words: int, signs: Sequence[int]) -> bool:
-    """Whether enough of so many words are common ones; numerals are no words."""
-    if size.share(Script.OTHER) > 0.3:
-        return False
-    if words < _ENOUGH_WORDS or sum(map(size.share, _PHRASES_ONLY)) > 0.1:
-        return True
-    return signs[Sign.COMMON] + signs[Sign.QUESTION] - signs[Sign.STRANGE] >= _COMMON_SHARE * words

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 Told = TypeVar("Told")
-
-_LETTERS: Final = 32  # of a word that is remembered; longer ones are hardly ever seen again, and would fill the memory
 
 
 class Memo(dict[str, Told]):
@@ -18,15 +16,16 @@ class Memo(dict[str, Told]):
     Args:
         of: what is to be remembered of a word; the same whenever it is asked.
         most: words that are remembered at once.
+        letters: of a word that is remembered; longer ones are hardly ever seen again, and would fill the memory.
     """
 
-    def __init__(self, of: Callable[[str], Told], most: int) -> None:
+    def __init__(self, of: Callable[[str], Told], most: int, letters: int = 32) -> None:
         super().__init__()
-        self._of, self._most = of, most
+        self._of, self._most, self._letters = of, most, letters
 
     def __missing__(self, word: str) -> Told:
         told = self._of(word)
-        if len(word) <= _LETTERS:
+        if len(word) <= self._letters:
             if len(self) >= self._most:
                 self.clear()
             self[word] = told

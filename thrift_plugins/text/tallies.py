@@ -28,6 +28,10 @@ _COUNTED: Final = LOGIC + 1
 _BITS: Final = 16
 _AT_ONCE: Final = 2**_BITS - 1  # words, so that no count runs into the next field
 _FIELDS: Final = Struct(f"<{_COUNTED}H")
+_ONE: Final = tuple(1 << _BITS * place for place in range(_COUNTED))
+_OF_LISTED: Final = {
+    word: sum(_ONE[place] for place, listed in _LISTS.items() if word in listed) for word in frozenset().union(*_LISTS.values())
+}
 
 
 def tallies(words: Sequence[str]) -> tuple[int, ...]:
@@ -41,11 +45,12 @@ def tallies(words: Sequence[str]) -> tuple[int, ...]:
 def _fields(word: str) -> int:
     """What a word counts for."""
     sign = WORDS.get(word, STEMS.get(word[:STEM_LETTERS]))
-    places = [place for place, listed in _LISTS.items() if word in listed]
-    places += [] if sign is None else [int(sign)]
-    places += [LONG] if len(word) >= LONG_WORD else []
-    places += [DECIMAL] if word.isdecimal() else []
-    return sum(1 << _BITS * place for place in places)
+    fields = _OF_LISTED.get(word, 0)
+    if sign is not None:
+        fields += _ONE[sign]
+    if len(word) >= LONG_WORD:
+        fields += _ONE[LONG]
+    return fields + _ONE[DECIMAL] if word.isdecimal() else fields
 
 
 _fields_of: Final = Memo(_fields, 50_000).__getitem__
