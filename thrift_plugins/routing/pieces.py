@@ -32,6 +32,7 @@ _CHUNKS: Final = 20_000  # so of what stands between spaces
 _COLUMNS: Final = 32  # of a row: the word's slot, where to look in the row before it, and the carried slots
 _CARRIED: Final = _COLUMNS - 2
 _BITS: Final = 16  # of a column
+_COLUMN: Final = np.dtype("<u2")
 
 
 def _of_places() -> list[Slots]:
@@ -91,15 +92,16 @@ def _of_marks(lowered: str) -> tuple[Slots, Slots]:
         marks = _MARK.findall(lowered)
         pairs = (f"{first} {second}" for first, second in pairwise(marks))
         return np.array([*map(_slot, marks)], np.uint16), np.array([*map(_slot, pairs)], np.uint16)
-    table = np.frombuffer(rows, "<u2")
-    columns = table.reshape(-1, _COLUMNS)
-    own = columns[:, 0]
+    table = np.frombuffer(rows, _COLUMN)
+    own, at = table[::_COLUMNS], table[_COLUMNS + 1 :: _COLUMNS]
     before = np.arange(0, len(table) - _COLUMNS, _COLUMNS)
-    return own, table.take(before + columns[1:, 1]) ^ own[1:]
+    return own, table.take(before + at) ^ own[1:]
 
 
 def _rows(chunk: str) -> bytes:
     """The rows of the marks in what stands between spaces, in their order."""
+    if chunk.isascii() and chunk.isalnum():  # a word and nothing else, as most are: it has one row, which is shared
+        return _row_of(chunk)
     return b"".join(map(_row_of, _MARK.findall(chunk)))
 
 
@@ -128,7 +130,7 @@ def _of_runs(lowered: str) -> Slots:
     if count < 1:
         return np.zeros(0, np.uint16)
     told = lowered.encode("ascii", "replace")
-    twos = np.ndarray(len(told) - 1, "<u2", told, 0, (1,)).astype(np.intp)  # every two letters that stand together, as one number
+    twos = np.ndarray(len(told) - 1, _COLUMN, told, 0, (1,)).astype(np.intp)  # every two letters that stand together, as one number
     runs: Slots = _FIRST_TWO.take(twos[:-2]) ^ _LAST_TWO.take(twos[2:])
     if not lowered.isascii():
         ends = (at.start() for at in _BEYOND.finditer(lowered))

@@ -68,6 +68,6 @@ class Scorer:
         if not len(slots):
             return found
         each = _EACH.take(np.bincount(slots).take(slots), axis=1)
-        (_, *added), (squares, *_) = (each @ self._slots.take(slots, axis=0)).tolist()
-        norm = squares**0.5 or 1.0
-        return [quality + more / norm for quality, more in zip(found, added, strict=True)]
+        added, squares = (each @ self._slots.take(slots, axis=0)).tolist()
+        norm = squares[0] ** 0.5 or 1.0
+        return [quality + added[at] / norm for at, quality in enumerate(found, 1)]

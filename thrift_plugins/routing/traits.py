@@ -24,7 +24,7 @@ SLOTS: Final = 2**14
 
 _WORD: Final = re.compile(r"\w+")
 _MATHS_BEYOND: Final = "∑∫√"
-_KINDS: Final = tuple(kind.encode() for kind in (digits, ascii_uppercase, "=+-*/^()<>"))
+_DIGITS, _CAPITALS, _MATHS = digits.encode(), ascii_uppercase.encode(), b"=+-*/^()<>"
 _FIRST: Final = itemgetter(0)
 _OF_TEXT: Final = (
     "letters", "word count", "lines", "word length", "distinct words", "capitals", "digits", "digit share", "question marks",
@@ -61,7 +61,7 @@ def traits(request: Request, asked: Window | None = None) -> list[float]:
         asked: its `read_turn`, if it is at hand.
     """
     read = read_turn(request.messages) if asked is None else asked
-    arguments = sum(len(_properties(tool.get("parameters"))) for tool in request.tools)
+    arguments = sum([len(_properties(tool.get("parameters"))) for tool in request.tools])
     numbers = (*_read_all(features(request.messages, read)), *_of_text(read), len(request.tools), arguments)
     return list(map(log1p, numbers))  # none is below 0
 
@@ -73,22 +73,19 @@ def _properties(parameters: object) -> Mapping[str, object]:
 
 def _of_text(read: Window) -> list[float]:
     text = read.text
-    size = max(1, len(text))
-    words, letters, distinct, counts, long, named = _words_of_letters(read) if read.lettered else _words(read)
+    letters = max(1, len(text))
+    words, spelt, distinct, counts, long, named = _words_of_letters(read) if read.lettered else _words(read)
     count = max(1, words)
-    first, told = option_lines(text)
-    sizes = list(map(len, told))
-    mean = sum(sizes) / max(1, len(sizes))
     numerals, capitals, maths = _kinds(read)
     return [
         len(text),
         words,
         text.count("\n") + 1,
-        letters / count,
+        spelt / count,
         distinct / count,
-        capitals / size,
+        capitals / letters,
         numerals,
-        numerals / size,
+        numerals / letters,
         text.count("?") + read.beyond.count("？"),  # noqa: RUF001
         text.count("$"),
         text.count("\\"),
@@ -98,17 +95,25 @@ def _of_text(read: Window) -> list[float]:
         long / count,
         longest_sentence(read),
         counts[NOT],
-        len(text) if first is None else first,
-        mean,
-        sqrt(sum((length - mean) ** 2 for length in sizes) / max(1, len(sizes))),
-        sum(option[:1].isdigit() for option in told),
+        *_of_options(text),
         counts[ASKS],
         counts[LOGIC],
-        maths / size,
+        maths / letters,
         named / count,
         text.count("'"),
         len(read.beyond),
     ]
+
+
+def _of_options(text: str) -> tuple[float, ...]:
+    """Letters before the options, their mean length and how far they are from it, and how many of them begin with a digit."""
+    first, options = option_lines(text)
+    if first is None:
+        return len(text), 0, 0, 0
+    sizes = list(map(len, options))
+    mean = sum(sizes) / len(sizes)
+    spread = sqrt(sum([(size - mean) ** 2 for size in sizes]) / len(sizes))
+    return first, mean, spread, sum([option[:1].isdigit() for option in options])
 
 
 def _words(read: Window) -> tuple[int, int, int, Sequence[int], int, int]:
@@ -128,7 +133,10 @@ def _words_of_letters(read: Window) -> tuple[int, int, int, Sequence[int], int, 
 def _kinds(read: Window) -> tuple[int, int, int]:
     """Digits, capitals, and signs of maths; those of ASCII are told apart by bytes."""
     told, beyond = read.told, read.beyond
-    numerals, capitals, maths = (len(told) - len(told.translate(None, kind)) for kind in _KINDS)
+    size = len(told)
+    numerals = size - len(told.translate(None, _DIGITS))
+    capitals = size - len(told.translate(None, _CAPITALS))
+    maths = size - len(told.translate(None, _MATHS))
     if beyond:
         numerals += sum(map(str.isdigit, beyond))
         capitals += sum(map(str.isupper, beyond))

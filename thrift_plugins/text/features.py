@@ -19,8 +19,8 @@ _BYTES_PER_TOKEN = 8  # at most, and of anything: emoji and white space have no 
 
 _LATIN_WORD = re.compile(r"[a-z\u00c0-\u024f]+")  # what stands between Chinese characters has no spaces around it
 _BLANKS_BEYOND = ("（ ）", "（）", "（  ）", "……")  # noqa: RUF001
-_CODE_MARKS = ("```", "()", "){", ") {", "=>", "</", "\nimport ", "#include", "SELECT ", ";\n", "{\n", "::", "def ", "!= ", "== ")
-_CODE = re.compile("|".join(map(re.escape, _CODE_MARKS)))
+_CODE_MARKS = ("```", "()", "){", ") {", "=>", "</", "#include", ";\n", "{\n", "::", "!= ", "== ")
+_CODE = re.compile("|".join(map(re.escape, _CODE_MARKS)))  # without those that begin with a letter, at which it would stop so often
 _MATHS_BEYOND = "√∑∫≤≥×÷∈π"  # noqa: RUF001
 _BULLETS = ("\n- ", "\n* ", "\n• ")
 _COMMAS = ",，、"  # noqa: RUF001
@@ -134,7 +134,7 @@ def _of_turn(read: Window, turn: str, before: Sequence[Message]) -> Features:
         steps=signs[Sign.STEPS],
         maths=signs[Sign.MATHS] + _maths_marks(read),
         code=signs[Sign.CODE],
-        code_marks=_CODE.search(text) is not None,
+        code_marks=_has_code(text),
         writes=signs[Sign.WRITE],
         technical=signs[Sign.TECHNICAL],
         expert=signs[Sign.EXPERT],
@@ -224,6 +224,10 @@ def _has_blank(read: Window) -> bool:
     return "____" in text or "( )" in text or (read.beyond != "" and any(map(text.__contains__, _BLANKS_BEYOND)))
 
 
+def _has_code(text: str) -> bool:
+    return "def " in text or "SELECT " in text or "\nimport " in text or _CODE.search(text) is not None
+
+
 def _maths_marks(read: Window) -> int:
     text = read.text
     marks = text.count("=") + text.count("^") + text.count("%")
@@ -243,7 +247,7 @@ def _instructions(texts: tuple[str, ...]) -> tuple[int, int]:
 def _labels(text: str) -> int:
     bullets = max(map(text.count, _BULLETS)) if "\n" in text else 0
     commas = text.count(",") if text.isascii() else sum(map(text.count, _COMMAS))
-    if commas < _LONG_LIST:
+    if commas < _LONG_LIST:  # in all lines, so in none
         return bullets
     lists = [pieces for line in text.splitlines() if len(pieces := _COMMA.split(line)) > _LONG_LIST]
     short = [len(pieces) for pieces in lists if sum(map(len, pieces)) <= _LABEL_LETTERS * len(pieces)]

@@ -50,7 +50,12 @@ def _fields(word: str) -> int:
         fields += _ONE[sign]
     if len(word) >= LONG_WORD:
         fields += _ONE[LONG]
-    return fields + _ONE[DECIMAL] if word.isdecimal() else fields
+    if word.isdecimal():
+        fields += _ONE[DECIMAL]
+    return _shared.setdefault(fields, fields)
 
+
+_shared: Final[dict[int, int]] = {}
+"""The few different ones, so that those of many words are the same objects, which a processor has at hand."""
 
 _fields_of: Final = Memo(_fields, 50_000).__getitem__

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from thrift_plugins.text.scripts import WORD, words_of
 from thrift_plugins.text.tallies import tallies
 
 _HEAD, _TAIL = 1_400, 600  # characters read of a long text: tasks are put before or after the material
-_BEYOND: Final = re.compile(r"[^\x00-\x7f]")
+_ASCII: Final = bytes(range(128))
 _LOWER_WORDS: Final = bytes(
     ord(chr(code).lower()) if code < 128 and (chr(code).isalnum() or chr(code) == "_") else ord(" ") for code in range(256)
 )
@@ -43,7 +42,7 @@ class Window:
         self.scale = len(text) / max(1, len(read))
         self.told = told = read.encode("utf-8", "surrogatepass")
         self.lowered = read.lower()
-        self.beyond = "" if read.isascii() else "".join(_BEYOND.findall(read))
+        self.beyond = "" if read.isascii() else told.translate(None, _ASCII).decode("utf-8", "surrogatepass")
         self.lettered = self.beyond != "" and WORD.search(self.beyond) is not None
         self.words = words = words_of(self.lowered) if self.lettered else told.translate(_LOWER_WORDS).decode().split()
         self.distinct = set(words)
