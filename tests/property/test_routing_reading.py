@@ -19,6 +19,7 @@ from thrift_plugins.routing.reading import UNIT
 from thrift_plugins.routing.training import train
 from thrift_plugins.routing.traits import SLOTS, _kinds, last_turn, traits
 from thrift_plugins.text.scripts import WORD, words_of
+from thrift_plugins.text.window import Window
 
 TEXTS = st.one_of(
     st.text(max_size=200), st.text("ab '.,?\n0Z", max_size=200), st.text("aé你 \u0e23\u0131\u0130\x7f\x80", max_size=60)
@@ -76,9 +77,8 @@ def test_expectations(router: LearnedRouter, text: str) -> None:
 @given(text=TEXTS)
 def test_words_and_kinds_of_letters(text: str) -> None:
     assert words_of(text) == WORD.findall(text)
-    assert _kinds(text) == (
+    assert _kinds(Window(text)) == (
         sum(map(str.isdigit, text)),
         sum(map(str.isupper, text)),
         sum(letter in "=+-*/^()<>∑∫√" for letter in text),
-        sum(ord(letter) > 127 for letter in text),
     )

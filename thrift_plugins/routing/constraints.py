@@ -73,14 +73,14 @@ class _Needs:
         self.request = request
         self.limit = output_limit(request)
         self.tools = bool(request.tools) and request.params.get("tool_choice") != "none"
-        self.vision = any(_beyond_words(message.content) for message in request.messages)
+        self._vision: bool | None = None
         self._bound: int | None = None
 
     def lacking(self, tier: Tier) -> str | None:
         """What the tier lacks, None where it can serve."""
         if self.tools and not tier.tools:
             return "tools"
-        if self.vision and not tier.vision:
+        if not tier.vision and self._sees():
             return "vision"
         if self.request.schema is not None and not tier.structured:
             return "structured output"
@@ -89,6 +89,12 @@ class _Needs:
         if tier.window is not None and not self._fits(tier, tier.window):
             return f"context window ({tier.window} tokens)"
         return None
+
+    def _sees(self) -> bool:
+        """Whether a message is more than words; looked up only where a tier cannot see."""
+        if self._vision is None:
+            self._vision = any(_beyond_words(message.content) for message in self.request.messages)
+        return self._vision
 
     def _fits(self, tier: Tier, window: int) -> bool:
         expected = self.limit or min(EXPECTED_OUTPUT, tier.max_output or EXPECTED_OUTPUT)

@@ -21,7 +21,7 @@ from thrift_plugins.routing.constraints import eligible, forced
 from thrift_plugins.routing.drift import EVERY, Histogram
 from thrift_plugins.routing.reading import numbers, of_length, steps, texts, whole
 from thrift_plugins.routing.rules import ladder_of
-from thrift_plugins.routing.traits import NAMES, SLOTS, last_turn, traits
+from thrift_plugins.routing.traits import NAMES, SLOTS, read_turn, traits
 from thrift_plugins.routing.writing import write_whole
 from thrift_plugins.types import Decision, Reply, Request, Tier
 
@@ -146,50 +146,41 @@ class LearnedRouter:
         if promise is None or not promise.routes:
             return Decision(ladder[-1], top, "learned", ("no promise for this feature",))
         expected = dict(zip(self.tiers, self.expected(request), strict=True))
-        known = {tiers[at].name: expected[tiers[at].name] for at in ladder if tiers[at].name in expected}
+        names = [tiers[at].name for at in ladder]
+        known = {name: expected[name] for name in names if name in expected}
+        chances = {name: _chance(quality) for name, quality in known.items()}
+        gap = known[top] - known[names[0]] if names[0] in known else None
         if promise.accept is not None:
-            return self._first(ladder, tiers, promise.accept, known)
-        return self._chosen(ladder, tiers, promise.limit or 0.0, known)
+            return self._first(ladder, names, promise.accept, chances, gap)
+        return self._chosen(ladder, names, promise.limit or 0.0, known, chances, gap)
 
     @staticmethod
-    def _gap(names: Sequence[str], expected: Mapping[str, float]) -> float | None:
-        """How much worse than the best the cheapest tier is expected to be."""
-        return expected[names[-1]] - expected[names[0]] if names[0] in expected else None
-
     def _chosen(
-        self, ladder: Sequence[int], tiers: Sequence[Tier], limit: float, expected: Mapping[str, float]
+        ladder: Sequence[int],
+        names: Sequence[str],
+        limit: float,
+        known: Mapping[str, float],
+        chances: Mapping[str, float],
+        gap: float | None,
     ) -> Decision:
         """The cheapest tier that is expected to be hardly worse than the best."""
-        names = [tiers[index].name for index in ladder]
-        best = expected[names[-1]]
-        good = [best - expected.get(name, -math.inf) <= limit for name in names]
-        step = good.index(True) if True in good else len(ladder) - 1
-        told = ", ".join(f"{name} {quality:.2f}" for name, quality in expected.items())
-        score = min(1.0, max(0.0, best - expected.get(names[0], best)))
-        chances = {name: _chance(quality) for name, quality in expected.items()}
+        best, step = known[names[-1]], 0
+        while step < len(names) - 1 and not best - known.get(names[step], -math.inf) <= limit:
+            step += 1
+        told = ", ".join([f"{name} {quality:.2f}" for name, quality in known.items()])
+        score = _chance(gap or 0.0)
+        above = tuple(ladder[step + 1 :])
         reasons = (f"expected quality: {told}",)
-        return Decision(
-            ladder[step],
-            names[step],
-            "learned",
-            reasons,
-            tuple(ladder[step + 1 :]),
-            score,
-            chances,
-            gap=self._gap(names, expected),
-        )
+        return Decision(ladder[step], names[step], "learned", reasons, above, score, chances, gap=gap)
 
     def _first(
-        self, ladder: Sequence[int], tiers: Sequence[Tier], accept: float, expected: Mapping[str, float]
+        self, ladder: Sequence[int], names: Sequence[str], accept: float, chances: Mapping[str, float], gap: float | None
     ) -> Decision:
         """The cheapest tier, whose answer is checked before anybody sees it."""
-        first, top = ladder[0], ladder[-1]
-        chances = {each: _chance(quality) for each, quality in expected.items()}
-        name = tiers[first].name
+        first, top, name = ladder[0], ladder[-1], names[0]
         if first == top or name != self.tiers[0]:
-            return Decision(top, tiers[top].name, "learned", (f"{self.tiers[0]} cannot be asked",), chances=chances)
+            return Decision(top, names[-1], "learned", (f"{self.tiers[0]} cannot be asked",), chances=chances)
         reasons = (f"{name} answers first, and is checked",)
-        gap = self._gap([name, tiers[top].name], expected)
         return Decision(first, name, "cascade", reasons, (top,), 1 - chances[name], chances, verify=accept, gap=gap)
 
     def rejects(self, request: Request, reply: Reply, decision: Decision) -> str | None:
@@ -206,7 +197,8 @@ class LearnedRouter:
 
     def expected(self, request: Request) -> list[float]:
         """The quality that each tier's answer is expected to have, in the order of `tiers`."""
-        return self._scorer.expected(last_turn(request.messages), traits(request))
+        asked = read_turn(request.messages)
+        return self._scorer.expected(asked.text, traits(request, asked))
 
     @cached_property
     def _scorer(self) -> Scorer:
@@ -328,4 +320,4 @@ def _finite(line: float | None) -> float | str | None:
 
 
 def _chance(expected: float) -> float:
-    return min(1.0, max(0.0, expected))
+    return 1.0 if expected >= 1 else expected if expected > 0 else 0.0

@@ -20,10 +20,8 @@ _MOST: Final = 8_192
 _TIMES: Final = np.arange(1, _MOST)
 _WEIGHT: Final = np.concatenate(([0.0], 1 + np.log(_TIMES)))
 """Of a slot that occurs so often."""
-_EACH: Final = np.concatenate(([0.0], _WEIGHT[1:] / _TIMES))
-"""The same, for each of its occurrences."""
-_SQUARE: Final = np.concatenate(([0.0], _WEIGHT[1:] ** 2 / _TIMES))
-"""Of its square, for each of its occurrences."""
+_EACH: Final = np.stack((_WEIGHT, _WEIGHT**2)) / np.maximum(1, np.arange(_MOST))
+"""The same and its square, for each of the occurrences."""
 
 
 class Scorer:
@@ -48,16 +46,14 @@ class Scorer:
         numbers: Sequence[Sequence[int]],
         far: float,
     ) -> None:
-        self._rarity, self._means, self._far = np.array(rarity), np.array(means), far
-        self._squares = self._rarity**2
+        width, told = np.array(spread), np.array(rarity)
+        self._centre, self._means, self._far = np.array(centre), np.array(means), far * width
+        self._numbers = np.array(numbers, dtype=np.float64) / UNIT / np.where(width > 0, width, np.inf)[:, None]
         weights = np.zeros((SLOTS, len(means)))
         for slot, row in slots.items():
             weights[slot] = row
-        self._weights = weights * (self._rarity / UNIT)[:, None]
-        width = np.array(spread)
-        self._centre = np.array(centre)
-        self._scale = np.where(width > 0, 1 / np.where(width > 0, width, 1.0), 0.0)
-        self._numbers = np.array(numbers, dtype=np.float64) / UNIT
+        self._slots = np.column_stack((told**2, weights * (told / UNIT)[:, None]))
+        """Of each slot the square of what it tells, and what it adds to each tier's quality: one look-up for both."""
 
     def expected(self, text: str, traits: Sequence[float]) -> list[float]:
         """The quality that each tier's answer is expected to have.
@@ -66,13 +62,12 @@ class Scorer:
             text: what the user asked last.
             traits: of the request.
         """
-        off = (np.array(traits) - self._centre) * self._scale
-        found = self._means + np.minimum(np.maximum(off, -self._far), self._far) @ self._numbers
+        off = np.minimum(np.maximum(np.array(traits) - self._centre, -self._far), self._far)
+        found: list[float] = (self._means + off @ self._numbers).tolist()
         slots = occurrences(text)
-        if len(slots):
-            times = np.bincount(slots, minlength=SLOTS)[slots]
-            norm = float(_SQUARE[times] @ self._squares[slots])
-            if norm > 0:
-                found += _EACH[times] @ self._weights[slots] / norm**0.5
-        told: list[float] = found.tolist()
-        return told
+        if not len(slots):
+            return found
+        each = _EACH.take(np.bincount(slots).take(slots), axis=1)
+        added, squares = (each @ self._slots.take(slots, axis=0)).tolist()
+        norm = squares[0] ** 0.5 or 1.0
+        return [quality + added[at] / norm for at, quality in enumerate(found, 1)]

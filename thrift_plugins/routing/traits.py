@@ -14,22 +14,17 @@ from string import ascii_uppercase, digits
 from typing import Final
 
 from thrift_plugins.text.features import Features, features
+from thrift_plugins.text.forms import capitalised, longest_sentence, option_lines
+from thrift_plugins.text.tallies import ASKS, LOGIC, LONG, LONG_WORD, NOT, tallies
+from thrift_plugins.text.window import Window, window
 from thrift_plugins.types import Message, Request
 
 SLOTS: Final = 2**14
 """Places that pieces of text are hashed to."""
 
-_HEAD, _TAIL = 1_400, 600
 _WORD: Final = re.compile(r"\w+")
-_ASCII_WORD: Final = re.compile(r"\w+", re.ASCII)  # the same in plain ASCII, in less time
-_OPTION: Final = re.compile(r"(?m)^\s*[(（]?[A-Ea-e][).．、）]\s*(.*)$")  # noqa: RUF001
-_SENTENCE: Final = re.compile(r"[.?!。？！]")  # noqa: RUF001
-_NOT: Final = frozenset({"not", "except", "never", "no", "without", "false", "incorrect", "nicht", "ne", "pas", "sin"})
-_ASKS: Final = frozenset({"which", "what", "who", "when", "where", "how", "why"})
-_LOGIC: Final = frozenset({"true", "false", "statement", "statements"})
-_LONG_WORD: Final = 9
-_MATHS: Final = frozenset("=+-*/^()<>∑∫√")
-_KINDS: Final = (digits.encode(), ascii_uppercase.encode(), b"=+-*/^()<>", b"")
+_MATHS_BEYOND: Final = "∑∫√"
+_DIGITS, _CAPITALS, _MATHS = digits.encode(), ascii_uppercase.encode(), b"=+-*/^()<>"
 _FIRST: Final = itemgetter(0)
 _OF_TEXT: Final = (
     "letters", "word count", "lines", "word length", "distinct words", "capitals", "digits", "digit share", "question marks",
@@ -47,19 +42,27 @@ NAMES: Final[tuple[str, ...]] = (*_OF_TURN, *_OF_TEXT)
 
 def last_turn(messages: Sequence[Message]) -> str:
     """The beginning and the end of what the user asked last."""
-    text = next((message.text for message in reversed(messages) if message.role == "user"), "")
-    return text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]}\n{text[-_TAIL:]}"
+    return window(_asked(messages))
 
 
-def traits(request: Request) -> list[float]:
-    """Numbers that may tell how hard a request is, on a logarithmic scale; as many as `NAMES`."""
-    arguments = sum(len(_properties(tool.get("parameters"))) for tool in request.tools)
-    numbers = (
-        *_read_all(features(request.messages)),
-        *_of_text(last_turn(request.messages)),
-        len(request.tools),
-        arguments,
-    )
+def read_turn(messages: Sequence[Message]) -> Window:
+    """The same, read for whatever is read of it."""
+    return Window(_asked(messages))
+
+
+def _asked(messages: Sequence[Message]) -> str:
+    return next((message.text for message in reversed(messages) if message.role == "user"), "")
+
+
+def traits(request: Request, asked: Window | None = None) -> list[float]:
+    """Numbers that may tell how hard a request is, on a logarithmic scale; as many as `NAMES`.
+
+    Args:
+        asked: its `read_turn`, if it is at hand.
+    """
+    read = read_turn(request.messages) if asked is None else asked
+    arguments = sum([len(_properties(tool.get("parameters"))) for tool in request.tools])
+    numbers = (*_read_all(features(request.messages, read)), *_of_text(read), len(request.tools), arguments)
     return list(map(log1p, numbers))  # none is below 0
 
 
@@ -68,55 +71,74 @@ def _properties(parameters: object) -> Mapping[str, object]:
     return told if isinstance(told, Mapping) else {}
 
 
-def _of_text(text: str) -> list[float]:
-    words = (_ASCII_WORD if text.isascii() else _WORD).findall(text)
-    lowered, lengths = list(map(str.lower, words)), list(map(len, words))
-    count, size = max(1, len(words)), max(1, len(text))
-    options = list(_OPTION.finditer(text))
-    told = [option[1].strip() for option in options]
-    sizes = list(map(len, told))
-    mean = sum(sizes) / max(1, len(sizes))
-    numerals, capitals, maths, foreign = _kinds(text)
+def _of_text(read: Window) -> list[float]:
+    text = read.text
+    letters = max(1, len(text))
+    words, spelt, distinct, counts, long, named = _words_of_letters(read) if read.lettered else _words(read)
+    count = max(1, words)
+    numerals, capitals, maths = _kinds(read)
     return [
         len(text),
-        len(words),
+        words,
         text.count("\n") + 1,
-        sum(lengths) / count,
-        len(set(lowered)) / count,
-        capitals / size,
+        spelt / count,
+        distinct / count,
+        capitals / letters,
         numerals,
-        numerals / size,
-        text.count("?") + text.count("？"),  # noqa: RUF001
+        numerals / letters,
+        text.count("?") + read.beyond.count("？"),  # noqa: RUF001
         text.count("$"),
         text.count("\\"),
         text.count("_"),
         text.count(","),
         text.count('"'),
-        sum(map(_LONG_WORD.__lt__, lengths)) / count,
-        max(map(len, _SENTENCE.split(text))),
-        sum(map(_NOT.__contains__, lowered)),
-        options[0].start() if options else len(text),
-        mean,
-        sqrt(sum((length - mean) ** 2 for length in sizes) / max(1, len(sizes))),
-        sum(option[:1].isdigit() for option in told),
-        sum(map(_ASKS.__contains__, lowered)),
-        sum(map(_LOGIC.__contains__, lowered)),
-        maths / size,
-        sum(map(str.isupper, map(_FIRST, words[1:]))) / count,
+        long / count,
+        longest_sentence(read),
+        counts[NOT],
+        *_of_options(text),
+        counts[ASKS],
+        counts[LOGIC],
+        maths / letters,
+        named / count,
         text.count("'"),
-        foreign,
+        len(read.beyond),
     ]
 
 
-def _kinds(text: str) -> tuple[int, int, int, int]:
-    """Digits, capitals, signs of maths, and letters beyond ASCII, which in plain ASCII are told apart by bytes."""
-    if text.isascii():
-        told = text.encode()
-        size = len(told)
-        return tuple(size - len(told.translate(None, kind)) for kind in _KINDS)  # type: ignore[return-value]
-    return (
-        sum(map(str.isdigit, text)),
-        sum(map(str.isupper, text)),
-        sum(map(_MATHS.__contains__, text)),
-        sum(map("\x7f".__lt__, text)),
-    )
+def _of_options(text: str) -> tuple[float, ...]:
+    """Letters before the options, their mean length and how far they are from it, and how many of them begin with a digit."""
+    first, options = option_lines(text)
+    if first is None:
+        return len(text), 0, 0, 0
+    sizes = list(map(len, options))
+    mean = sum(sizes) / len(sizes)
+    spread = sqrt(sum([(size - mean) ** 2 for size in sizes]) / len(sizes))
+    return first, mean, spread, sum([option[:1].isdigit() for option in options])
+
+
+def _words(read: Window) -> tuple[int, int, int, Sequence[int], int, int]:
+    """How many words, letters in them, and different words there are; their counts, the long ones, and the capitalised ones."""
+    letters = len("".join(read.words))
+    return len(read.words), letters, len(read.distinct), read.counts, read.counts[LONG], capitalised(read.told)
+
+
+def _words_of_letters(read: Window) -> tuple[int, int, int, Sequence[int], int, int]:
+    """The same where there are words beyond ASCII, which in lower case can be longer, or cut at other places."""
+    words = _WORD.findall(read.text)
+    lowered, lengths = list(map(str.lower, words)), list(map(len, words))
+    named = sum(map(str.isupper, map(_FIRST, words[1:])))
+    return len(words), sum(lengths), len(set(lowered)), tallies(lowered), sum(map(LONG_WORD.__le__, lengths)), named
+
+
+def _kinds(read: Window) -> tuple[int, int, int]:
+    """Digits, capitals, and signs of maths; those of ASCII are told apart by bytes."""
+    told, beyond = read.told, read.beyond
+    size = len(told)
+    numerals = size - len(told.translate(None, _DIGITS))
+    capitals = size - len(told.translate(None, _CAPITALS))
+    maths = size - len(told.translate(None, _MATHS))
+    if beyond:
+        numerals += sum(map(str.isdigit, beyond))
+        capitals += sum(map(str.isupper, beyond))
+        maths += sum(map(beyond.count, _MATHS_BEYOND))
+    return numerals, capitals, maths

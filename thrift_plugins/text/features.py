@@ -7,27 +7,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from thrift_plugins.text.lexicon import SPACED_PHRASES, STEM_LETTERS, STEMS, UNSPACED_PHRASES, WORDS, Phrases, Sign
-from thrift_plugins.text.scripts import UNSPACED, Script, Tally, tally, words_of
+from thrift_plugins.text.forms import names, numbers, options
+from thrift_plugins.text.lexicon import SPACED_PHRASES, UNSPACED_PHRASES, WORDS, Phrases, Sign
+from thrift_plugins.text.scripts import TOKENS_PER_LATIN_WORD, UNSPACED, Script, Tally, tally, words_of
+from thrift_plugins.text.tallies import DECIMAL, tallies
+from thrift_plugins.text.window import Window, window
 from thrift_plugins.types import Message
 
-_HEAD, _TAIL = 1_400, 600  # characters read of a long text: tasks are put before or after the material
 _CHARACTERS_PER_TOKEN = 4.0  # of the text that is not read
 _BYTES_PER_TOKEN = 8  # at most, and of anything: emoji and white space have no words, but they fill a context
 
 _LATIN_WORD = re.compile(r"[a-z\u00c0-\u024f]+")  # what stands between Chinese characters has no spaces around it
-_NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")
-_NUMBER = re.compile(r"\d[\d.,]*")
-_OPTION = re.compile(r"(?:^|[\s(（。；;])([A-Ea-eА-Дア-オ])[).、．）:：]")  # noqa: RUF001 - full-width and Cyrillic on purpose
-_OPTION_HINTS = ("B.", "B)", "B、", "B．", "B）", "B:", "b)", "b.", "Б)", "Б.", "イ.", "イ、", "イ）")  # noqa: RUF001
-_CIRCLED = "③"  # the third of a circled list
-_BLANKS = ("____", "( )", "（ ）", "（）", "（  ）", "……")  # noqa: RUF001
-_CODE_MARKS = ("```", "()", "){", ") {", "=>", "</", "\nimport ", "#include", "SELECT ", ";\n", "{\n", "::", "def ", "!= ", "== ")
-_MATHS_MARKS = "=^%√∑∫≤≥×÷∈π"  # noqa: RUF001
+_BLANKS_BEYOND = ("（ ）", "（）", "（  ）", "……")  # noqa: RUF001
+_CODE_MARKS = ("```", "()", "){", ") {", "=>", "</", "#include", ";\n", "{\n", "::", "!= ", "== ")
+_CODE = re.compile("|".join(map(re.escape, _CODE_MARKS)))  # without those that begin with a letter, at which it would stop so often
+_MATHS_BEYOND = "√∑∫≤≥×÷∈π"  # noqa: RUF001
 _BULLETS = ("\n- ", "\n* ", "\n• ")
-_PLAIN = re.compile(r"[\w ,?!'\"-]*\.?", re.ASCII)  # a sentence without a mark of maths, lists, blanks or options
 _COMMAS = ",，、"  # noqa: RUF001
 _SIGNS = len(Sign)
+_SPACED_HEADS = frozenset(SPACED_PHRASES)
 _COMMA = re.compile(f"[{_COMMAS}]")
 _LONG_LIST = 10  # commas in a line from which it may be a list of labels
 _LABEL_LETTERS = 30  # a label is shorter than a clause
@@ -96,59 +94,89 @@ class Features:
     familiar: bool = True
 
 
-def features(messages: Sequence[Message]) -> Features:
+def features(messages: Sequence[Message], asked: Window | None = None) -> Features:
     """Read a conversation up to its last user turn; what follows it (tool calls and results) is left out.
 
     So every call of one tool-calling loop has the same features. A conversation without a user turn is read to its
     last message.
+
+    Args:
+        asked: the window of the last user turn, if it is at hand.
     """
-    last = next((at for at in range(len(messages) - 1, -1, -1) if messages[at].role == "user"), len(messages) - 1)
-    if last < 0:
-        return Features()
-    turn = messages[last].text
-    window = _window(turn)
-    lowered = window.lower()
-    found = words_of(lowered)
-    size = tally(window, found)
-    spaced = _is_spaced(size)
-    signs = _signs(lowered, found if spaced else _LATIN_WORD.findall(lowered), spaced=spaced)
-    scale = len(turn) / max(1, len(window))
-    before = messages[:last]
-    labels, instructed = _instructions(tuple(_window(m.text) for m in before if m.role == "system"))
-    plain = _PLAIN.fullmatch(window) is not None and "__" not in window
-    options = 0 if plain else _options(window)
-    exam = options > 2 or signs[Sign.CHOICE] > 0 or not (plain or not any(map(window.__contains__, _BLANKS)))
-    numerals = len(_NUMBER.findall(window))
+    last = len(messages) - 1
+    while last >= 0 and messages[last].role != "user":
+        last -= 1
+    if last >= 0:
+        turn = messages[last].text
+        return _of_turn(Window(turn) if asked is None else asked, turn, messages[:last])
+    return _of_turn(Window(messages[-1].text), messages[-1].text, messages[:-1]) if messages else Features()
+
+
+def _of_turn(read: Window, turn: str, before: Sequence[Message]) -> Features:
+    text, scale = read.text, read.scale
+    if read.lettered:
+        words, tokens, signs, familiar = _in_letters(read)
+    else:
+        words, signs = len(read.words), _signs(read.lowered, read.distinct, read.counts)
+        tokens, familiar = TOKENS_PER_LATIN_WORD * words, _common(words - read.counts[DECIMAL], signs)
+    labels, instructed, turns, earlier = _earlier(before) if before else (0, 0, 0, 0.0)
+    numerals = numbers(read)
+    exam = signs[Sign.CHOICE] > 0 or _has_blank(read) or options(read) > 2
     return Features(
-        words=max(0.0, size.words - numerals) * scale,
-        tokens=size.tokens * scale,
-        context=max(size.tokens * scale, _least_tokens(turn)) + sum(_unread_tokens(m.text) for m in before),
-        turns=1 + sum(1 for m in before if m.role == "user"),
-        asks=_asks(window, found, signs),
+        words=max(0.0, words - numerals) * scale,
+        tokens=tokens * scale,
+        context=max(tokens * scale, _least_tokens(turn)) + earlier,
+        turns=1 + turns,
+        asks=_asks(read, signs),
         quantity=signs[Sign.QUANTITY],
         explain=signs[Sign.EXPLAIN],
         reason=signs[Sign.REASON],
         steps=signs[Sign.STEPS],
-        maths=signs[Sign.MATHS] + (0 if plain else sum(map(window.count, _MATHS_MARKS))),
+        maths=signs[Sign.MATHS] + _maths_marks(read),
         code=signs[Sign.CODE],
-        code_marks=any(map(window.__contains__, _CODE_MARKS)),
+        code_marks=_has_code(text),
         writes=signs[Sign.WRITE],
         technical=signs[Sign.TECHNICAL],
         expert=signs[Sign.EXPERT],
         exam=exam,
-        names=len(_NAME.findall(window)) if exam else 0,
+        names=names(read) if exam else 0,
         constraints=signs[Sign.CONSTRAINT],
-        negation=signs[Sign.NEGATION] + lowered.count("n't"),
+        negation=signs[Sign.NEGATION] + read.lowered.count("n't"),
         lengthy=signs[Sign.LENGTHY],
         numbers=numerals + signs[Sign.NUMBER],
-        labels=max(labels, _labels(window)),
+        labels=max(labels, _labels(text)),
         instructed=instructed,
-        familiar=_familiar(size, found, signs),
+        familiar=familiar,
     )
 
 
-def _window(text: str) -> str:
-    return text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]}\n{text[-_TAIL:]}"
+def _in_letters(read: Window) -> tuple[float, float, list[int], bool]:
+    """Words, tokens, signs, and whether its language is known, of a turn that has letters beyond ASCII."""
+    size = tally(read.text, read.words)
+    if _is_spaced(size):
+        signs = _signs(read.lowered, read.distinct, read.counts)
+    else:  # words of ASCII then stand between characters that have no spaces around them
+        found = _LATIN_WORD.findall(read.lowered)
+        signs = _signs(read.lowered, set(found), tallies(found), spaced=False)
+    words = len(read.words) - read.counts[DECIMAL]
+    if size.share(Script.OTHER) > 0.3:
+        return size.words, size.tokens, signs, False
+    known = sum(map(size.share, _PHRASES_ONLY)) > 0.1 or _common(words, signs)
+    return size.words, size.tokens, signs, known
+
+
+def _common(words: int, signs: Sequence[int]) -> bool:
+    """Whether enough of so many words are common ones, or they are too few to tell; numerals are no words."""
+    return (
+        words < _ENOUGH_WORDS
+        or signs[Sign.COMMON] + signs[Sign.QUESTION] - signs[Sign.STRANGE] >= _COMMON_SHARE * words
+    )
+
+
+def _earlier(before: Sequence[Message]) -> tuple[int, int, int, float]:
+    """Labels and kinds of work in the instructions, user turns, and tokens, of the messages before the last turn."""
+    labels, instructed = _instructions(tuple(window(m.text) for m in before if m.role == "system"))
+    return labels, instructed, sum(1 for m in before if m.role == "user"), sum(_unread_tokens(m.text) for m in before)
 
 
 def _least_tokens(text: str) -> float:
@@ -165,24 +193,13 @@ def _is_spaced(size: Tally) -> bool:
     return not any(size.letters[script] for script in _PHRASES_ONLY)
 
 
-def _signs(lowered: str, found: Sequence[str], *, spaced: bool) -> list[int]:
-    """How often each `Sign` occurs; a phrase counts once."""
-    counts = [0] * _SIGNS
-    for word in found:
-        sign = _sign_of(word)
-        if sign is not None:
-            counts[sign] += 1
-    _add_phrases(counts, lowered, SPACED_PHRASES, SPACED_PHRASES.keys() & set(found))
+def _signs(lowered: str, distinct: set[str], counts: Sequence[int], *, spaced: bool = True) -> list[int]:
+    """How often each `Sign` occurs, by the words and their counts; a phrase counts once."""
+    signs = list(counts[:_SIGNS])
+    _add_phrases(signs, lowered, SPACED_PHRASES, _SPACED_HEADS & distinct)
     if not spaced:
-        _add_phrases(counts, lowered, UNSPACED_PHRASES, UNSPACED_PHRASES.keys() & set(lowered))
-    return counts
-
-
-@lru_cache(maxsize=50_000)
-def _sign_of(word: str) -> int | None:
-    """What a word is a sign of, by itself or by its stem."""
-    sign = WORDS.get(word, STEMS.get(word[:STEM_LETTERS]))
-    return None if sign is None else int(sign)
+        _add_phrases(signs, lowered, UNSPACED_PHRASES, UNSPACED_PHRASES.keys() & set(lowered))
+    return signs
 
 
 def _add_phrases(counts: list[int], lowered: str, table: Mapping[str, Phrases], heads: Iterable[str]) -> None:
@@ -192,19 +209,29 @@ def _add_phrases(counts: list[int], lowered: str, table: Mapping[str, Phrases], 
                 counts[sign] += 1
 
 
-def _asks(window: str, found: Sequence[str], signs: Sequence[int]) -> int:
-    marks = window.count("?") + window.count("？") + window.count("؟")  # noqa: RUF001
-    opens = bool(found) and WORDS.get(found[0]) is Sign.QUESTION
-    return max(marks, int(opens or signs[Sign.QUANTITY] > 0))
+def _asks(read: Window, signs: Sequence[int]) -> int:
+    marks = read.text.count("?")
+    if read.beyond:
+        marks += read.beyond.count("？") + read.beyond.count("؟")  # noqa: RUF001
+    if marks:
+        return marks
+    opens = bool(read.words) and WORDS.get(read.words[0]) is Sign.QUESTION
+    return int(opens or signs[Sign.QUANTITY] > 0)
 
 
-def _options(window: str) -> int:
-    """Different lettered options, 0 where there are fewer than two."""
-    if _CIRCLED in window:
-        return 3
-    if not any(map(window.__contains__, _OPTION_HINTS)):
-        return 0
-    return len({letter.upper() for letter in _OPTION.findall(window)})
+def _has_blank(read: Window) -> bool:
+    text = read.text
+    return "____" in text or "( )" in text or (read.beyond != "" and any(map(text.__contains__, _BLANKS_BEYOND)))
+
+
+def _has_code(text: str) -> bool:
+    return "def " in text or "SELECT " in text or "\nimport " in text or _CODE.search(text) is not None
+
+
+def _maths_marks(read: Window) -> int:
+    text = read.text
+    marks = text.count("=") + text.count("^") + text.count("%")
+    return marks + sum(map(read.beyond.count, _MATHS_BEYOND)) if read.beyond else marks
 
 
 @lru_cache(maxsize=256)
@@ -213,23 +240,15 @@ def _instructions(texts: tuple[str, ...]) -> tuple[int, int]:
     text = "\n".join(texts)
     lowered = text.lower()
     found = words_of(lowered)
-    signs = _signs(lowered, found, spaced=_is_spaced(tally(text, found)))
+    signs = _signs(lowered, set(found), tallies(found), spaced=_is_spaced(tally(text, found)))
     return _labels(text), sum(1 for sign in _STRONG_IN_SYSTEM if signs[sign])
 
 
 def _labels(text: str) -> int:
-    bullets = max(text.count(bullet) for bullet in _BULLETS)
-    if sum(map(text.count, _COMMAS)) < _LONG_LIST:
+    bullets = max(map(text.count, _BULLETS)) if "\n" in text else 0
+    commas = text.count(",") if text.isascii() else sum(map(text.count, _COMMAS))
+    if commas < _LONG_LIST:  # in all lines, so in none
         return bullets
     lists = [pieces for line in text.splitlines() if len(pieces := _COMMA.split(line)) > _LONG_LIST]
     short = [len(pieces) for pieces in lists if sum(map(len, pieces)) <= _LABEL_LETTERS * len(pieces)]
     return max(bullets, *short) if short else bullets
-
-
-def _familiar(size: Tally, found: Sequence[str], signs: Sequence[int]) -> bool:
-    if size.share(Script.OTHER) > 0.3:
-        return False
-    words = len(found) - sum(map(str.isdecimal, found))
-    if words < _ENOUGH_WORDS or sum(map(size.share, _PHRASES_ONLY)) > 0.1:
-        return True
-    return signs[Sign.COMMON] + signs[Sign.QUESTION] - signs[Sign.STRANGE] >= _COMMON_SHARE * words

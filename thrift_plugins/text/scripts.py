@@ -55,7 +55,7 @@ _RANGES: tuple[tuple[int, int, Script], ...] = (
 # One figure per `Script`, in its order. Latin text goes by words, and so does what puts spaces between words.
 _WORDS_PER_LETTER = (0.0, 1 / 1.7, 1 / 2.6, 0.0, 1 / 4.5, 0.0, 0.0, 0.0, 0.0)
 _TOKENS_PER_LETTER = (0.0, 0.8, 0.75, 0.7, 0.6, 0.45, 0.4, 0.5, 0.8)
-_TOKENS_PER_LATIN_WORD = 1.3
+TOKENS_PER_LATIN_WORD = 1.3
 _NO_OTHERS = (0,) * (_KINDS - 1)  # letters of the scripts after Latin, in plain ASCII
 
 
@@ -105,7 +105,7 @@ def tally(text: str, found: Sequence[str] | None = None) -> Tally:
     """
     found = words_of(text) if found is None else found
     if text.isascii():
-        return Tally((len(text), *_NO_OTHERS), float(len(found)), _TOKENS_PER_LATIN_WORD * len(found))
+        return Tally((len(text), *_NO_OTHERS), float(len(found)), TOKENS_PER_LATIN_WORD * len(found))
     letters = _letters(text)
     return Tally(tuple(letters), *_lengths(letters, found))
 
@@ -124,5 +124,5 @@ def _lengths(letters: Sequence[int], found: Sequence[str]) -> tuple[float, float
     latin = sum(1 for word in found if word[0] < "\u0250")
     unspaced = sum(1 for word in found if "\u0e00" <= word[0] <= "\u0eff" or "\u3040" <= word[0] <= "\u9fff")
     words = len(found) - unspaced + sum(map(mul, letters, _WORDS_PER_LETTER))
-    tokens = _TOKENS_PER_LATIN_WORD * latin + sum(map(mul, letters, _TOKENS_PER_LETTER))
+    tokens = TOKENS_PER_LATIN_WORD * latin + sum(map(mul, letters, _TOKENS_PER_LETTER))
     return words, tokens
