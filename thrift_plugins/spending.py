@@ -181,7 +181,7 @@ class Spending:
         name = self._name(session, sent, call.most, tier) if session else ""
         lease = name or f"{self._request.id}/{self._attempts}"
         grant = yield from self._ask(lease, estimate)
-        if grant is not None and not grant.granted and session and name:
+        if grant is not None and not grant.granted and session:
             yield from self._paid(session, name, self._refused(estimate, grant, _SAY_HOW_LONG * (tier.limit is None)))
             grant = None
         elif grant is not None and not grant.granted:
@@ -225,7 +225,10 @@ class Spending:
         Raises:
             BudgetExceeded: it was not.
         """
-        paid: bool = yield Paid(session.notes.paid, name)
+        try:
+            paid: bool = bool(name) and (yield Paid(session.notes.paid, name))
+        except StoreError as error:
+            raise refused from error
         if not paid:
             raise refused
 

@@ -180,6 +180,29 @@ def test_every_line_of_a_chain_is_booked_once(place: str, redis_server: RedisSer
         assert total.closes()
 
 
+@pytest.mark.parametrize("place", ["file", "server"])
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_what_was_paid_is_given_again_where_nothing_is_left(
+    place: str, asynchronous: bool, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    redis_server.ask("FLUSHALL")
+    journal: Any = tmp_path / "j.db" if place == "file" else f"{redis_server.url}#spent"
+    with LoopbackBatches(seconds=0.05) as provider:
+        runtime, model = app(provider, "memory:", Budget.tokens("all", 2 * (MOST + 20)))
+        work: Any = model if asynchronous else model.invoke
+        with executor(provider, journal) as batches:
+            assert not any(result.error for result in batches.run(work, SAYS))
+            assert not any(result.error for result in batches.run(work, ["say 3"]))
+            before = stands(runtime)
+            assert before[0] > MOST + 20, "there is no room for two"
+            told = list(batches.run(work, [*SAYS, "say 3", "say 4", "say 5"]))
+        assert [result.error for result in told[:3]] == [None] * 3
+        assert sum(isinstance(result.error, BudgetExceeded) for result in told[3:]) > 0
+        left = stands(runtime)
+        runtime.close()
+        assert left == (paid(provider), 0)
+
+
 def test_lines_that_are_shared_are_booked_once(tmp_path: Path) -> None:
     with LoopbackBatches(seconds=0.05) as provider:
         runtime, model = app(provider, "memory:", Budget.tokens("all", 100_000))

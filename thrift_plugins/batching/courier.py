@@ -122,12 +122,16 @@ class Courier:
             asyncio.get_running_loop().call_later(_TOGETHER_S, self._book)
         self._to_book[key] = call
 
+    def paid(self, call: str) -> bool:
+        """Whether a call of this name has booked a line whose answer the journal has. From any thread."""
+        return call in self._to_book.copy().values() or self.journal.paid(call)
+
     def _book(self) -> None:
-        calls, self._to_book = self._to_book, {}
         try:
-            self.journal.book(calls)
+            self.journal.book(self._to_book)
         except ThriftError as error:
-            logger.warning("batch: what %d lines have cost may be booked twice (%s)", len(calls), error)
+            logger.warning("batch: what %d lines have cost may be booked twice (%s)", len(self._to_book), error)
+        self._to_book = {}
 
     def _join(self, asked: Sequence[Pending]) -> None:
         """Whoever asks for a line that others wait for already wants it by the earliest of their deadlines."""

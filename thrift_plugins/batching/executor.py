@@ -246,7 +246,7 @@ class Executor:
         return Session(
             self.client,
             self.settings.samples,
-            Notes(self._journal_id, self._host.booked, self.journal.paid),
+            Notes(self._journal_id, self._host.booked, self._host.courier.paid),
             widen=self.widen,
             wake=self._host.wake,
         )
