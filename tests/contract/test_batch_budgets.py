@@ -29,7 +29,7 @@ from thrift_plugins.ledger.summary import summarise
 from thrift_plugins.llama_index import BatchExecutor as LlamaIndexExecutor
 from thrift_plugins.llama_index import ThriftLLM
 from thrift_plugins.prices import Prices
-from thrift_plugins.stores import MemoryEventLog
+from thrift_plugins.stores import MemoryEventLog, RedisAccounts, accounts_beside, open_accounts
 from thrift_plugins.testing import LoopbackBatches
 
 pytestmark = SDK_LEAKS
@@ -48,11 +48,8 @@ def provider(request: pytest.FixtureRequest) -> Iterator[LoopbackBatches]:
 
 
 @pytest.fixture(params=["memory", "sqlite", "redis"])
-def store(
-    request: pytest.FixtureRequest, tmp_path: Path, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> str:
+def store(request: pytest.FixtureRequest, tmp_path: Path, redis_server: RedisServer) -> str:
     """Where what is spent is kept."""
-    monkeypatch.setenv("THRIFT_SECRET", "ab" * 32)
     if request.param == "redis":
         redis_server.ask("FLUSHALL")
         return redis_server.url
@@ -66,7 +63,10 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 def app(provider: LoopbackBatches, store: str, *budgets: Budget) -> tuple[Runtime, ThriftChatModel]:
-    runtime = Runtime(Config(store=store, cache=CacheConfig(enabled=False), prices=PRICES, budgets=budgets))
+    # On a busy machine, a server is given time.
+    accounts = RedisAccounts(store, timeout=10) if store.startswith("redis") else open_accounts(accounts_beside(store))
+    config = Config(store="memory:", cache=CacheConfig(enabled=False), prices=PRICES, budgets=budgets)
+    runtime = Runtime(config, accounts=accounts)
     model = ChatOpenAI(model=MODEL, api_key="k", base_url=provider.base_url, max_tokens=MOST, max_retries=0)  # type: ignore[arg-type]
     return runtime, ThriftChatModel(tiers=[model], runtime=runtime)
 
