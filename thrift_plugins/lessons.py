@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from threading import Lock
 from typing import Any, Final
 
 from thrift_plugins.config import Config
 from thrift_plugins.distillation.dataset import append_private
 from thrift_plugins.distillation.prompts import redacted
 from thrift_plugins.errors import ConfigError, UnknownModelPrice
+from thrift_plugins.forks import new_lock
 from thrift_plugins.prices import Prices
 from thrift_plugins.routing import in_tool_loop
 from thrift_plugins.routing.example import Example
@@ -60,7 +60,7 @@ class Questions:
 
     def __init__(self, path: Path, features: Iterable[str], share: float, prices: Prices) -> None:
         self.path, self._features, self._share, self._prices = path, frozenset(features), share, prices
-        self._lock = Lock()
+        self._lock = new_lock()
         self._failed = False
 
     def wants(self, request: Request) -> bool:

@@ -15,7 +15,6 @@ from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any, Final, Protocol
 
 from thrift_plugins.batching.session import Session, current
@@ -25,6 +24,7 @@ from thrift_plugins.caching.key import surroundings
 from thrift_plugins.effects import Append, Call, Effect, Paid, Reap, Reserve, Settle
 from thrift_plugins.errors import BudgetExceeded, StoreError, UnknownModelPrice
 from thrift_plugins.finalizing import catch_up
+from thrift_plugins.forks import new_lock
 from thrift_plugins.ledger.booking import Booking
 from thrift_plugins.prices import Prices
 from thrift_plugins.stores.accounts import AGAIN, Accounts, Grant, Hold, Orphan, Standing
@@ -65,7 +65,7 @@ class Warned:
 
     def __init__(self) -> None:
         self._given: OrderedDict[tuple[str, float, float], None] = OrderedDict()
-        self._lock = Lock()
+        self._lock = new_lock()
 
     def due(self, budget: Budget, standing: Standing) -> float | None:
         """The highest share of the limit that is spent now, and of which nothing was said in this window.

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 import orjson
@@ -25,6 +24,7 @@ from thrift_plugins.distillation.serving import Manner, Students
 from thrift_plugins.distillation.student import Student, version_of
 from thrift_plugins.distillation.training import Material, held_back, train
 from thrift_plugins.errors import ConfigError, NotDistillable, StoreError
+from thrift_plugins.forks import new_lock
 from thrift_plugins.stores.base import Claim, Clock, Store
 from thrift_plugins.stores.open import students_beside
 from thrift_plugins.text.embed import word_embedder
@@ -178,7 +178,7 @@ class School:
 
     def __init__(self, students: Students, store: Store, clock: Clock) -> None:
         self.students, self._store, self._clock = students, store, clock
-        self._lock = Lock()
+        self._lock = new_lock()
         self._next = 0.0
 
     def due(self) -> bool:

@@ -12,10 +12,10 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from threading import Lock
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from thrift_plugins.errors import StoreCorrupt
+from thrift_plugins.forks import new_lock
 
 Arm: TypeAlias = Literal["asked", "free", "plain"]
 """Whether an answer was asked to be short, or would have been but for the holdout, or would not have been at all."""
@@ -135,7 +135,7 @@ class Lengths:
     def __init__(self) -> None:
         self._series: OrderedDict[Kind, _Series] = OrderedDict()
         self._news: OrderedDict[Kind, _Series] = OrderedDict()
-        self._lock = Lock()
+        self._lock = new_lock()
 
     def learn(self, kind: Kind, tokens: int, *, hidden: int = 0, truncated: bool = False) -> None:
         """Count an answer.

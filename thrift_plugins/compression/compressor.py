@@ -6,7 +6,6 @@ the history is compressed by itself and the question that it came with: when the
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from thrift_plugins.compression.limit import Limit
 from thrift_plugins.compression.prompt_parts import Part, parts_of, query_in
 from thrift_plugins.compression.result import Compressed, Dropped, Edit
 from thrift_plugins.errors import ConfigError
+from thrift_plugins.forks import new_lock
 from thrift_plugins.text.embed import Embedder
 from thrift_plugins.tokens import Measure, count_messages
 from thrift_plugins.tokens.vocabulary import measure_for
@@ -72,7 +72,7 @@ class Compressor:
         self.limit = limit or Limit()
         self._extractor, self._embedder = extractor, embedder
         self._spelling, self._duplicates = spelling, duplicates
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._known: OrderedDict[bytes, stages.Work | None] = OrderedDict()
         self._fetchable: OrderedDict[str, str] = OrderedDict()
         self._check(self.limit)

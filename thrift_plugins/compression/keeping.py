@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import takewhile
-from threading import Lock
 from typing import Final, NamedTuple
 
 from thrift_plugins.compression.breaks import breakpoints, is_marked, with_breaks
 from thrift_plugins.compression.cache_plan import CachePlan, CacheRules
 from thrift_plugins.compression.history import Talk
 from thrift_plugins.compression.result import Compressed, Stage
+from thrift_plugins.forks import new_lock
 from thrift_plugins.tokens import compact, count_messages
 from thrift_plugins.types import Json, Request, Tier
 
@@ -60,7 +60,7 @@ class Conversations:
 
     def __init__(self) -> None:
         self._sent: OrderedDict[bytes, _Sent] = OrderedDict()
-        self._lock = Lock()
+        self._lock = new_lock()
 
     def kept(
         self, made: Compressed, keeping: Keeping, request: Request, tier: Tier, rules: CacheRules | None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from threading import Lock
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from thrift_plugins.forks import new_lock
 from thrift_plugins.text.embed import StaticEmbedder
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -27,7 +27,7 @@ class WordTable:
 
     def __init__(self, embedder: StaticEmbedder | None = None) -> None:
         self._embedder = embedder or StaticEmbedder()
-        self._lock = Lock()
+        self._lock = new_lock()
         self._forget()
 
     @property

@@ -6,12 +6,12 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 from thrift_plugins.distillation.dataset import Dataset, Example, How, tells_more
 from thrift_plugins.distillation.forms import Answer
 from thrift_plugins.distillation.prompts import asked, redacted
+from thrift_plugins.forks import new_lock
 from thrift_plugins.types import Json, Reply, Request
 
 logger = logging.getLogger("thrift_plugins")
@@ -46,7 +46,7 @@ class Recorder:
         self._tenants = frozenset(tenants)
         self._datasets = {task: Dataset(folder, task) for task in tasks}
         self._redact = redacted if redact is None else lambda text: redact(redacted(text))
-        self._lock = Lock()
+        self._lock = new_lock()
         self._known: dict[str, OrderedDict[str, How]] = {}
         self._failed = False
 

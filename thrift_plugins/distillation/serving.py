@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from threading import RLock
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from thrift_plugins.distillation.forms import Answer
 from thrift_plugins.distillation.heads import Opinion
 from thrift_plugins.distillation.life import DIGITS, Broken, Compared, Life, News, Seen, State, Terms
 from thrift_plugins.distillation.student import CHANGED, Student, Unreadable
+from thrift_plugins.forks import new_rlock
 from thrift_plugins.types import Reply, Request, Tier
 
 Act: TypeAlias = Literal["answer", "confirm", "compare", "ask"]
@@ -91,7 +91,7 @@ class Students:
 
     def __init__(self, students: Mapping[str, Student], terms: Terms, manner: Manner, *, every: str = "") -> None:
         self._manner, self._every = manner, every
-        self._lock = RLock()
+        self._lock = new_rlock()
         self._tasks = {
             task: _Serving(student, Life(student.version, terms_for(student, terms))) for task, student in students.items()
         }

@@ -21,7 +21,6 @@ from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
 from functools import lru_cache
-from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.caches import BaseCache
@@ -34,6 +33,7 @@ from thrift_plugins.config import SemanticConfig
 from thrift_plugins.effects import Match
 from thrift_plugins.errors import StoreError
 from thrift_plugins.forgetting import Forgetting
+from thrift_plugins.forks import new_lock, renew_after_fork
 from thrift_plugins.langchain.cache_request import request_of
 from thrift_plugins.langchain.convert import reply_in, usage_in
 from thrift_plugins.langchain.generations import dump, load
@@ -42,7 +42,6 @@ from thrift_plugins.langchain.tally import Ending, Tally
 from thrift_plugins.scope import current_scope, wants_fresh
 from thrift_plugins.stores import open_store
 from thrift_plugins.stores.base import Clock, Store
-from thrift_plugins.stores.forks import renew_after_fork
 from thrift_plugins.types import NO_USAGE, Reply, Request, Scope
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class ResponseCache(BaseCache):
 
     def renew(self) -> None:
         """A lock of this process's own."""
-        self._counting = Lock()
+        self._counting = new_lock()
 
     def _open_semantic(self, settings: SemanticConfig, embedder: Embedder | None, clock: Clock) -> SemanticCache:
         from thrift_plugins.semantic import open_semantic  # noqa: PLC0415  numpy is for those who use it

@@ -19,11 +19,11 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from thrift_plugins.forks import renew_after_fork
 from thrift_plugins.quality.flaws import Flaw, Refusing, flaws, nobody_refuses
 from thrift_plugins.quality.judge import LOSS, Judge, Judgement
 from thrift_plugins.quality.traffic import Traffic
 from thrift_plugins.quality.trial import Limits, Standing, Trial
-from thrift_plugins.stores.forks import renew_after_fork
 from thrift_plugins.types import Reply, Request
 
 ALL: Final = "all"

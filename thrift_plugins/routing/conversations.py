@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from statistics import median_low
-from threading import Lock
 from typing import Final, NamedTuple, Protocol
 
 from thrift_plugins.errors import UnknownModelPrice
+from thrift_plugins.forks import new_lock
 from thrift_plugins.prices import Rates
 from thrift_plugins.routing.constraints import eligible
 from thrift_plugins.tokens import compact, estimate
@@ -107,7 +107,7 @@ class Conversations:
         self._threads: OrderedDict[bytes, _Thread] = OrderedDict()
         self._answers = _Latest()
         self._growth = _Latest()
-        self._lock = Lock()
+        self._lock = new_lock()
 
     def keep(self, request: Request, tiers: Sequence[Tier], baseline: int, decision: Decision) -> Decision:
         """The router's decision, or to stay where the conversation is, with the reason.

@@ -11,9 +11,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import isfinite, log
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
+from thrift_plugins.forks import new_lock
 from thrift_plugins.types import Decision, Reply, Request, Tier
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class DriftGuard:
     def __init__(self, router: LearnedRouter) -> None:
         self.router = router
         self._features: OrderedDict[str, _Feature] = OrderedDict()
-        self._lock = Lock()
+        self._lock = new_lock()
 
     def decide(self, request: Request, tiers: Sequence[Tier], baseline: int) -> Decision:
         """Choose a tier; see `Router.decide`."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from threading import Lock
 from typing import Final
 
 from thrift_plugins.errors import UnknownModelPrice
+from thrift_plugins.forks import new_lock
 from thrift_plugins.routing.conversations import RateCard, in_tool_loop
 from thrift_plugins.tokens import compact, estimate
 from thrift_plugins.types import Decision, Nano, Request, Tier, Usage
@@ -63,7 +63,7 @@ class Twice:
     def __init__(self, prices: RateCard, wanted: Callable[[str], bool]) -> None:
         self._prices, self._wanted = prices, wanted
         self._features: OrderedDict[tuple[str, str], _Feature] = OrderedDict()
-        self._lock = Lock()
+        self._lock = new_lock()
 
     def plan(self, request: Request, tiers: Sequence[Tier], decision: Decision) -> Decision:
         """The decision, to ask twice; or where that would not pay, to ask the strongest of its alternatives at once.

@@ -9,13 +9,13 @@ from heapq import heappop, heappush
 from threading import Lock
 from typing import Final
 
+from thrift_plugins.forks import renew_after_fork
 from thrift_plugins.stores import accounts_rules as rules
 from thrift_plugins.stores.accounts import Grant, Hold, Orphan, Standing
 from thrift_plugins.stores.accounts_checks import check_amounts, check_holds
 from thrift_plugins.stores.accounts_rules import TELL, Lease
 from thrift_plugins.stores.accounts_sheet import Sheet
 from thrift_plugins.stores.base import Clock
-from thrift_plugins.stores.forks import renew_after_fork
 
 _LOOK_EVERY: Final = 1024
 """Reservations between two looks for accounts that nobody will ask for again."""

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final, NamedTuple, TypeAlias
 
+from thrift_plugins.forks import renew_after_fork
 from thrift_plugins.stores.accounts import Hold, Standing
-from thrift_plugins.stores.forks import renew_after_fork
 
 LIFE_S: Final = 2.0
 """Seconds after which nobody takes from an advance any more."""

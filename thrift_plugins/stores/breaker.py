@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-from thrift_plugins.stores.forks import renew_after_fork
+from thrift_plugins.forks import renew_after_fork
 
 
 class Breaker:

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from thrift_plugins.stores.forks import renew_after_fork
+from thrift_plugins.forks import renew_after_fork
 from thrift_plugins.stores.sqlite_file import SQLiteFile
 
 _SCHEMA = (

@@ -19,7 +19,7 @@ from threading import Lock
 from types import ModuleType
 from typing import Final
 
-from thrift_plugins.stores.forks import renew_after_fork
+from thrift_plugins.forks import renew_after_fork
 
 _fcntl: ModuleType | None
 try:

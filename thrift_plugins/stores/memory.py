@@ -8,10 +8,10 @@ from collections.abc import Hashable, Iterator
 from threading import Lock
 from typing import NamedTuple
 
+from thrift_plugins.forks import renew_after_fork
 from thrift_plugins.stores import marks
 from thrift_plugins.stores.base import Claim, Clock, Entry, Records
 from thrift_plugins.stores.envelope import expiry
-from thrift_plugins.stores.forks import renew_after_fork
 from thrift_plugins.stores.memory_feed import MemoryFeed
 
 _ENTRY_OVERHEAD = 300

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Event, Lock, Thread
 from weakref import ref
 
-from thrift_plugins.stores.forks import renew_after_fork
+from thrift_plugins.forks import renew_after_fork
 
 _FIRST_PROBE_S = 0.05
 _LAST_PROBE_S = 1.0

@@ -17,7 +17,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from thrift_plugins.errors import ConfigError, StoreUnavailable
-from thrift_plugins.stores.forks import renew_after_fork
+from thrift_plugins.forks import renew_after_fork
 from thrift_plugins.stores.outage import Outage
 from thrift_plugins.stores.redis_steps import Ask, Effect, Steps
 from thrift_plugins.stores.redis_url import AsyncClient, aclose, async_client, parse, wire

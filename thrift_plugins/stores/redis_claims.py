@@ -7,8 +7,8 @@ from threading import Event, Lock, Thread
 from time import monotonic
 
 from thrift_plugins.errors import StoreUnavailable
+from thrift_plugins.forks import renew_after_fork
 from thrift_plugins.stores.base import Claim
-from thrift_plugins.stores.forks import renew_after_fork
 
 LEASE_MS = 3000
 """How long a claim outlives the process that held it."""

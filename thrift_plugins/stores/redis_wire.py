@@ -18,7 +18,7 @@ from redis import exceptions as errors
 from redis.connection import AbstractConnection, ConnectionPool
 from redis.crc import key_slot
 
-from thrift_plugins.stores.forks import renew_after_fork
+from thrift_plugins.forks import renew_after_fork
 
 Word: TypeAlias = str | bytes | int
 Address: TypeAlias = tuple[str, int]

@@ -13,12 +13,12 @@ from threading import Lock
 from typing import Final, TypeVar, TypeVarTuple
 
 from thrift_plugins.errors import StoreCorrupt, StoreUnavailable
+from thrift_plugins.forks import renew_after_fork
 from thrift_plugins.stores import marks, sqlite_feed
 from thrift_plugins.stores import sqlite_entries as entries
 from thrift_plugins.stores.base import Claim, Clock, Entry, Records
 from thrift_plugins.stores.breaker import Breaker
 from thrift_plugins.stores.envelope import Sealer, expiry
-from thrift_plugins.stores.forks import renew_after_fork
 from thrift_plugins.stores.locks import PLACES, FileLocks
 from thrift_plugins.stores.sqlite_file import SQLiteFile, shared_secret
 

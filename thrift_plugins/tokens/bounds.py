@@ -13,9 +13,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import ceil
-from threading import Lock
 from typing import Final
 
+from thrift_plugins.forks import new_lock
 from thrift_plugins.tokens.extent import Extent, extent_of
 from thrift_plugins.tokens.families import BEHIND, Family, declared, family_of, steady, unsteady
 from thrift_plugins.tokens.prompts import compact
@@ -75,7 +75,7 @@ class Bounds:
     def __init__(self) -> None:
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._news: OrderedDict[str, _Known] = OrderedDict()
-        self._lock = Lock()
+        self._lock = new_lock()
 
     def bound(self, request: Request, model: str) -> int:
         """The most input tokens that the request can be billed by the model, as far as anybody can tell."""

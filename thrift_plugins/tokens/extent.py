@@ -6,9 +6,9 @@ import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from thrift_plugins.forks import new_lock
 from thrift_plugins.tokens.approx import bound
 from thrift_plugins.tokens.blocks import detail_of, kind_of, payload_of, strings_in
 from thrift_plugins.tokens.images import Rule, rule_for, size_in
@@ -155,7 +155,7 @@ class _Counted:
 
     def __init__(self) -> None:
         self._counts: OrderedDict[tuple[str, bytes], int] = OrderedDict()
-        self._lock = Lock()
+        self._lock = new_lock()
 
     def count(self, text: str, model: str, measure: Measure) -> int:
         if len(text) >= _HUGE:

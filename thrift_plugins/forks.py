@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+import threading
+from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
+
+T = TypeVar("T")
 
 
 class Renewable(Protocol):
@@ -15,6 +18,7 @@ class Renewable(Protocol):
 
 
 _kept: WeakSet[Renewable] = WeakSet()
+_locks: WeakSet[Any] = WeakSet()
 
 
 def renew_after_fork(renewable: Renewable) -> None:
@@ -22,7 +26,24 @@ def renew_after_fork(renewable: Renewable) -> None:
     _kept.add(renewable)
 
 
+def new_lock() -> threading.Lock:
+    """A lock that is free in every forked child, whoever held it then. What it guards may be in the middle of a change there."""
+    return _freed(threading.Lock())
+
+
+def new_rlock() -> threading.RLock:
+    """The same, for a thread that may come by again."""
+    return _freed(threading.RLock())
+
+
+def _freed(lock: T) -> T:
+    _locks.add(lock)
+    return lock
+
+
 def _after_fork_in_child() -> None:
+    for lock in list(_locks):
+        lock._at_fork_reinit()  # noqa: SLF001  as the standard library's own locks are freed
     for renewable in list(_kept):
         renewable.renew()
 
