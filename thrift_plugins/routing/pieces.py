@@ -26,7 +26,6 @@ Slots = NDArray[np.uint16]
 _RUN: Final = 4  # letters
 _RUN_MARK: Final = crc32(b"#")  # before each run, so that it is no word
 _MARK: Final = re.compile(r"[a-z0-9']+|[^\sa-z0-9]")
-_BEYOND: Final = re.compile(r"[^\x00-\x7f]")
 _WORDS: Final = 50_000  # that are remembered with their rows
 _CHUNKS: Final = 20_000  # so of what stands between spaces
 _COLUMNS: Final = 32  # of a row: the word's slot, where to look in the row before it, and the carried slots
@@ -133,11 +132,19 @@ def _of_runs(lowered: str) -> Slots:
     twos = np.ndarray(len(told) - 1, _COLUMN, told, 0, (1,)).astype(np.intp)  # every two letters that stand together, as one number
     runs: Slots = _FIRST_TWO.take(twos[:-2]) ^ _LAST_TWO.take(twos[2:])
     if not lowered.isascii():
-        ends = (at.start() for at in _BEYOND.finditer(lowered))
-        other = sorted({start for end in ends for start in range(max(0, end - _RUN + 1), min(count, end + 1))})
-        runs[other] = [_slot(lowered[start : start + _RUN], _RUN_MARK) for start in other]
+        _set_others(runs, lowered.encode("utf-8", "surrogatepass"))
     return runs
 
 
-def _slot(piece: str, begun: int = 0) -> int:
-    return crc32(piece.encode("utf-8", "surrogatepass"), begun) % SLOTS
+def _set_others(runs: Slots, spelt: bytes) -> None:
+    """Set the slots of the runs that have a character of more than one byte, one by one."""
+    letters = np.frombuffer(spelt + b".", np.int8)  # signed: ASCII is not below 0, and what continues a character is below -64
+    begins = np.flatnonzero(letters >= -64)
+    beyond = letters[begins[:-1]] < 0
+    other = np.flatnonzero(beyond[:-3] | beyond[1:-2] | beyond[2:-1] | beyond[3:])
+    spans = zip(begins[other].tolist(), begins[other + _RUN].tolist(), strict=True)
+    runs[other] = np.array([crc32(spelt[begin:end], _RUN_MARK) for begin, end in spans], np.int64) % SLOTS
+
+
+def _slot(piece: str) -> int:
+    return crc32(piece.encode("utf-8", "surrogatepass")) % SLOTS

@@ -17,7 +17,7 @@ _NAME: Final = re.compile(r" [A-Z](?<=[a-z,] .)[a-z]+")
 _OPTION: Final = re.compile(r"[).、．）:：](?<=[\s(（。；;]([A-Ea-eА-Дア-オ]).)")  # noqa: RUF001 - full-width and Cyrillic on purpose
 _HINTS_BEYOND: Final = ("B、", "B．", "B）", "Б)", "Б.", "イ.", "イ、", "イ）")  # noqa: RUF001
 _CIRCLED: Final = "③"  # the third of a circled list
-_OPTION_LINE: Final = re.compile(r"\n\s*[(（]?[A-Ea-e][).．、）]\s*(.*)")  # noqa: RUF001
+_OPTION_LINE: Final = re.compile(r"\n(?<!\n\n)\s*[(（]?[A-Ea-e][).．、）]\s*(.*)")  # noqa: RUF001 - of empty lines only the first is tried
 _ENDS_BEYOND: Final = "。？！"  # noqa: RUF001
 
 
