@@ -178,13 +178,14 @@ def stream(flow: Flow, runtime: Runtime, streamer: Streamer[Chunk]) -> Generator
             try:
                 if isinstance(effect, _ANSWERS):
                     pieces = streamer.pieces(effect)
-                    with _held(pieces):
-                        steps.result((yield from _passed(pieces)))
+                    try:
+                        with _held(pieces):
+                            steps.result((yield from _passed(pieces)))
+                    except GeneratorExit as error:
+                        apart(partial(_close, pieces, steps, error, runtime))
+                        return
                 else:
                     steps.result(_perform(effect, runtime, streamer))
-            except GeneratorExit as error:
-                apart(partial(_close, pieces, steps, error, runtime))
-                return
             except BaseException as error:  # noqa: BLE001
                 steps.error(error)
 

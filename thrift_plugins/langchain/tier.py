@@ -21,9 +21,6 @@ from thrift_plugins.types import Json, Processing, Role, Tier
 _INERT = ("client", "lock")
 """Ends of the names of private attributes that say how a model is reached, not what it answers."""
 
-_LOOKS = 2
-"""Times that settings are read which another thread is changing at that moment."""
-
 _EXTRAS = ("extra_body", "model_kwargs", "additional_kwargs")
 """Settings that are sent as they are, over those with a name of their own."""
 
@@ -89,11 +86,11 @@ class ModelTier:
         if known is not None and known.seen == now and known.hidden == hidden:
             return known
         watch(self.model)
-        for _ in range(_LOOKS):
+        reading = self._looked()
+        if reading.seen != now:  # another thread has changed them meanwhile
             reading = self._looked()
-            if reading.seen == now:  # else it is of no moment, and nothing to go by later
-                self._reading = reading
-                break
+        if reading.seen == now:  # else it is of no moment, and nothing to go by later
+            self._reading = reading
         return reading
 
     def _looked(self) -> Reading:
