@@ -290,24 +290,26 @@ class Attempts:
             except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
                 usage = used(call, error, tier, self.booking)
                 lost = call.partial is None and may_be_billed(call, error)
-                yield from self._settle(tier, usage, lost=lost, broken=call.partial is not None, kept=call.tries.kept)
+                yield from self._settle(tier, usage, lost=lost, broken=call.partial is not None, tries=call.tries)
                 self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
                 return Attempt(tier, usage, None, error, None)
         self.booking.batched(tier, call.tries.processing)
         tier = as_worked(tier, answer, call.tries.processing)
         reply = answer.given_by(tier.name, self.booking.measured(answer, tier, call.as_sent))
-        yield from self._settle(tier, reply.usage, broken=not reply.complete)
+        yield from self._settle(tier, reply.usage, broken=not reply.complete, tries=call.tries)
         self.booking.tried(tier, call.tries, lambda: reply.usage)
         return Attempt(tier, reply.usage, reply, None, None)
 
     def _again(self, call: Call, tier: Tier) -> Generator[Effect, Any, BaseException | None]:
         """Before an SDK repeats a request whose answer it has lost: charge the first in full, and reserve for the second.
 
+        One that was not sent yet, and that no batch takes, gets a reservation of its own.
+
         Returns:
             Why it is not repeated, None where it is.
         """
         if self.spending is not None:
-            yield from self.spending.charge()
+            yield from (self.spending.part(tier) if call.tries.alone else self.spending.charge())
         call.tries.again()
         try:
             yield from self._reserve(call, tier)
@@ -385,10 +387,10 @@ class Attempts:
             yield from self.spending.reserve(call, tier)
 
     def _settle(
-        self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False, kept: bool = False
+        self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False, tries: Tries | None = None
     ) -> Flow:
         if self.spending is not None:
-            yield from self.spending.settle(tier, usage, lost=lost, broken=broken, kept=kept)
+            yield from self.spending.settle(tier, usage, lost=lost, broken=broken, tries=tries)
 
     def _lost(self, error: BaseException, tier: Tier, usage: Usage) -> Flow:
         """The call ended without a whole answer."""

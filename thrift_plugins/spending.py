@@ -4,7 +4,8 @@ Each attempt is reserved and settled for itself: a fallback or an escalation is 
 settled, because the process died, ends by itself and is charged as its budget says.
 
 A call in a batch run may be left while the provider has it, and made again by a process that comes hours later. Its lease is named by what
-it asks, stays when it is left, and is taken over by whoever asks again: what is sent is reserved all the while, and once.
+it asks, stays when it is left, and is taken over by whoever asks again: what is sent is reserved all the while, and once. Whoever
+asks for what is paid is given it, however little is left.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, Final, Protocol
 
@@ -27,8 +28,9 @@ from thrift_plugins.errors import BudgetExceeded, StoreError, UnknownModelPrice
 from thrift_plugins.finalizing import catch_up
 from thrift_plugins.ledger.booking import Booking
 from thrift_plugins.prices import Prices
-from thrift_plugins.stores.accounts import AGAIN, Accounts, Grant, Hold, Orphan, Standing
-from thrift_plugins.types import Nano, Request, Scope, Tier, Usage
+from thrift_plugins.stores.accounts import AGAIN, Accounts, Before, Grant, Hold, Orphan, Standing
+from thrift_plugins.tries import Tries
+from thrift_plugins.types import NO_USAGE, Nano, Request, Scope, Tier, Usage
 
 logger = logging.getLogger("thrift_plugins")
 
@@ -120,6 +122,8 @@ class Purse:
         imposes: whether a model can be told to answer shorter than the app lets it. Where nobody can tell it, a call whose
             own limit does not fit is refused.
         unseen: whose answers may be longer than they show.
+        shares: whether whoever makes a call of a batch run again goes on with its reservation. Not where nobody tells how a
+            call is sent.
     """
 
     budgets: tuple[Budget, ...]
@@ -128,6 +132,7 @@ class Purse:
     warned: Warned = field(default_factory=Warned)
     imposes: bool = True
     unseen: Unseen = field(default_factory=Unseen)
+    shares: bool = True
     _reserved: Iterator[int] = field(default_factory=itertools.count)
 
     def reaps(self) -> bool:
@@ -164,6 +169,7 @@ class Spending:
         self._lease: str | None = None
         self._local = False
         self._reserved: tuple[int, ...] = ()
+        self._before: Before = ""
 
     def reserve(self, call: Call, tier: Tier) -> Generator[Effect, Any, None]:
         """Set aside the most that an attempt may cost, and say in `call.most` how long its answer may be.
@@ -177,7 +183,9 @@ class Spending:
         sent = call.as_sent()
         estimate, known = self._estimate(sent, call.most, tier)
         self._attempts += 1
-        lease = self._name(sent, call.most, tier) or f"{self._request.id}/{self._attempts}"
+        name = None if call.tries.alone else self._name(sent, call.most, tier)
+        lease = name or self._own()
+        call.tries.shared = name is not None
         grant = yield from self._ask(lease, estimate)
         if grant is not None and not grant.granted:
             # One that is made again must ask the same to find its answer, however much is left by then.
@@ -199,7 +207,9 @@ class Spending:
             call.tries.stops = True
         if grant is not None:
             self._warn(grant)
-            self._reserved = tuple(estimate.amount(budget.unit) for budget in self._budgets)
+            self._before = grant.before
+            held = self._before != "paid"
+            self._reserved = tuple(held * estimate.amount(budget.unit) for budget in self._budgets)
             self._booking.reserved(dict(zip((budget.name for budget in self._budgets), self._reserved, strict=True)))
 
     def charge(self) -> Generator[Effect, Any, None]:
@@ -208,8 +218,15 @@ class Spending:
         if lease is not None:
             yield from self._settle(lease, self._reserved)
 
+    def part(self, tier: Tier) -> Generator[Effect, Any, None]:
+        """Nothing was sent yet, and no batch takes it: it needs a lease of its own, and others may have this one too."""
+        self._takes_no_batch(tier)
+        lease, self._lease = self._lease, None
+        if lease is not None and not self._before:
+            yield from self._settle(lease, (0,) * len(self._reserved))
+
     def settle(
-        self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False, kept: bool = False
+        self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False, tries: Tries | None = None
     ) -> Generator[Effect, Any, None]:
         """Charge what the attempt has used, and give the rest back.
 
@@ -219,8 +236,8 @@ class Spending:
                 it does where a process died, unless it says otherwise.
             broken: whether there is only a part of it. That says nothing of what a model reasons in hiding, which is then
                 taken for lost too.
-            kept: whether it was left to a batch run's journal, and is paid all the same. Its reservation waits for whoever asks
-                again.
+            tries: how it was asked. Where it was left to a batch run's journal, it is paid all the same, and its reservation
+                waits for whoever asks again; so does one that somebody else has left, or has too.
         """
         if usage.source == "provider":
             self._purse.bounds.learn(self._request, tier.model, usage)
@@ -228,7 +245,8 @@ class Spending:
         lease, self._lease = self._lease, None
         if lease is None:
             return
-        if kept and lease.startswith(AGAIN):
+        left = tries is not None and tries.set_aside and usage == NO_USAGE
+        if tries is not None and left and (tries.kept or self._before):
             self._booking.note("budget: reserved until its batch is read")
             return
         amounts = self._amounts(tier, usage)
@@ -240,9 +258,41 @@ class Spending:
                 max(amount, reserved) if _in_full(budget) else amount
                 for budget, amount, reserved in zip(self._budgets, amounts, self._reserved, strict=True)
             )
+        if tries is not None and tries.shared and any(amounts) and self._anew(tier, tries):
+            self._booking.note("budget: paid anew")
+            yield from self._beside(amounts)
+            return
+        if self._before == "paid":
+            self._booking.note("budget: paid before")
+            return
         for budget, amount, reserved in zip(self._budgets, amounts, self._reserved, strict=True):
             if amount > reserved:
                 self._booking.fallback(f"budget: {budget.name} charged more than was reserved, by {amount - reserved}")
+        yield from self._settle(lease, amounts)
+
+    def _takes_no_batch(self, tier: Tier) -> None:
+        session = current()
+        if session is not None:
+            session.at_once.add((tier.name, tier.model))
+
+    def _anew(self, tier: Tier, tries: Tries) -> bool:
+        """Whether it was paid beside what its lease is for: no batch has answered it, or its journal had lost what was paid."""
+        if tries.processing is None:
+            self._takes_no_batch(tier)
+            return bool(self._before)
+        return self._before == "paid" and not tries.known
+
+    def _beside(self, amounts: tuple[int, ...]) -> Generator[Effect, Any, None]:
+        """Charge what was paid beside what a lease was for that others have too, or that is settled."""
+        holds = [_hold(budget, self._request) for budget in self._budgets]
+        spent = tuple(hold._replace(amount=amount, hard=False) for hold, amount in zip(holds, amounts, strict=True))
+        self._attempts += 1
+        lease = self._own()
+        try:
+            yield Reserve(lease, spent, LEASE, self._local)
+        except Exception as error:  # noqa: BLE001  the call is over
+            self._booking.fallback(f"budget: not charged ({type(error).__name__})")
+            return
         yield from self._settle(lease, amounts)
 
     def _amounts(self, tier: Tier, usage: Usage) -> tuple[int, ...]:
@@ -265,14 +315,27 @@ class Spending:
         except Exception as error:  # noqa: BLE001  the call is over; its lease ends by itself and is charged in full
             self._booking.fallback(f"budget: not settled ({type(error).__name__}), charged in full")
 
+    def _own(self) -> str:
+        """A lease that nobody else has."""
+        return f"{self._request.id}/{self._attempts}"
+
     def _name(self, sent: Request, most: int | None, tier: Tier) -> str | None:
-        """The lease of a call in a batch run: the same for whoever asks the same. None for any other, or what has no canonical form."""
-        session = current() if self._request.waits else None
-        asked = surroundings(sent) if session is not None else None
-        if session is None or asked is None:
+        """The lease of a call in a batch run: the same for whoever asks the same, and is to settle it in the same accounts.
+
+        None for any other, for what no batch takes, or where nobody tells, and for what has no canonical form.
+        """
+        session = current() if self._request.waits and self._purse.shares else None
+        if session is None or (tier.name, tier.model) in session.at_once:
             return None
-        whose = [budget.account(self._request) for budget in self._budgets if budget.window not in _PASSING]
-        return AGAIN + session.name(repr((asked, tier.name, tier.model, most, whose)).encode())
+        # Of settings without a canonical form, others may be asked by this name: each is reserved once all the same.
+        asked = surroundings(replace(sent, cacheable=True))
+        if asked is None:
+            return None
+        whose = [
+            budget.name if budget.window in _PASSING else budget.account(self._request) for budget in self._budgets
+        ]
+        said = repr((tier.name, tier.model, tier.limit, most, whose)).encode("utf-8", "backslashreplace")
+        return AGAIN + session.name(said, asked)
 
     def _estimate(self, request: Request, limit: int | None, tier: Tier) -> tuple[Estimate, bool]:
         """The most that a request may cost with answers of so many tokens, and whether that limit on them is known."""

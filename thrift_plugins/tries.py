@@ -28,7 +28,7 @@ RETRIES: Final = 2
 
 
 class Lost(BaseException):
-    """An answer was lost, and the request for it is not repeated before it has been accounted for.
+    """An answer was lost, or nothing was sent yet, and the request for it is not sent before that has been accounted for.
 
     No `Exception`: an SDK would take it for a failed connection, and repeat the request.
     """
@@ -47,13 +47,20 @@ class Tries:
         processing: how a batch run had it worked on, None outside of one.
         set_aside: whether the app has left it while a batch run had it: it is paid once, by the call that is given the answer.
         kept: whether it is asked all the same then, because it is in the run's journal.
+        known: whether its answer was in the run's journal before it was asked.
+        shared: whether others who ask the same in a batch run go on with its reservation: it is paid once for all of them.
+        alone: whether it was found that it is not: no batch takes it, and it is sent by itself.
     """
 
-    __slots__ = ("_content", "_status", "kept", "lost", "processing", "retries", "sent", "set_aside", "several", "stopped", "stops")
+    __slots__ = (
+        "_content", "_status", "alone", "kept", "known", "lost", "processing", "retries", "sent", "set_aside", "several",
+        "shared", "stopped", "stops",
+    )  # fmt: skip
 
     def __init__(self, retries: int = RETRIES) -> None:
         self.sent, self.lost, self.retries = 0, 0, retries
-        self.stops = self.stopped = self.several = self.set_aside = self.kept = False
+        self.stops = self.stopped = self.several = self.set_aside = self.kept = self.known = False
+        self.shared = self.alone = False
         self._content: object = None
         self._status: int | None = None
         self.processing: Processing | None = None
@@ -68,11 +75,14 @@ class Tries:
 
         Raises:
             Lost: it repeats one that was lost, and that has to be accounted for first.
-            ConnectionError: it does so once too often; an SDK takes that for the end of its own retries.
+            ConnectionError: it does so once too often, or one that is left to a batch run; an SDK takes that for the end of its
+                own retries.
         """
         if self.several:
             self._status = None
             return
+        if self.set_aside:
+            raise ConnectionError("its batch run was left")
         again = self.sent > 0 and content == self._content
         if again and (self._status is None or self._status < _REFUSED):
             if self.stops and self.lost >= self.retries:
@@ -88,6 +98,23 @@ class Tries:
         """What was lost is accounted for: the next request is a first one."""
         self._content, self.stopped = None, False
 
+    def by_itself(self) -> None:
+        """It is about to be sent, and not by a batch.
+
+        Raises:
+            Lost: others may go on with its reservation, and would be paid with it: it needs one of its own first.
+        """
+        if self.shared:
+            self.shared, self.alone, self.stopped, self.sent = False, True, True, 0
+            raise Lost
+
+    def within(self, inner: Tries) -> None:
+        """A call was made in this one, and has ended."""
+        if inner.set_aside:
+            self.set_aside, self.kept = True, self.kept or inner.kept
+        if inner.processing is not None:
+            self.processing, self.known = inner.processing, inner.known
+
     def response(self, status: int) -> None:
         """The head of an answer has come."""
         self._status = status
@@ -96,11 +123,22 @@ class Tries:
 _current: ContextVar[Tries | None] = ContextVar("thrift_tries", default=None)
 
 
-def worked_as(processing: Processing) -> None:
-    """The call that this code is in was answered by a batch run, which knows how it was worked on."""
+def worked_as(processing: Processing, *, known: bool) -> None:
+    """The call that this code is in was answered by a batch run, which knows how it was worked on.
+
+    Args:
+        known: whether the run's journal had the answer before it was asked.
+    """
     tries = _current.get()
     if tries is not None:
-        tries.processing = processing
+        tries.processing, tries.known = processing, known
+
+
+def sent_by_itself() -> None:
+    """What the call that this code is in sends goes out as it is, past the batch run that it is part of; see `Tries.by_itself`."""
+    tries = _current.get()
+    if tries is not None:
+        tries.by_itself()
 
 
 def set_aside(*, kept: bool) -> None:
@@ -130,6 +168,8 @@ def counting(tries: Tries) -> Iterator[None]:
         raise
     finally:
         _current.reset(token)
+        if isinstance(token.old_value, Tries):
+            token.old_value.within(tries)
 
 
 def retries_of(model: object) -> int:

@@ -99,7 +99,7 @@ class Courier:
         answered = self.journal.admit(asked, stopped)
         known = {id(pending) for pending, _ in answered}
         for pending, answer in answered:
-            self.waiting.tell(pending, answer)
+            self.waiting.tell(pending, answer._replace(known=True))
         for pending in asked:
             pending.body = b""
             if id(pending) not in known:

@@ -353,7 +353,7 @@ class SQLiteJournal(SQLiteRecords):
                 "UPDATE lines SET state = ?, status = ?, code = ?, processing = ?, answer = ? WHERE key = ? AND state = ?",
                 [
                     (ERRORED if code else ANSWERED, status, code, processing, pack * PLACES + place, key, OPEN)
-                    for place, (key, (status, _, code, processing)) in enumerate(answers)
+                    for place, (key, (status, _, code, processing, _)) in enumerate(answers)
                 ],
             ).rowcount
             keys = [key for key, _ in answers]
@@ -361,7 +361,7 @@ class SQLiteJournal(SQLiteRecords):
             if not first:
                 c.execute("DELETE FROM answers WHERE id = ?", (pack,))
             if batch is not None:
-                usage = usage_of(body for key, (_, body, code, _) in answers if not code and key in first)
+                usage = usage_of(body for key, (_, body, code, *_) in answers if not code and key in first)
                 c.execute(
                     "UPDATE batches SET answered = answered + ?, input_tokens = input_tokens + ?, cache_read = cache_read + ?,"
                     " output_tokens = output_tokens + ? WHERE id = ?",

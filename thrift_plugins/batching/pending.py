@@ -31,12 +31,14 @@ class Answer(NamedTuple):
         body: JSON, encoded.
         code: the provider's or our word for an error, "" for an answer.
         processing: how it was worked on: "batch", or what a deadline has made of it.
+        known: whether the journal had it before it was asked.
     """
 
     status: int
     body: bytes
     code: str = ""
     processing: Processing = "batch"
+    known: bool = False
 
 
 class Pending:

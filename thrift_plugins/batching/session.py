@@ -100,6 +100,7 @@ class Session:
         pool: the threads of its synchronous code, None where the code has its own.
         onlookers: tasks of the run that wait until the others can ask nothing more.
         stops: how often the journal had been stopped when the run asked first, None before that.
+        at_once: models of which it was found that no batch takes what they are asked, each by the name of its tier and its own.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Session:
         self.owed, self.exhausted, self.onlookers = 0, False, 0
         self.pool: ThreadPoolExecutor | None = None
         self.stops: int | None = None
+        self.at_once: set[tuple[str, str]] = set()
         self.broken: BaseException | None = None
         self._lock = threading.Lock()
         self._seen: dict[bytes, int] = defaultdict(int)
@@ -137,9 +139,9 @@ class Session:
         self._collected.add(waiter)
         try:
             pending = Pending(self._key(address, content), address, body, _deadline.get(), waiter)
-            self._park(pending)
-            del body, content  # thousands wait at once: the journal has the prompt
             with _left_behind(pending):
+                self._park(pending)
+                del body, content  # thousands wait at once: the journal has the prompt
                 return await waiter
         finally:
             self._collected.discard(waiter)
@@ -155,7 +157,8 @@ class Session:
             self._blocking.add(waiter)
         try:
             pending = Pending(self._key(address, content), address, body, _deadline.get(), waiter)
-            self._park(pending)
+            with _left_behind(pending):
+                self._park(pending)
             with _left_behind(pending), self.pool.parked() if isinstance(self.pool, ParkingPool) else nullcontext():
                 try:
                     return waiter.result()
@@ -214,13 +217,16 @@ class Session:
             self._woken = not whole
         return [pending for pending in parked if not pending.waiter.cancelled()]
 
-    def name(self, call: bytes) -> str:
+    def name(self, *call: bytes) -> str:
         """What a call is known by, in this run and in whichever goes on with it: by what it asks, and how many in the run have asked it.
 
         Args:
             call: all that decides what is asked.
         """
-        told = blake2b(call, digest_size=KEY_BYTES, key=self._journal.encode()).digest()
+        digest = blake2b(digest_size=KEY_BYTES, key=self._journal.encode())
+        for part in call:
+            digest.update(len(part).to_bytes(8, "big") + part)
+        told = digest.digest()
         with self._lock:
             before = self._named[told]
             self._named[told] += 1

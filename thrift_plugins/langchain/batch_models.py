@@ -53,7 +53,7 @@ def _shortened(original: Callable[..., Any]) -> Callable[..., Any]:
         answer = await asking
         if answer.status >= 400:
             raise _error(self, path, answer.status, answer.body)
-        worked_as(answer.processing)
+        worked_as(answer.processing, known=answer.known)
         return self._create_chat_result(orjson.loads(answer.body), {})
 
     return _agenerate

@@ -58,7 +58,7 @@ def heard(row: Row, *, waits: bool = False) -> Heard:
 
     def of(reply: Reply, sent: str) -> Reply:
         if batched:
-            worked_as("batch")
+            worked_as("batch", known=False)
         if sent == recorded:
             return reply
         used = reply.usage

@@ -21,6 +21,12 @@ Orphans: TypeAlias = Literal["charge", "estimate", "release"]
 AGAIN: Final = "again/"
 """Names of leases begin so whose call may be made again later, by another process too: it is the same call, paid once."""
 
+PAID_S: Final = 172_800.0
+"""Seconds from the last time that it is asked for, in which a call of `AGAIN` is known to be paid."""
+
+Before: TypeAlias = Literal["", "open", "paid"]
+"""What a lease was before it was asked for: nothing, open (or charged as an orphan), or settled for more than nothing."""
+
 
 class Hold(NamedTuple):
     """One line of a reservation.
@@ -79,12 +85,15 @@ class Grant(NamedTuple):
         granted: whether everything is reserved; else nothing is.
         standings: in the order of the holds, with what has just been reserved.
         refused: the index of the first hold that did not fit, -1 if all did.
+        before: what the lease was before. Where it was open, somebody else may go on with it too; where it was paid, nothing is
+            reserved.
     """
 
     lease: str
     granted: bool
     standings: tuple[Standing, ...]
     refused: int
+    before: Before = ""
 
 
 class Orphan(NamedTuple):
@@ -112,7 +121,8 @@ class Accounts(Protocol):
         """Set aside the amounts of all holds or of none. A lease that is already open is granted again, once charged.
 
         One whose name begins with `AGAIN` then lives `ttl` seconds from now, and as it was reserved first. Where it was charged
-        as an orphan, that is taken back, and it is open again; where it was settled, it is a new one.
+        as an orphan, that is taken back, and it is open again; where it was settled for nothing, it is a new one; where it was
+        paid, it is granted with nothing reserved, and to settle it changes nothing.
 
         Args:
             lease: a name of its own for every attempt to call, or of what is called where that may be done again.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from thrift_plugins.stores import accounts_words as words
-from thrift_plugins.stores.accounts import AGAIN, Hold, Standing
+from thrift_plugins.stores.accounts import AGAIN, Before, Hold, Standing
 from thrift_plugins.stores.accounts_prepaid import Prepaid
 
 T = TypeVar("T")
@@ -58,12 +58,14 @@ class Told(NamedTuple):
     Attributes:
         refused: the index, in this part, of the first hold that did not fit, -1 if all did.
         standings: how its accounts stand.
-        span: in which it was reserved, None where it was taken from what is paid ahead.
+        span: in which it was reserved, None where it was taken from what is paid ahead, or was there before.
+        before: see `Grant`.
     """
 
     refused: int
     standings: Sequence[Standing]
     span: words.Span | None = None
+    before: Before = ""
 
 
 class Books:

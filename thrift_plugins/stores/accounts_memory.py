@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from threading import Lock
@@ -28,6 +28,7 @@ class _Shelf:
         self.accounts: dict[str, Sheet] = {}
         self._leases: dict[str, Lease] = {}
         self._due: list[tuple[float, str]] = []
+        self._paid: OrderedDict[str, float] = OrderedDict()
         self._told: deque[Orphan] = deque(maxlen=TELL)
 
     def sheets(self, accounts: Iterable[str]) -> dict[str, Sheet]:
@@ -42,12 +43,23 @@ class _Shelf:
     def keep_lease(self, name: str, lease: Lease) -> None:
         self._leases[name] = lease
         heappush(self._due, (lease.until, name))
+        self._clear_out()
 
     def drop_lease(self, name: str) -> None:
         del self._leases[name]
-        # What is dropped and renewed stays behind in the heap; it is cleared out before it is most of it.
+        self._clear_out()
+
+    def _clear_out(self) -> None:
+        """What is dropped and renewed stays behind in the heap, until it is most of it."""
         if len(self._due) > 2 * len(self._leases) + 64:
             self._due = sorted((lease.until, each) for each, lease in self._leases.items())
+
+    def paid(self, name: str, now: float) -> bool:
+        return self._paid.get(name, now) > now
+
+    def keep_paid(self, name: str, until: float) -> None:
+        self._paid[name] = until
+        self._paid.move_to_end(name)  # all are kept for as long: the oldest come first
 
     def due(self, now: float, limit: int) -> list[tuple[str, Lease]]:
         found: list[tuple[str, Lease]] = []
@@ -69,6 +81,8 @@ class _Shelf:
         gone = [name for name, sheet in self.accounts.items() if sheet.keep <= now and not sheet.holds_any]
         for name in gone:
             del self.accounts[name]
+        while self._paid and next(iter(self._paid.values())) <= now:
+            self._paid.popitem(last=False)
 
 
 class _Guard:

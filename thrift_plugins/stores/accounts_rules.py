@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Protocol
 
-from thrift_plugins.stores.accounts import AGAIN, Grant, Hold, Orphan, Standing
+from thrift_plugins.stores.accounts import AGAIN, PAID_S, Grant, Hold, Orphan, Standing
 from thrift_plugins.stores.accounts_checks import check_count
 from thrift_plugins.stores.accounts_lines import Line
 from thrift_plugins.stores.accounts_sheet import DAY, Moment, Sheet, moment
@@ -44,6 +44,14 @@ class Pages(Protocol):
     def lease(self, name: str) -> Lease | None: ...
     def keep_lease(self, name: str, lease: Lease) -> None: ...
     def drop_lease(self, name: str) -> None: ...
+    def paid(self, name: str, now: float) -> bool:
+        """Whether a lease is known to be paid."""
+        ...
+
+    def keep_paid(self, name: str, until: float) -> None:
+        """Know it until then."""
+        ...
+
     def due(self, now: float, limit: int) -> list[tuple[str, Lease]]:
         """Leases whose time is over, the oldest first."""
         ...
@@ -57,12 +65,16 @@ class Pages(Protocol):
 
 def reserve(pages: Pages, name: str, holds: Sequence[Hold], ttl: float, now: float) -> Grant:
     """See `Accounts`."""
+    again = name.startswith(AGAIN)
+    if again and pages.paid(name, now):
+        pages.keep_paid(name, now + PAID_S)
+        return Grant(name, True, standing(pages, holds, now), -1, "paid")
     known = pages.lease(name)
     if known is not None:
-        if name.startswith(AGAIN):
+        if again:
             known = _go_on(pages, name, known, now + ttl)
         granted = known.state == "open"
-        return Grant(name, granted, standing(pages, holds, now), -1 if granted else 0)
+        return Grant(name, granted, standing(pages, holds, now), -1 if granted else 0, "open")
     moments = [moment(hold.window, hold.rolling, now) for hold in holds]
     sheets = pages.sheets(hold.account for hold in holds)
     refused = _first_too_large(sheets, holds, moments)
@@ -102,6 +114,8 @@ def settle(pages: Pages, name: str, amounts: Sequence[int], now: float) -> tuple
             sheets[line.hold.account].settle(line.number, 0, amount - line.orphaned)
     pages.keep(sheets)
     pages.drop_lease(name)
+    if name.startswith(AGAIN) and any(amounts):
+        pages.keep_paid(name, now + PAID_S)
     holds = [line.hold for line in lease.lines]
     return _standings(sheets, holds, [moment(hold.window, hold.rolling, now) for hold in holds])
 

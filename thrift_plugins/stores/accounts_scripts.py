@@ -2,7 +2,7 @@
 
 A book is three keys. A hash with, for each window of an account, `u ACCOUNT NUMBER` (used) and `h ACCOUNT NUMBER` (held);
 for each account, `m ACCOUNT` (its floor and the numbers of its windows) and `k ACCOUNT` (until when it may be asked for);
-the leases, `l NAME` (open, reaped or done, and the lines of `accounts_lines`); and `c`, where the last look for stale
+the leases, `l NAME` (open, reaped, done or paid, and the lines of `accounts_lines`); and `c`, where the last look for stale
 accounts ended. A sorted set of the leases by when each is an orphan or forgotten. A list of orphans.
 
 Every script begins with KEYS: hash, sorted set, list. The asker says which window it takes it to be, and from when to when
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from thrift_plugins.stores.accounts import AGAIN
+from thrift_plugins.stores.accounts import AGAIN, PAID_S
 from thrift_plugins.stores.accounts_rules import REAPED_ON_THE_WAY, TELL
 from thrift_plugins.stores.accounts_sheet import DAY, HOUR, KEEP_CALL, KEEP_RUN, KEPT, SLICES
 from thrift_plugins.stores.redis_scripts import Script
@@ -235,6 +235,10 @@ if time[2] % {_SWEEP_EVERY} == 0 then sweep(64) end
 local lease, holds = 'l ' .. ARGV[3], read(string.sub(ARGV[5], 6))
 local before = redis.call('HGET', book, lease)
 local state = before and string.match(before, '^%a+')
+if state == 'paid' then
+  redis.call('ZADD', KEYS[2], (now + {PAID_S:.0f}) * 1000, ARGV[3])
+  return told({{'paid'}}, holds)
+end
 if state and string.sub(ARGV[3], 1, {len(AGAIN)}) == '{AGAIN}' then  -- the call goes on, or is made once more
   if state == 'reaped' then
     local old = read(string.sub(before, #state + 2))
@@ -242,7 +246,11 @@ if state and string.sub(ARGV[3], 1, {len(AGAIN)}) == '{AGAIN}' then  -- the call
     redis.call('HSET', book, lease, written('open', old))
     state = 'open'
   end
-  if state == 'open' then redis.call('ZADD', KEYS[2], (now + ARGV[4]) * 1000, ARGV[3]) else state = nil end
+  if state == 'open' then
+    redis.call('ZADD', KEYS[2], (now + ARGV[4]) * 1000, ARGV[3])
+    return told({{'open'}}, holds)
+  end
+  state = nil
 end
 if state then return told(state == 'open' and {{'granted'}} or {{'refused', '0'}}, holds) end
 
@@ -271,8 +279,8 @@ return told({{'granted'}}, holds)
 """
 
 RESERVE: Final = Script(_TIME + _BOUNDS + _COMMON + _RESERVE_BY_THE_RULES)
-"""ARGV: from, until, lease, seconds to live, 'open' and the lines. 'granted' or 'refused INDEX', and used, held and oldest slice of
-each hold as they are."""
+"""ARGV: from, until, lease, seconds to live, 'open' and the lines. 'granted', 'open' or 'paid' as it was before, or 'refused INDEX', and
+used, held and oldest slice of each hold as they are."""
 
 RESERVE_AS_USUAL: Final = Script(_TIME + _BOUNDS + _RESERVE_AS_USUAL + _COMMON + _RESERVE_BY_THE_RULES)
 """The same; or used and held of each hold, as they were."""
@@ -287,9 +295,12 @@ SETTLE: Final = Script(
 local lease = 'l ' .. ARGV[3]
 local text = redis.call('HGET', KEYS[1], lease)
 local state = text and string.match(text, '^%a+')
-if state == 'done' or not text and ARGV[4] then return state or '' end
-local given = {{}}
-for word in string.gmatch(ARGV[4] or '', '%d+') do given[#given + 1] = word end
+if state == 'done' or state == 'paid' or not text and ARGV[4] then return text and 'done' or '' end
+local given, ended, lasts = {{}}, 'done', {_REMEMBER_S}
+for word in string.gmatch(ARGV[4] or '', '%d+') do
+  given[#given + 1] = word
+  if word ~= '0' and string.sub(ARGV[3], 1, {len(AGAIN)}) == '{AGAIN}' then ended, lasts = 'paid', {PAID_S:.0f} end
+end
 
 if state == 'open' and now >= tonumber(ARGV[1]) and now < tonumber(ARGV[2]) then
   local fields, amounts, count = {{}}, {{}}, 0
@@ -297,7 +308,7 @@ if state == 'open' and now >= tonumber(ARGV[1]) and now < tonumber(ARGV[2]) then
     count = count + 1
     fields[2 * count - 1], fields[2 * count], amounts[count] = 'u ' .. place, 'h ' .. place, amount
   end
-  local found, changes = redis.call('HMGET', KEYS[1], unpack(fields)), {{lease, 'done'}}
+  local found, changes = redis.call('HMGET', KEYS[1], unpack(fields)), {{lease, ended}}
   local fits = count == #given
   for i = 1, fits and count or 0 do
     local used, held = found[2 * i - 1], found[2 * i]
@@ -308,21 +319,21 @@ if state == 'open' and now >= tonumber(ARGV[1]) and now < tonumber(ARGV[2]) then
   end
   if fits then
     redis.call('HSET', KEYS[1], unpack(changes))
-    redis.call('ZADD', KEYS[2], (now + {_REMEMBER_S}) * 1000, ARGV[3])
+    redis.call('ZADD', KEYS[2], (now + lasts) * 1000, ARGV[3])
     return table.concat(found, ' ')
   end
 end
 """
     + _COMMON
-    + f"""
+    + """
 local holds = read(string.sub(text or '', #(state or '') + 2))
 if ARGV[4] and #given ~= #holds then return '!' .. #holds end
 for i, hold in ipairs(holds) do
   local amount = tonumber(given[i] or 0)
   if state == 'open' then charge(hold, hold.amount, amount) else charge(hold, 0, amount - hold.charge) end
 end
-redis.call('HSET', book, lease, 'done')
-redis.call('ZADD', KEYS[2], (now + {_REMEMBER_S}) * 1000, ARGV[3])
+redis.call('HSET', book, lease, ended)
+redis.call('ZADD', KEYS[2], (now + lasts) * 1000, ARGV[3])
 return '-' .. string.sub(text or '', #(state or '') + 2)
 """
 )

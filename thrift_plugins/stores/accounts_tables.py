@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-from thrift_plugins.stores.accounts import Grant, Hold, Orphan, Standing
+from thrift_plugins.stores.accounts import AGAIN, Grant, Hold, Orphan, Standing
 from thrift_plugins.stores.accounts_lines import lines_text, read_lines
 from thrift_plugins.stores.accounts_rules import TELL, Lease
 from thrift_plugins.stores.accounts_sheet import Sheet, moment
@@ -18,6 +18,8 @@ SCHEMA: Final = (
     # A row for each window of an account; what concerns the whole account, its floor and keep, is the most of its rows.
     "CREATE TABLE IF NOT EXISTS accounts(account TEXT, number INTEGER, used INTEGER NOT NULL, held INTEGER NOT NULL, floor INTEGER NOT NULL, keep REAL NOT NULL, PRIMARY KEY(account, number)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS leases(lease TEXT PRIMARY KEY, until REAL NOT NULL, state TEXT NOT NULL, lines TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS paid(lease TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS paid_until ON paid(until)",
     "CREATE TABLE IF NOT EXISTS orphans(number INTEGER PRIMARY KEY AUTOINCREMENT, lease TEXT NOT NULL, account TEXT NOT NULL, charged INTEGER NOT NULL, at REAL NOT NULL)",
 )
 _FORGOTTEN_AT_ONCE: Final = 512
@@ -30,6 +32,9 @@ _KEEP_LEASE: Final = "INSERT OR REPLACE INTO leases(lease, until, state, lines) 
 _DROP_LEASE: Final = "DELETE FROM leases WHERE lease = ?"
 # No index on `until`: it would cost every reservation two pages, and the look every second reads few open leases.
 _DUE: Final = "SELECT lease, state, until, lines FROM leases WHERE until <= ? ORDER BY until LIMIT ?"
+_PAID: Final = "SELECT 1 FROM paid WHERE lease = ? AND until > ?"
+_KEEP_PAID: Final = "INSERT OR REPLACE INTO paid(lease, until) VALUES (?, ?)"
+_FORGET_PAID: Final = "DELETE FROM paid WHERE lease IN (SELECT lease FROM paid WHERE until <= ? LIMIT ?)"
 _SHEET: Final = "SELECT number, used, held, floor, keep FROM accounts WHERE account = ?"
 _KEEP: Final = "INSERT OR REPLACE INTO accounts(account, number, used, held, floor, keep) VALUES (?, ?, ?, ?, ?, ?)"
 _DROP: Final = "DELETE FROM accounts WHERE account = ? AND number = ?"
@@ -83,6 +88,12 @@ class Tables:
     def drop_lease(self, name: str) -> None:
         self._do(_DROP_LEASE, (name,))
 
+    def paid(self, name: str, now: float) -> bool:
+        return self._do(_PAID, (name, now)).fetchone() is not None
+
+    def keep_paid(self, name: str, until: float) -> None:
+        self._do(_KEEP_PAID, (name, until))
+
     def due(self, now: float, limit: int) -> list[tuple[str, Lease]]:
         return [(name, _lease(*rest)) for name, *rest in self._do(_DUE, (now, limit)).fetchall()]
 
@@ -97,13 +108,16 @@ class Tables:
         return [Orphan(*row[1:]) for row in rows]
 
     def forget(self, after: str, now: float) -> str:
-        """Drop some accounts that nobody will ask for again. Where to go on."""
+        """Drop some accounts that nobody will ask for again, and paid leases that nobody has. Where to go on."""
+        self._do(_FORGET_PAID, (now, 2 * _FORGOTTEN_AT_ONCE))
         rows = self._do(_STALE, (now, after, _FORGOTTEN_AT_ONCE)).fetchall()
         self._many("DELETE FROM accounts WHERE account = ?", [(account,) for account, stale in rows if stale])
         return rows[-1][0] if len(rows) == _FORGOTTEN_AT_ONCE else ""
 
     def quick_reserve(self, name: str, holds: Sequence[Hold], ttl: float, now: float) -> Grant | None:
         """`rules.reserve` for a new lease that fits, in windows that are in use. None for any other: nothing is done."""
+        if name.startswith(AGAIN):
+            return None
         moments = [moment(hold.window, hold.rolling, now) for hold in holds]
         rows = self._windows([(hold.account, at.number, hold.rolling) for hold, at in zip(holds, moments, strict=True)])
         if rows is None:
@@ -124,6 +138,8 @@ class Tables:
 
     def quick_settle(self, name: str, amounts: Sequence[int], now: float) -> tuple[Standing, ...] | None:
         """`rules.settle` in the window of this moment. None for any other: nothing is done."""
+        if name.startswith(AGAIN):
+            return None
         row = self._do(_LEASE, (name,)).fetchone()
         if row is None or row[0] != "open":
             return None if row else ()
