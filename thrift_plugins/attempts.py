@@ -71,6 +71,7 @@ class Attempts:
     lessons: Lessons | None = None
     rejected: list[int] = field(default_factory=list)
     wasted: list[tuple[Tier, Usage]] = field(default_factory=list)
+    known: bool = False
 
     def make(self, decision: Decision, baseline: Tier) -> Generator[Effect, Any, tuple[Reply, frozenset[str]]]:
         """Ask, keep, book. Gives the answer, and the tactics that have touched it."""
@@ -293,6 +294,7 @@ class Attempts:
                 yield from self._settle(tier, usage, lost=lost, broken=call.partial is not None, tries=call.tries)
                 self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
                 return Attempt(tier, usage, None, error, None)
+        self.known = call.tries.known
         self.booking.batched(tier, call.tries.processing)
         tier = as_worked(tier, answer, call.tries.processing)
         reply = answer.given_by(tier.name, self.booking.measured(answer, tier, call.as_sent))
