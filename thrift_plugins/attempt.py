@@ -40,7 +40,7 @@ def as_worked(tier: Tier, reply: Reply, batched: Processing | None) -> Tier:
 
 def used(call: Call, error: BaseException, tier: Tier, booking: Booking) -> Usage:
     """What a call that did not end well has cost, as far as anybody on this side can know."""
-    if call.tries.booked:
+    if call.tries.booked is not None:
         return NO_USAGE
     if call.partial is not None:
         return booking.measured(call.partial, tier, call.as_sent)
@@ -49,4 +49,4 @@ def used(call: Call, error: BaseException, tier: Tier, booking: Booking) -> Usag
 
 def may_be_billed(call: Call, error: BaseException) -> bool:
     """Whether a call of which nothing came may have cost something all the same: a callback of the app's may have raised."""
-    return not (call.tries.set_aside or call.tries.booked) and (input_billed(error) or call.tries.answered)
+    return not call.tries.set_aside and call.tries.booked is None and (input_billed(error) or call.tries.answered)

@@ -71,6 +71,7 @@ class Attempts:
     lessons: Lessons | None = None
     rejected: list[int] = field(default_factory=list)
     wasted: list[tuple[Tier, Usage]] = field(default_factory=list)
+    again: bool = False
 
     def make(self, decision: Decision, baseline: Tier) -> Generator[Effect, Any, tuple[Reply, frozenset[str]]]:
         """Ask, keep, book. Gives the answer, and the tactics that have touched it."""
@@ -290,24 +291,23 @@ class Attempts:
             except BaseException as error:  # noqa: BLE001  whoever asked raises it again, where nobody else can answer
                 usage = used(call, error, tier, self.booking)
                 lost = call.partial is None and may_be_billed(call, error)
-                later = yield from self._settled(
-                    tier, usage, lost=lost, broken=call.partial is not None, kept=call.tries.kept
-                )
+                later = yield from self._settled(tier, usage, call.tries, lost=lost, broken=call.partial is not None)
                 self.booking.tried(tier, call.tries, lambda: self.booking.sent(tier, call.as_sent))
                 yield from self._booked(call)
                 return Attempt(tier, usage, None, later or error, None)
         self.booking.batched(tier, call.tries.processing)
         tier = as_worked(tier, answer, call.tries.processing)
-        usage = NO_USAGE if call.tries.booked else self.booking.measured(answer, tier, call.as_sent)
+        usage = self.booking.measured(answer, tier, call.as_sent) if call.tries.booked is None else NO_USAGE
         reply = answer.given_by(tier.name, usage)
-        later = yield from self._settled(tier, reply.usage, broken=not reply.complete)
+        later = yield from self._settled(tier, reply.usage, call.tries, broken=not reply.complete)
         self.booking.tried(tier, call.tries, lambda: reply.usage)
         yield from self._booked(call)
         return Attempt(tier, reply.usage, None if later else reply, later, None)
 
     def _booked(self, call: Call) -> Flow:
         """A batch run's journal hears that what a line has cost is booked; or the ledger, that it was before."""
-        if call.tries.booked:
+        if call.tries.booked is not None:
+            self.again = True
             self.booking.note("batch: answered from the journal, and booked before")
         elif call.tries.book is not None:
             yield Booked(call.tries.book, call.tries.name)
@@ -315,11 +315,13 @@ class Attempts:
     def _again(self, call: Call, tier: Tier) -> Generator[Effect, Any, BaseException | None]:
         """Before an SDK repeats a request whose answer it has lost: charge the first in full, and reserve for the second.
 
+        One that was not sent yet, and that no batch takes, gets a reservation of its own.
+
         Returns:
             Why it is not repeated, None where it is.
         """
         if self.spending is not None:
-            yield from self.spending.charge()
+            yield from (self.spending.part(tier) if call.tries.alone else self.spending.charge())
         call.tries.again()
         try:
             yield from self._reserve(call, tier)
@@ -397,17 +399,17 @@ class Attempts:
             yield from self.spending.reserve(call, tier)
 
     def _settle(
-        self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False, kept: bool = False
+        self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False, tries: Tries | None = None
     ) -> Flow:
         if self.spending is not None:
-            yield from self.spending.settle(tier, usage, lost=lost, broken=broken, kept=kept)
+            yield from self.spending.settle(tier, usage, lost=lost, broken=broken, tries=tries)
 
     def _settled(
-        self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False, kept: bool = False
+        self, tier: Tier, usage: Usage, tries: Tries, *, lost: bool = False, broken: bool = False
     ) -> Generator[Effect, Any, BaseException | None]:
         """Settle, and give what interrupted the app meanwhile: the answer is paid for, and is to be booked all the same."""
         try:
-            yield from self._settle(tier, usage, lost=lost, broken=broken, kept=kept)
+            yield from self._settle(tier, usage, lost=lost, broken=broken, tries=tries)
         except BaseException as error:  # noqa: BLE001  as in `_performed`
             return error
         return None

@@ -77,17 +77,20 @@ class Audit:
         """Note what is wrong with an answer, before it is booked."""
         self._booking.flawed(self._audits.gate.flaws(self.request, reply))
 
-    def answered(self, reply: Reply, touched: frozenset[str], shadow: Callable[[str], Flow]) -> Flow:
+    def answered(
+        self, reply: Reply, touched: frozenset[str], shadow: Callable[[str], Flow], *, again: bool = False
+    ) -> Flow:
         """The call was answered and booked.
 
         Args:
             touched: the tactics that have acted on it.
             shadow: makes the flow of the same call without a tactic.
+            again: whether a batch run gave it what another call has had: a comparison is paid for as often as it is made.
         """
         gate, request = self._audits.gate, self.request
         try:
             before, rolled = gate.answered(request, self._booking.flaws, held=self.held)
-            aim = gate.draw(request, touched, reply) if self._audits.shadows and not self.held else None
+            aim = gate.draw(request, touched, reply) if self._audits.shadows and not (self.held or again) else None
         except Exception as error:  # noqa: BLE001  a judge may be the app's own; its bugs are no reason to lose an answer
             logger.warning("quality: an answer could not be looked at (%s)", type(error).__name__)
             return

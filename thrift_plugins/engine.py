@@ -171,6 +171,7 @@ class Engine:
                 reply,
                 touched & OFF.keys(),
                 lambda aim: self._shadow(request, tiers, baseline, booking.dialect, aim, reply, asked),
+                again=attempts is not None and attempts.again,
             )
 
     def _distilled(

@@ -60,6 +60,7 @@ class Heard:
         known: names of the budgets that it is reserved of already, by a wrapped model, None if it is made by none.
         allowed: budget to how much more than its limit may be spent.
         paid: whether it is charged whatever is left, since it cannot be refused any more.
+        shares: whether in a batch run, whoever makes it again goes on with its reservation.
     """
 
     request: Request
@@ -69,6 +70,7 @@ class Heard:
     known: Collection[str] | None = None
     allowed: Mapping[str, int] = field(default_factory=dict)
     paid: bool = False
+    shares: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,7 @@ class Meter:
         place = _here()
         self._bury(self._dead(heard, place))
         try:
-            opened = self.begin(heard)
+            opened = self.begin(replace(heard, shares=False))  # nobody tells whether a batch takes it
         except BaseException:
             if not heard.alone:  # those announced with it are not made either
                 together = [key for key, call in self._opened(place, heard.parent) if not call.heard.alone]
@@ -295,7 +297,7 @@ class Meter:
 
     def _flow(self, heard: Heard) -> tuple[Flow, _Books] | None:
         """The steps of a call; None where no budget of ours covers it, and somebody else books it."""
-        purse, books = self._purse, self._books
+        purse, books = replace(self._purse, shares=heard.shares), self._books
         if heard.allowed:
             raised = (replace(each, limit=each.limit + heard.allowed.get(each.name, 0)) for each in purse.budgets)
             purse = replace(purse, budgets=tuple(raised))

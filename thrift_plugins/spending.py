@@ -4,7 +4,8 @@ Each attempt is reserved and settled for itself: a fallback or an escalation is 
 settled, because the process died, ends by itself and is charged as its budget says.
 
 A call in a batch run may be left while the provider has it, and made again by a process that comes hours later. Its lease is named by what
-it asks, stays when it is left, and is taken over by whoever asks again: what is sent is reserved all the while, and once.
+it asks, stays when it is left, and is taken over by whoever asks again: what is sent is reserved all the while, and once. Whoever
+asks for what is paid is given it, however little is left.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from thrift_plugins.batching.session import Session, current
@@ -28,7 +29,8 @@ from thrift_plugins.forks import new_lock
 from thrift_plugins.ledger.booking import Booking
 from thrift_plugins.prices import Prices
 from thrift_plugins.stores.accounts import AGAIN, Accounts, Grant, Hold, Orphan, Standing
-from thrift_plugins.types import Nano, Request, Scope, Tier, Usage
+from thrift_plugins.tries import Tries
+from thrift_plugins.types import NO_USAGE, Nano, Request, Scope, Tier, Usage
 
 logger = logging.getLogger("thrift_plugins")
 
@@ -120,6 +122,8 @@ class Purse:
         imposes: whether a model can be told to answer shorter than the app lets it. Where nobody can tell it, a call whose
             own limit does not fit is refused.
         unseen: whose answers may be longer than they show.
+        shares: whether whoever makes a call of a batch run again goes on with its reservation. Not where nobody tells how a
+            call is sent.
     """
 
     budgets: tuple[Budget, ...]
@@ -128,6 +132,7 @@ class Purse:
     warned: Warned = field(default_factory=Warned)
     imposes: bool = True
     unseen: Unseen = field(default_factory=Unseen)
+    shares: bool = True
     _reserved: Iterator[int] = field(default_factory=itertools.count)
 
     def reaps(self) -> bool:
@@ -164,6 +169,7 @@ class Spending:
         self._lease: str | None = None
         self._local = False
         self._reserved: tuple[int, ...] = ()
+        self._shared = False
 
     def reserve(self, call: Call, tier: Tier) -> Generator[Effect, Any, None]:
         """Set aside the most that an attempt may cost, and say in `call.most` how long its answer may be.
@@ -177,16 +183,16 @@ class Spending:
         sent = call.as_sent()
         estimate, known = self._estimate(sent, call.most, tier)
         self._attempts += 1
-        session = current() if self._request.waits else None
+        session = current() if self._request.waits and self._purse.shares and not call.tries.alone else None
         name = self._name(session, sent, call.most, tier) if session else ""
-        lease = name or f"{self._request.id}/{self._attempts}"
+        lease = name or self._own()
+        call.tries.name, call.tries.shared = name, name != ""
         grant = yield from self._ask(lease, estimate)
-        if grant is not None and not grant.granted and session:
+        if grant is not None and not grant.granted and session and name:
             yield from self._paid(session, name, self._refused(estimate, grant, _SAY_HOW_LONG * (tier.limit is None)))
             grant = None
         elif grant is not None and not grant.granted:
             estimate, grant = yield from self._cut(call, lease, estimate, grant, known=known)
-        call.tries.name = name
         self._lease = lease if grant is not None else None
         call.budgets = tuple(budget.name for budget in self._budgets)
         if any(budget.mode == "hard" for budget in self._budgets):
@@ -194,6 +200,7 @@ class Spending:
             call.tries.stops = True
         if grant is not None:
             self._warn(grant)
+            self._shared = grant.shared
             self._reserved = tuple(estimate.amount(budget.unit) for budget in self._budgets)
             self._booking.reserved(dict(zip((budget.name for budget in self._budgets), self._reserved, strict=True)))
 
@@ -226,7 +233,7 @@ class Spending:
             BudgetExceeded: it was not.
         """
         try:
-            paid: bool = bool(name) and (yield Paid(session.notes.paid, name))
+            paid: bool = yield Paid(session.notes.paid, name)
         except StoreError as error:
             raise refused from error
         if not paid:
@@ -238,8 +245,15 @@ class Spending:
         if lease is not None:
             yield from self._settle(lease, self._reserved)
 
+    def part(self, tier: Tier) -> Generator[Effect, Any, None]:
+        """Nothing was sent yet, and no batch takes it: it needs a lease of its own, and others may have this one too."""
+        _takes_no_batch(tier)
+        lease, self._lease = self._lease, None
+        if lease is not None and not self._shared:
+            yield from self._settle(lease, (0,) * len(self._reserved))
+
     def settle(
-        self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False, kept: bool = False
+        self, tier: Tier, usage: Usage, *, lost: bool = False, broken: bool = False, tries: Tries | None = None
     ) -> Generator[Effect, Any, None]:
         """Charge what the attempt has used, and give the rest back.
 
@@ -249,30 +263,60 @@ class Spending:
                 it does where a process died, unless it says otherwise.
             broken: whether there is only a part of it. That says nothing of what a model reasons in hiding, which is then
                 taken for lost too.
-            kept: whether it was left to a batch run's journal, and is paid all the same. Its reservation waits for whoever asks
-                again.
+            tries: how it was asked. Where it was left to a batch run's journal, it is paid all the same, and its reservation
+                waits for whoever asks again; so does one that somebody else has left, or has too.
         """
         if usage.source == "provider":
             self._purse.bounds.learn(self._request, tier.model, usage)
             self._purse.unseen.learn(tier.model, usage)
         lease, self._lease = self._lease, None
-        if lease is None:
+        if lease is None or (tries is not None and self._stays(lease, usage, tries)):
             return
-        if kept and lease.startswith(AGAIN):
+        amounts = self._owed(tier, usage, lost=lost, broken=broken)
+        if tries is not None and lease == tries.name and tries.processing is None and any(amounts):
+            _takes_no_batch(tier)
+            if self._shared:
+                yield from self._beside(amounts)
+                return
+        for budget, amount, reserved in zip(self._budgets, amounts, self._reserved, strict=True):
+            if amount > reserved:
+                self._booking.fallback(f"budget: {budget.name} charged more than was reserved, by {amount - reserved}")
+        yield from self._settle(lease, amounts)
+
+    def _stays(self, lease: str, usage: Usage, tries: Tries) -> bool:
+        """Whether a lease is settled by whoever has it too, or asks again."""
+        if lease != tries.name:
+            return False
+        left = tries.set_aside and usage == NO_USAGE and (tries.kept or self._shared)
+        if left:
             self._booking.note("budget: reserved until its batch is read")
-            return
+        return left or tries.booked == lease
+
+    def _owed(self, tier: Tier, usage: Usage, *, lost: bool, broken: bool) -> tuple[int, ...]:
+        """What an attempt is charged in each budget; see `settle`."""
         amounts = self._amounts(tier, usage)
         hidden = broken and usage.source != "provider" and self._purse.unseen.may_be(self._request, tier.model)
         if (lost or hidden) and any(map(_in_full, self._budgets)):
             what = "reasoning that nobody saw" if hidden else "answer lost"
             self._booking.fallback(f"budget: {what}, charged as reserved")
-            amounts = tuple(
+            return tuple(
                 max(amount, reserved) if _in_full(budget) else amount
                 for budget, amount, reserved in zip(self._budgets, amounts, self._reserved, strict=True)
             )
-        for budget, amount, reserved in zip(self._budgets, amounts, self._reserved, strict=True):
-            if amount > reserved:
-                self._booking.fallback(f"budget: {budget.name} charged more than was reserved, by {amount - reserved}")
+        return amounts
+
+    def _beside(self, amounts: tuple[int, ...]) -> Generator[Effect, Any, None]:
+        """Charge what no batch has answered: it was paid beside what its lease is for, which others have too."""
+        self._booking.note("budget: paid by itself")
+        holds = [_hold(budget, self._request) for budget in self._budgets]
+        spent = tuple(hold._replace(amount=amount, hard=False) for hold, amount in zip(holds, amounts, strict=True))
+        self._attempts += 1
+        lease = self._own()
+        try:
+            yield Reserve(lease, spent, LEASE, self._local)
+        except Exception as error:  # noqa: BLE001  the call is over
+            self._booking.fallback(f"budget: not charged ({type(error).__name__})")
+            return
         yield from self._settle(lease, amounts)
 
     def _amounts(self, tier: Tier, usage: Usage) -> tuple[int, ...]:
@@ -299,13 +343,26 @@ class Spending:
                 yield Settle(lease, amounts, self._local)
             raise
 
+    def _own(self) -> str:
+        """A lease that nobody else has."""
+        return f"{self._request.id}/{self._attempts}"
+
     def _name(self, session: Session, sent: Request, most: int | None, tier: Tier) -> str:
-        """The lease of a call in a batch run: the same for whoever asks the same; "" for what has no canonical form."""
-        asked = surroundings(sent)
+        """The lease of a call in a batch run: the same for whoever asks the same, and is to settle it in the same accounts.
+
+        Empty for what no batch takes, and for what has no canonical form.
+        """
+        if (tier.name, tier.model) in session.at_once:
+            return ""
+        # Of settings without a canonical form, others may be asked by this name: each is reserved once all the same.
+        asked = surroundings(replace(sent, cacheable=True))
         if asked is None:
             return ""
-        whose = [budget.account(self._request) for budget in self._budgets if budget.window not in _PASSING]
-        return AGAIN + session.name(repr((asked, tier.name, tier.model, most, whose)).encode())
+        whose = [
+            budget.name if budget.window in _PASSING else budget.account(self._request) for budget in self._budgets
+        ]
+        said = repr((tier.name, tier.model, tier.limit, most, whose)).encode("utf-8", "backslashreplace")
+        return AGAIN + session.name(said, asked)
 
     def _estimate(self, request: Request, limit: int | None, tier: Tier) -> tuple[Estimate, bool]:
         """The most that a request may cost with answers of so many tokens, and whether that limit on them is known."""
@@ -401,6 +458,13 @@ class Spending:
                 self._booking.note(f"budget: {budget.name} at {share:.0%}")
             if budget.mode == "soft" and standing.used + standing.held > standing.limit:
                 self._booking.note(f"budget: {budget.name} exceeded, soft")
+
+
+def _takes_no_batch(tier: Tier) -> None:
+    """Note for the run that it is in that what a tier is asked goes out by itself."""
+    session = current()
+    if session is not None:
+        session.at_once.add((tier.name, tier.model))
 
 
 def _in_full(budget: Budget) -> bool:

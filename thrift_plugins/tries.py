@@ -28,7 +28,7 @@ RETRIES: Final = 2
 
 
 class Lost(BaseException):
-    """An answer was lost, and the request for it is not repeated before it has been accounted for.
+    """An answer was lost, or nothing was sent yet, and the request for it is not sent before that has been accounted for.
 
     No `Exception`: an SDK would take it for a failed connection, and repeat the request.
     """
@@ -47,22 +47,26 @@ class Tries:
         processing: how a batch run had it worked on, None outside of one.
         set_aside: whether the app has left it while a batch run had it: it is paid once, by the call that is given the answer.
         kept: whether it is asked all the same then, because it is in the run's journal.
-        booked: whether its answer is of a batch run, and another call has booked what it has cost.
-        book: tells the run's journal that this one has, by its name; None where it has nothing to tell.
-        name: what it is known by in the run's budgets, "" for nothing.
+        booked: the name of the call that books what its answer has cost, which is of a batch run; "" for one that did so before, None for
+            itself.
+        book: tells the run's journal that it has, by its name; None where it has nothing to tell.
+        name: its lease in a batch run, "" for one that nobody else has.
+        shared: whether others who ask the same in a batch run go on with its reservation: it is paid once for all of them.
+        alone: whether it was found that it is not: no batch takes it, and it is sent by itself.
     """
 
     __slots__ = (
-        "_content", "_status", "book", "booked", "kept", "lost", "name", "processing", "retries", "sent", "set_aside", "several", "stopped",
-        "stops",
+        "_content", "_status", "alone", "book", "booked", "kept", "lost", "name", "processing", "retries", "sent", "set_aside",
+        "several", "shared", "stopped", "stops",
     )  # fmt: skip
 
     def __init__(self, retries: int = RETRIES) -> None:
         self.sent, self.lost, self.retries = 0, 0, retries
-        self.stops = self.stopped = self.several = self.set_aside = self.kept = self.booked = False
+        self.stops = self.stopped = self.several = self.set_aside = self.kept = self.shared = self.alone = False
         self._content: object = None
         self._status: int | None = None
         self.processing: Processing | None = None
+        self.booked: str | None = None
         self.book: Callable[[str], None] | None = None
         self.name = ""
 
@@ -76,11 +80,14 @@ class Tries:
 
         Raises:
             Lost: it repeats one that was lost, and that has to be accounted for first.
-            ConnectionError: it does so once too often; an SDK takes that for the end of its own retries.
+            ConnectionError: it does so once too often, or one that is left to a batch run; an SDK takes that for the end of its
+                own retries.
         """
         if self.several:
             self._status = None
             return
+        if self.set_aside:
+            raise ConnectionError("its batch run was left")
         again = self.sent > 0 and content == self._content
         if again and (self._status is None or self._status < _REFUSED):
             if self.stops and self.lost >= self.retries:
@@ -95,6 +102,23 @@ class Tries:
     def again(self) -> None:
         """What was lost is accounted for: the next request is a first one."""
         self._content, self.stopped = None, False
+
+    def by_itself(self) -> None:
+        """It is about to be sent, and not by a batch.
+
+        Raises:
+            Lost: others may go on with its reservation, and would be paid with it: it needs one of its own first.
+        """
+        if self.shared:
+            self.shared, self.alone, self.stopped, self.sent = False, True, True, 0
+            raise Lost
+
+    def within(self, inner: Tries) -> None:
+        """A call was made in this one, and has ended."""
+        if inner.set_aside:
+            self.set_aside, self.kept = True, self.kept or inner.kept
+        if inner.processing is not None:
+            self.processing = inner.processing
 
     def response(self, status: int) -> None:
         """The head of an answer has come."""
@@ -111,20 +135,29 @@ def worked_as(processing: Processing) -> None:
         tries.processing = processing
 
 
-def books() -> bool:
-    """Whether this code is in a call that books what it has cost."""
-    return _current.get() is not None
+def sent_by_itself() -> None:
+    """What the call that this code is in sends goes out as it is, past the batch run that it is part of; see `Tries.by_itself`."""
+    tries = _current.get()
+    if tries is not None:
+        tries.by_itself()
 
 
-def given(book: Callable[[str], None] | None) -> None:
+def booking() -> str | None:
+    """The name of the call that this code is in, if that books what it has cost, None if it does not."""
+    tries = _current.get()
+    return None if tries is None else tries.name
+
+
+def given(booked: str | None, book: Callable[[str], None]) -> None:
     """The call that this code is in was given an answer of a batch run.
 
     Args:
-        book: tells the run that the call has booked what it has cost; None where another one has.
+        booked: see `Tries.booked`.
+        book: tells the run that the call has booked what it has cost.
     """
     tries = _current.get()
     if tries is not None:
-        tries.book, tries.booked = book, book is None
+        tries.booked, tries.book = booked, book if booked is None else None
 
 
 def set_aside(*, kept: bool) -> None:
@@ -154,6 +187,8 @@ def counting(tries: Tries) -> Iterator[None]:
         raise
     finally:
         _current.reset(token)
+        if isinstance(token.old_value, Tries):
+            token.old_value.within(tries)
 
 
 def retries_of(model: object) -> int:

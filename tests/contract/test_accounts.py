@@ -188,14 +188,30 @@ def test_a_call_that_is_made_again_is_reserved_once(accounts: Accounts):
     holds = [hold(amount=60), hold("{-}:b:app", 60)]
     assert accounts.reserve(name, holds, 60).granted
     again = accounts.reserve(name, holds, 60)
-    assert again.granted
+    assert (again.granted, again.shared) == (True, True)
     assert [standing.held for standing in again.standings] == [60, 60]
     accounts.settle(name, [7, 8])
     accounts.settle(name, [7, 8])
     assert [(one.used, one.held) for one in accounts.standing(holds)] == [(7, 0), (8, 0)]
-    assert accounts.reserve(name, holds, 60).granted, "it is asked once more, and paid once more"
-    accounts.settle(name, [5, 5])
-    assert [(one.used, one.held) for one in accounts.standing(holds)] == [(12, 0), (13, 0)]
+
+
+def test_a_call_that_was_settled_is_a_new_one(accounts: Accounts):
+    name = f"{AGAIN}what is asked/0"
+    for amount in (0, 5, 5):
+        granted = accounts.reserve(name, [hold(amount=60)], 60)
+        assert (granted.granted, granted.shared, granted.standings[0].held) == (True, False, 60)
+        accounts.settle(name, [amount])
+    assert (accounts.standing([hold()])[0].used, accounts.standing([hold()])[0].held) == (10, 0)
+
+
+def test_a_refused_call_leaves_what_others_have_of_it(accounts: Accounts):
+    """It is held in several books of a cluster, and one of them has lost its part."""
+    name = f"{AGAIN}what is asked/0"
+    theirs, ours = hold("{t1}:b:day", 60), hold("{t2}:b:day", 60)
+    accounts.reserve(name, [theirs], 60)
+    accounts.reserve("a/1", [hold("{t2}:b:day", 100)], 60)
+    accounts.reserve(name, [theirs, ours], 60)
+    assert accounts.standing([theirs])[0].held == 60
 
 
 def test_a_call_that_is_made_again_lives_as_long_as_it_is_reserved_for_last(accounts: Accounts):
@@ -219,7 +235,7 @@ def test_what_an_orphan_was_charged_is_taken_back_when_it_is_asked_again(account
 
 
 def test_another_process_goes_on_with_a_call(tmp_path: Path, server: RedisServer):
-    name = f"{AGAIN}what is asked/0"
+    name = f"{AGAIN}what another process asks/0"
     for place in (str(tmp_path / "a.db"), f"redis://127.0.0.1:{server.port}/0"):
         with closing(open_accounts(place)) as one, closing(open_accounts(place)) as other:
             one.reserve(name, [hold("{again}:b:day", 100)], 60)

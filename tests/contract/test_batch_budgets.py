@@ -4,33 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import orjson
 import pytest
+from langchain.agents import create_agent
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from llama_index.llms.openai import OpenAI
 
 from tests.cli_kit import SDK_LEAKS
 from tests.redis_server import RedisServer
-from thrift_plugins import Budget, BudgetExceeded, CacheConfig, Config, Runtime, run
+from thrift_plugins import Budget, BudgetExceeded, CacheConfig, Config, Runtime, run, scope
 from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
-from thrift_plugins.langchain import BatchExecutor, ThriftChatModel
+from thrift_plugins.langchain import BatchExecutor, ThriftChatModel, ThriftMiddleware
 from thrift_plugins.ledger.summary import summarise
 from thrift_plugins.llama_index import BatchExecutor as LlamaIndexExecutor
 from thrift_plugins.llama_index import ThriftLLM
 from thrift_plugins.prices import Prices
 from thrift_plugins.stores import MemoryEventLog, RedisAccounts, accounts_beside, open_accounts
+from thrift_plugins.stores.accounts import Hold
 from thrift_plugins.testing import LoopbackBatches
+from thrift_plugins.types import Request
 
 pytestmark = SDK_LEAKS
 
@@ -62,18 +68,23 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
         yield server
 
 
-def app(provider: LoopbackBatches, store: str, *budgets: Budget) -> tuple[Runtime, ThriftChatModel]:
+def app(provider: LoopbackBatches, store: str, *budgets: Budget, repeats: int = 0) -> tuple[Runtime, ThriftChatModel]:
     # On a busy machine, a server is given time.
     accounts = RedisAccounts(store, timeout=10) if store.startswith("redis") else open_accounts(accounts_beside(store))
     config = Config(store="memory:", cache=CacheConfig(enabled=False), prices=PRICES, budgets=budgets)
     runtime = Runtime(config, accounts=accounts)
-    model = ChatOpenAI(model=MODEL, api_key="k", base_url=provider.base_url, max_tokens=MOST, max_retries=0)  # type: ignore[arg-type]
+    model = ChatOpenAI(model=MODEL, api_key="k", base_url=provider.base_url, max_tokens=MOST, max_retries=repeats)  # type: ignore[arg-type]
     return runtime, ThriftChatModel(tiers=[model], runtime=runtime)
 
 
 def executor(provider: LoopbackBatches, journal: Path, settings: BatchSettings = QUICK) -> BatchExecutor:
     client = OpenAIBatchClient("k", base_url=provider.base_url)
     return BatchExecutor(client, journal, settings=settings, prices=Prices(PRICES))
+
+
+def account(runtime: Runtime) -> str:
+    [budget] = [left.budget for left in runtime.budgets()]
+    return budget.account(Request(id="", at=0.0, model="", messages=()))
 
 
 def stands(runtime: Runtime) -> tuple[int, int]:
@@ -134,14 +145,16 @@ def test_what_was_submitted_twice_over_is_reserved_for_each(provider: LoopbackBa
 
 
 def test_a_run_may_be_run_again_at_once(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
-    """What is in the journal is delivered again, and nobody is refused for it, or pays for it again."""
+    """What is in the journal is delivered again, is charged once, and nobody is refused for it, however little is left."""
     provider.finish()
-    runtime, model = app(provider, store, Budget.tokens("all", 100_000))
-    for _ in range(2):
-        with executor(provider, tmp_path / "j.db") as batches:
-            for _ in range(2):
-                assert [result.error for result in batches.run(model, SAYS)] == [None, None]
-    assert stands(runtime) == (paid(provider), 0)
+    runtime, model = app(provider, store, Budget.tokens("all", 2 * (MOST + 20)))
+    with executor(provider, tmp_path / "j.db") as batches:
+        for _ in range(3):
+            assert [result.error for result in batches.run(model, SAYS)] == [None, None]
+            assert stands(runtime) == (paid(provider), 0)
+        runtime.accounts.reserve("another", [Hold(account(runtime), 2 * (MOST + 20), "month", 0, 150, True, "charge")], 60)
+        assert [result.error for result in batches.run(model, SAYS)] == [None, None]
+        assert isinstance(next(batches.run(model, ["say 3"])).error, BudgetExceeded)
     runtime.close()
     assert len(provider.paid.lines) == 2
 
@@ -203,6 +216,19 @@ def test_what_was_paid_is_given_again_where_nothing_is_left(
         assert left == (paid(provider), 0)
 
 
+def test_runs_that_ask_the_same_at_the_same_time_pay_for_it_once(store: str, tmp_path: Path) -> None:
+    with LoopbackBatches(seconds=0.2) as provider:
+        runtime, model = app(provider, store, Budget.tokens("all", 100_000))
+        with executor(provider, tmp_path / "j.db") as batches, ThreadPoolExecutor(4) as pool:
+            for turn in range(3):
+                inputs = [f"say {turn}, {number}" for number in range(5)]
+                runs = [pool.submit(lambda: list(batches.run(model, inputs))) for _ in range(4)]  # noqa: B023
+                assert not any(result.error for one in runs for result in one.result(timeout=60))
+        assert stands(runtime) == (paid(provider), 0)
+        runtime.close()
+        assert len(provider.paid.lines) == 15
+
+
 def test_lines_that_are_shared_are_booked_once(tmp_path: Path) -> None:
     with LoopbackBatches(seconds=0.05) as provider:
         runtime, model = app(provider, "memory:", Budget.tokens("all", 100_000))
@@ -215,12 +241,144 @@ def test_lines_that_are_shared_are_booked_once(tmp_path: Path) -> None:
         assert len(provider.paid.lines) == 1
 
 
-def test_an_executor_that_is_closed_leaves_what_it_sent_reserved(
+def test_what_is_paid_and_has_left_the_journal_is_charged_anew(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
+    provider.finish()
+    runtime, model = app(provider, store, Budget.tokens("all", 100_000))
+    for _ in range(2):
+        with executor(provider, tmp_path / "j.db") as batches:
+            assert [result.error for result in batches.run(model, SAYS)] == [None, None]
+        with closing(sqlite3.connect(tmp_path / "j.db")) as journal, journal:
+            journal.execute("DELETE FROM lines")
+    used, held = stands(runtime)
+    runtime.close()
+    assert held == 0
+    assert used == sum(line.usage.input_tokens + line.usage.output_tokens for line in provider.paid.lines)
+    assert len(provider.paid.lines) == 4
+
+
+def test_a_run_that_is_left_before_it_asks_leaves_what_another_one_has_sent(
     provider: LoopbackBatches, store: str, tmp_path: Path
 ) -> None:
-    runtime, model = app(provider, store, Budget.tokens("all", 2 * (MOST + 20)))
+    runtime, model = app(provider, store, Budget.tokens("all", 100_000))
+    with executor(provider, tmp_path / "j.db") as batches:
+        assert batches.submit(model, SAYS).waiting == 2
+    held = stands(runtime)[1]
+    slow = BatchSettings(poll=0.03, grace=1, linger=30, external_cap=60)
+
+    async def main(batches: BatchExecutor) -> None:
+        reserved = asyncio.Event()
+
+        async def work(text: str) -> str:
+            asking = asyncio.ensure_future(model.ainvoke(text))
+            while not batches._host._sessions:  # noqa: ASYNC110  another thread's state
+                await asyncio.sleep(0.01)
+            reserved.set()
+            return (await asking).text
+
+        async def run_it() -> None:
+            async for _ in batches.arun(work, SAYS):
+                pass
+
+        task = asyncio.create_task(run_it())
+        await reserved.wait()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    with executor(provider, tmp_path / "j.db", slow) as batches:
+        asyncio.run(main(batches))
+    assert stands(runtime) == (0, held)
+    runtime.close()
+
+
+def test_what_no_batch_takes_is_reserved_for_each_who_asks_it(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
+    """It is paid each time that it is asked, whoever else asks the same at the same time."""
+    runtime, _ = app(provider, store, Budget.tokens("all", 100_000))
+    asked: list[tuple[int, int]] = []
+    together = Barrier(3)
+
+    class Model(ChatOpenAI):
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            if not asked:
+                together.wait(timeout=60)  # all have reserved
+            return super()._generate(*args, **kwargs)
+
+    own = Model(model="gpt-4o-mini-search-preview", api_key="k", base_url=provider.base_url, max_tokens=MOST, max_retries=0)  # type: ignore[arg-type]
+    model = ThriftChatModel(tiers=[own], runtime=runtime)
+    with executor(provider, tmp_path / "j.db") as batches, ThreadPoolExecutor(3) as pool:
+        runs = [pool.submit(lambda: list(batches.run(model.invoke, ["say 1"]))) for _ in range(3)]
+        assert [result.error for one in runs for result in one.result(timeout=60)] == [None] * 3
+    assert stands(runtime) == (sum(call.input_tokens + call.output_tokens for call in provider.billed), 0)
+    runtime.close()
+    assert len(provider.billed) == 3
+
+
+def test_what_is_not_sent_by_http_is_charged_for_each_who_asks_it(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
+    runtime, _ = app(provider, store, Budget.tokens("all", 100_000))
+    together = Barrier(1)
+
+    class Local(FakeListChatModel):
+        def _call(self, *args: Any, **kwargs: Any) -> str:
+            together.wait(timeout=60)
+            return super()._call(*args, **kwargs)
+
+    model = ThriftChatModel(tiers=[Local(responses=["It is so."])], runtime=runtime)
+    model.invoke("say 1")
+    [each] = [left.used for left in runtime.budgets()]
+    together = Barrier(2)
+    with executor(provider, tmp_path / "j.db") as batches, ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(lambda: list(batches.run(model.invoke, ["say 1"]))) for _ in range(2)]
+        assert [result.error for one in runs for result in one.result(timeout=60)] == [None] * 2
+    [used] = [left.used for left in runtime.budgets()]
+    runtime.close()
+    assert used == 3 * each
+
+
+def test_calls_under_other_budgets_of_the_run_are_other_calls(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
+    budgets = Budget.tokens("all", 100_000), Budget.tokens("each run", 100_000, window="run", match={"feature": "a"})
+    runtime, model = app(provider, store, *budgets)
+
+    def work(feature: str) -> str:
+        with scope(feature=feature):
+            return model.invoke("say 1").text
+
+    with executor(provider, tmp_path / "j.db") as batches:
+        batches.submit(work, ["a"])
+        batches.submit(work, ["b"])
+        assert stands(runtime)[1] > 2 * MOST
+        provider.finish()
+        assert [result.error for result in batches.run(work, ["b", "a"])] == [None, None]
+    assert stands(runtime)[1] == 0
+    runtime.close()
+
+
+def test_an_agent_of_a_model_that_is_not_wrapped(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
+    runtime, _ = app(provider, store, Budget.tokens("all", 2 * (MOST + 20)))
+    own = ChatOpenAI(model=MODEL, api_key="k", base_url=provider.base_url, max_tokens=MOST, max_retries=0)  # type: ignore[arg-type]
+    agent = create_agent(own, middleware=[ThriftMiddleware(runtime=runtime)])
+
+    def work(text: str) -> str:
+        return agent.invoke({"messages": [("user", text)]})["messages"][-1].text  # type: ignore[no-any-return]
+
+    with executor(provider, tmp_path / "j.db") as batches:
+        for _ in range(2):
+            assert batches.submit(work, SAYS).waiting == 2
+            assert stands(runtime)[1] > 2 * MOST
+        provider.finish()
+        for _ in range(2):
+            assert [result.error for result in batches.run(work, SAYS)] == [None, None]
+            assert stands(runtime) == (paid(provider), 0)
+    runtime.close()
+
+
+@pytest.mark.parametrize("repeats", [0, 2])
+def test_an_executor_that_is_closed_leaves_what_it_sent_reserved(
+    repeats: int, provider: LoopbackBatches, store: str, tmp_path: Path
+) -> None:
+    """Also where an SDK in a thread takes that for a lost connection."""
+    runtime, model = app(provider, store, Budget.tokens("all", 2 * (MOST + 20)), repeats=repeats)
     with executor(provider, tmp_path / "j.db") as batches, ThreadPoolExecutor(1) as pool:
-        results = pool.submit(lambda: list(batches.run(model, SAYS)))
+        results = pool.submit(lambda: list(batches.run(model.invoke if repeats else model, SAYS)))
         until(lambda: batches.journal.counts()["sent"] == 2)
         batches.close()
         assert all(result.error for result in results.result(timeout=60))

@@ -13,8 +13,9 @@ from langchain_openai import ChatOpenAI
 
 from tests.cli_kit import SDK_LEAKS
 from thrift_plugins import Budget, CacheConfig, Config, OutputConfig, RoutingConfig, Runtime
+from thrift_plugins.background import Background
 from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
-from thrift_plugins.config import CompressionConfig, LedgerConfig
+from thrift_plugins.config import CompressionConfig, LedgerConfig, QualityConfig
 from thrift_plugins.langchain import BatchExecutor, ThriftChatModel
 from thrift_plugins.testing import LoopbackBatches
 
@@ -42,6 +43,32 @@ def asked(number: int) -> list[BaseMessage]:
         case _:
             turns = [HumanMessage(f"Tell me of rule {number}. {LONG[:3000]}"), AIMessage("It is a rule."), HumanMessage("And?")]
             return [SystemMessage(LONG), *turns, AIMessage("Nothing more."), question]
+
+
+def test_answers_that_are_given_again_are_not_compared_again(
+    provider: LoopbackBatches, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The quality gate asks at once, and pays for it."""
+    begun: list[str] = []
+    monkeypatch.setattr(Background, "submit", lambda _, name, __: begun.append(name))
+    provider.finish()
+    config = Config(
+        store=str(tmp_path / "thrift.db"),
+        cache=CacheConfig(enabled=False),
+        ledger=LedgerConfig(holdout=0),
+        quality=QualityConfig(enabled=True, share=1.0, judge="similarity"),
+    )
+    for _ in range(2):
+        with closing(Runtime(config)) as runtime:
+            tiers = [
+                ChatOpenAI(model=name, api_key="k", base_url=provider.base_url)  # type: ignore[arg-type]
+                for name in ("gpt-4o-mini", "gpt-4o")
+            ]
+            model = ThriftChatModel(tiers=tiers, runtime=runtime)
+            client = OpenAIBatchClient("k", base_url=provider.base_url)
+            with BatchExecutor(client, tmp_path / "j.db", settings=QUICK) as batches:
+                assert not next(batches.run(model.invoke, ["Say one."])).error
+        assert len([name for name in begun if name.endswith("-shadow")]) == 1
 
 
 def run_of(provider: LoopbackBatches, folder: Path, inputs: list[int], **how: Any) -> list[Any]:

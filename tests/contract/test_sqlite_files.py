@@ -439,6 +439,22 @@ def test_several_processes_share_a_new_file(tmp_path: Path) -> None:
     log.close()
 
 
+def test_a_file_that_is_opened_twice_keeps_its_log_while_other_processes_come_and_go(tmp_path: Path) -> None:
+    """A process that looks at a file past SQLite drops its own locks on it, and whoever closes it last deletes its log."""
+    path = tmp_path / "c.db"
+    first = SQLiteStore(path)
+    first.put(K, b"x")
+    second = SQLiteStore(path)
+    other = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(c.execute('SELECT count(*) FROM answers').fetchone()); c.close()"
+    ask = [sys.executable, "-c", other, str(path)]
+    assert subprocess.run(ask, check=True, capture_output=True, text=True).stdout == "(1,)\n"
+    assert path.with_name("c.db-wal").exists()
+    first.put("another", b"y")
+    assert subprocess.run(ask, check=True, capture_output=True, text=True).stdout == "(2,)\n"
+    second.close()
+    first.close()
+
+
 def test_kill_9_of_a_writer_leaves_a_readable_file(tmp_path: Path) -> None:
     for attempt in range(3):
         writer = _writer(tmp_path / "c.db", f"w{attempt}", -1)

@@ -103,11 +103,11 @@ class Courier:
         self._join(asked)
         answered = self.journal.admit(asked, stopped)
         known = {id(pending) for pending, _ in answered}
-        booked = set(self._to_book)
+        booked = dict.fromkeys(self._to_book, "")
         for pending, answer in answered:
-            self.waiting.tell(pending, answer._replace(booked=answer.booked or pending.key in booked))
-            if pending.books:
-                booked.add(pending.key)
+            self.waiting.tell(pending, answer if answer.booked is not None else answer._replace(booked=booked.get(pending.key)))
+            if pending.call is not None:
+                booked.setdefault(pending.key, pending.call)
         for pending in asked:
             pending.body = b""
             if id(pending) not in known:

@@ -200,7 +200,7 @@ class RedisJournal(RedisRecords):
                 elif told == b"open":
                     known.setdefault(one.key, one)
                 else:
-                    answered.append((one, self._texts.answer(one.key, told)._replace(booked=bool(booked))))
+                    answered.append((one, self._texts.answer(one.key, told)._replace(booked="" if booked else None)))
             if known:
                 again = (word for one in known.values() for word in (one.key, _time(one.deadline)))
                 gone = self._run(AGAIN, stops, self._worker, self._lease, *again)
@@ -243,7 +243,7 @@ class RedisJournal(RedisRecords):
             keys = [key for key in told[::2] if key in wanted]
             answers, booked = (self._ask("HMGET", name, *keys) if keys else () for name in ("answers", "booked"))
             news.extend(
-                (key, self._texts.answer(key, one)._replace(booked=mark is not None))
+                (key, self._texts.answer(key, one)._replace(booked=None if mark is None else ""))
                 for key, one, mark in zip(keys, answers, booked, strict=True)
                 if one
             )

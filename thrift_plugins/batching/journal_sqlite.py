@@ -183,7 +183,7 @@ class SQLiteJournal(SQLiteRecords):
             if texts is None:
                 told.append((one, no_answer(self.path)))
             else:
-                told.append((one, Answer(row.status, texts[place], row.code, row.processing, row.booked is not None)))
+                told.append((one, Answer(row.status, texts[place], row.code, row.processing, None if row.booked is None else "")))
         return told
 
     def fresh(self) -> list[Queued]:

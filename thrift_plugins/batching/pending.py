@@ -31,25 +31,25 @@ class Answer(NamedTuple):
         body: JSON, encoded.
         code: the provider's or our word for an error, "" for an answer.
         processing: how it was worked on: "batch", or what a deadline has made of it.
-        booked: whether a call that was given it has booked what it cost.
+        booked: the name of the call that books what it has cost, "" for one that did so before, None while none does.
     """
 
     status: int
     body: bytes
     code: str = ""
     processing: Processing = "batch"
-    booked: bool = False
+    booked: str | None = None
 
 
 class Pending:
     """A request that somebody waits for. Its body is dropped once it is in the journal.
 
     Attributes:
-        books: whether the call that waits for it will book what it has cost.
+        call: the name of the call that waits for it, if it will book what it has cost; None if it will not.
         kept: whether the journal has it, or is about to: then it is asked, whether or not anybody waits for it any more.
     """
 
-    __slots__ = ("address", "body", "books", "deadline", "kept", "key", "waiter")
+    __slots__ = ("address", "body", "call", "deadline", "kept", "key", "waiter")
 
     def __init__(
         self,
@@ -58,11 +58,10 @@ class Pending:
         body: bytes,
         deadline: float | None,
         waiter: Waiter,
-        *,
-        books: bool = False,
+        call: str | None = None,
     ) -> None:
         self.key, self.address, self.body, self.deadline, self.waiter = key, address, body, deadline, waiter
-        self.books, self.kept = books, False
+        self.call, self.kept = call, False
 
 
 def content_key(account: str, address: Address, body: Mapping[str, Any], sample: int) -> bytes:

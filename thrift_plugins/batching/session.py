@@ -22,7 +22,7 @@ from thrift_plugins.batching.pending import KEY_BYTES, TOO_LARGE, Answer, Pendin
 from thrift_plugins.batching.threads import MOST, ParkingPool
 from thrift_plugins.batching.waiting import fail
 from thrift_plugins.batching.waits import Widen, standing
-from thrift_plugins.tries import books, given, set_aside
+from thrift_plugins.tries import booking, given, set_aside
 
 logger = logging.getLogger("thrift_plugins")
 
@@ -115,6 +115,7 @@ class Session:
         pool: the threads of its synchronous code, None where the code has its own.
         onlookers: tasks of the run that wait until the others can ask nothing more.
         stops: how often the journal had been stopped when the run asked first, None before that.
+        at_once: models of which it was found that no batch takes what they are asked, each by the name of its tier and its own.
     """
 
     def __init__(
@@ -135,6 +136,7 @@ class Session:
         self.owed, self.exhausted, self.onlookers = 0, False, 0
         self.pool: ThreadPoolExecutor | None = None
         self.stops: int | None = None
+        self.at_once: set[tuple[str, str]] = set()
         self.broken: BaseException | None = None
         self._lock = threading.Lock()
         self._seen: dict[bytes, int] = defaultdict(int)
@@ -158,9 +160,9 @@ class Session:
         self._collected.add(waiter)
         try:
             pending = self._pending(address, body, content, waiter)
-            self._park(pending)
-            del body, content  # thousands wait at once: the journal has the prompt
             with _left_behind(pending):
+                self._park(pending)
+                del body, content  # thousands wait at once: the journal has the prompt
                 return self._given(pending, await waiter)
         finally:
             self._collected.discard(waiter)
@@ -176,7 +178,8 @@ class Session:
             self._blocking.add(waiter)
         try:
             pending = self._pending(address, body, content, waiter)
-            self._park(pending)
+            with _left_behind(pending):
+                self._park(pending)
             with _left_behind(pending), self.pool.parked() if isinstance(self.pool, ParkingPool) else nullcontext():
                 try:
                     return self._given(pending, waiter.result())
@@ -187,11 +190,11 @@ class Session:
                 self._blocking.discard(waiter)
 
     def _pending(self, address: Address, body: bytes, content: Mapping[str, Any], waiter: Waiter) -> Pending:
-        return Pending(self._key(address, content), address, body, _deadline.get(), waiter, books=books())
+        return Pending(self._key(address, content), address, body, _deadline.get(), waiter, booking())
 
     def _given(self, pending: Pending, answer: Answer) -> Answer:
-        if pending.books and not answer.code:
-            given(None if answer.booked else partial(self.notes.booked, pending.key))
+        if pending.call is not None and not answer.code:
+            given(answer.booked, partial(self.notes.booked, pending.key))
         return answer
 
     def let_go(self) -> None:
@@ -243,13 +246,16 @@ class Session:
             self._woken = not whole
         return [pending for pending in parked if not pending.waiter.cancelled()]
 
-    def name(self, call: bytes) -> str:
+    def name(self, *call: bytes) -> str:
         """What a call is known by, in this run and in whichever goes on with it: by what it asks, and how many in the run have asked it.
 
         Args:
             call: all that decides what is asked.
         """
-        told = blake2b(call, digest_size=KEY_BYTES, key=self.notes.journal.encode()).digest()
+        digest = blake2b(digest_size=KEY_BYTES, key=self.notes.journal.encode())
+        for part in call:
+            digest.update(len(part).to_bytes(8, "big") + part)
+        told = digest.digest()
         with self._lock:
             before = self._named[told]
             self._named[told] += 1

@@ -22,7 +22,7 @@ from thrift_plugins.batching.client import Address
 from thrift_plugins.batching.detour import detour
 from thrift_plugins.batching.pending import Answer, failed
 from thrift_plugins.batching.session import Session, current
-from thrift_plugins.tries import worked_as
+from thrift_plugins.tries import sent_by_itself, worked_as
 
 _JSON: Final = "application/json"
 _NEWER: Final = "httpx2"
@@ -81,25 +81,25 @@ class BatchTransport(httpx.AsyncBaseTransport, httpx.BaseTransport):
 async def collect(request: httpx.Request) -> httpx.Response | None:
     """The answer to a request of a run, None where it is to be sent as it is."""
     session = current()
-    if session is None or not _may(session, request):
+    if session is None:
         return None
-    body = await request.aread()
+    body = await request.aread() if _may(session, request) else None
     found = _addressed(session, request, body)
     if not isinstance(found, tuple):
         return found
-    return response_to(request, await session.ask(found[0], body, found[1]))
+    return response_to(request, await session.ask(found[0], body or b"", found[1]))
 
 
 def collect_blocking(request: httpx.Request) -> httpx.Response | None:
     """`collect` in a thread."""
     session = current()
-    if session is None or not _may(session, request):
+    if session is None:
         return None
-    body = request.read()
+    body = request.read() if _may(session, request) else None
     found = _addressed(session, request, body)
     if not isinstance(found, tuple):
         return found
-    return response_to(request, session.ask_blocking(found[0], body, found[1]))
+    return response_to(request, session.ask_blocking(found[0], body or b"", found[1]))
 
 
 def _may(session: Session, request: httpx.Request) -> bool:
@@ -108,10 +108,24 @@ def _may(session: Session, request: httpx.Request) -> bool:
 
 
 def _addressed(
-    session: Session, request: httpx.Request, body: bytes
+    session: Session, request: httpx.Request, body: bytes | None
+) -> tuple[Address, Mapping[str, Any]] | httpx.Response | None:
+    """Where a request goes in a batch, and what it says; its refusal; or None where it is sent as it is.
+
+    Raises:
+        Lost: it is, and has no reservation of its own yet.
+    """
+    found = _in_batch(session, request, body)
+    if found is None:
+        sent_by_itself()
+    return found
+
+
+def _in_batch(
+    session: Session, request: httpx.Request, body: bytes | None
 ) -> tuple[Address, Mapping[str, Any]] | httpx.Response | None:
     try:
-        content = orjson.loads(body)
+        content = orjson.loads(body) if body is not None else None
     except orjson.JSONDecodeError:  # a file, or a form
         return None
     if not isinstance(content, Mapping):

@@ -33,12 +33,12 @@ class Waiting:
         return min((one.deadline for one in waiting if one.deadline is not None and not one.waiter.done()), default=None)
 
     def answer(self, key: bytes, answer: Answer) -> None:
-        """A line is answered; `post` tells those who wait. One of them books it."""
+        """A line is answered; `post` tells those who wait. The first of them who books anything books it."""
         for pending in self._by_key.pop(key, ()):
-            books = pending.books and not pending.waiter.done()
+            there = not pending.waiter.done()
             self.tell(pending, answer)
-            if books:
-                answer = answer._replace(booked=True)
+            if there and pending.call is not None and answer.booked is None:
+                answer = answer._replace(booked=pending.call)
 
     def tell(self, pending: Pending, answer: Answer) -> None:
         """Answer one request."""

@@ -79,12 +79,14 @@ class Grant(NamedTuple):
         granted: whether everything is reserved; else nothing is.
         standings: in the order of the holds, with what has just been reserved.
         refused: the index of the first hold that did not fit, -1 if all did.
+        shared: whether the lease was open before, so that somebody else may go on with it too.
     """
 
     lease: str
     granted: bool
     standings: tuple[Standing, ...]
     refused: int
+    shared: bool = False
 
 
 class Orphan(NamedTuple):

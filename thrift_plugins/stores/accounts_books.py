@@ -58,12 +58,14 @@ class Told(NamedTuple):
     Attributes:
         refused: the index, in this part, of the first hold that did not fit, -1 if all did.
         standings: how its accounts stand.
-        span: in which it was reserved, None where it was taken from what is paid ahead.
+        span: in which it was reserved, None where it was taken from what is paid ahead, or was there before.
+        shared: see `Grant`.
     """
 
     refused: int
     standings: Sequence[Standing]
     span: words.Span | None = None
+    shared: bool = False
 
 
 class Books:

@@ -42,10 +42,14 @@ class _Shelf:
     def keep_lease(self, name: str, lease: Lease) -> None:
         self._leases[name] = lease
         heappush(self._due, (lease.until, name))
+        self._clear_out()
 
     def drop_lease(self, name: str) -> None:
         del self._leases[name]
-        # What is dropped and renewed stays behind in the heap; it is cleared out before it is most of it.
+        self._clear_out()
+
+    def _clear_out(self) -> None:
+        """What is dropped and renewed stays behind in the heap, until it is most of it."""
         if len(self._due) > 2 * len(self._leases) + 64:
             self._due = sorted((lease.until, each) for each, lease in self._leases.items())
 

@@ -62,7 +62,7 @@ def reserve(pages: Pages, name: str, holds: Sequence[Hold], ttl: float, now: flo
         if name.startswith(AGAIN):
             known = _go_on(pages, name, known, now + ttl)
         granted = known.state == "open"
-        return Grant(name, granted, standing(pages, holds, now), -1 if granted else 0)
+        return Grant(name, granted, standing(pages, holds, now), -1 if granted else 0, granted)
     moments = [moment(hold.window, hold.rolling, now) for hold in holds]
     sheets = pages.sheets(hold.account for hold in holds)
     refused = _first_too_large(sheets, holds, moments)

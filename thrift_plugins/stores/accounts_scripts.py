@@ -242,7 +242,11 @@ if state and string.sub(ARGV[3], 1, {len(AGAIN)}) == '{AGAIN}' then  -- the call
     redis.call('HSET', book, lease, written('open', old))
     state = 'open'
   end
-  if state == 'open' then redis.call('ZADD', KEYS[2], (now + ARGV[4]) * 1000, ARGV[3]) else state = nil end
+  if state == 'open' then
+    redis.call('ZADD', KEYS[2], (now + ARGV[4]) * 1000, ARGV[3])
+    return told({{'open'}}, holds)
+  end
+  state = nil
 end
 if state then return told(state == 'open' and {{'granted'}} or {{'refused', '0'}}, holds) end
 
@@ -271,8 +275,8 @@ return told({{'granted'}}, holds)
 """
 
 RESERVE: Final = Script(_TIME + _BOUNDS + _COMMON + _RESERVE_BY_THE_RULES)
-"""ARGV: from, until, lease, seconds to live, 'open' and the lines. 'granted' or 'refused INDEX', and used, held and oldest slice of
-each hold as they are."""
+"""ARGV: from, until, lease, seconds to live, 'open' and the lines. 'granted', 'open' as it was before, or 'refused INDEX', and used, held
+and oldest slice of each hold as they are."""
 
 RESERVE_AS_USUAL: Final = Script(_TIME + _BOUNDS + _RESERVE_AS_USUAL + _COMMON + _RESERVE_BY_THE_RULES)
 """The same; or used and held of each hold, as they were."""

@@ -41,7 +41,7 @@ _ANY_TIME: Final = ("0", "0")
 """Bounds that no moment is in: the script goes by the rules."""
 _RESERVE: Final = (scripts.RESERVE, scripts.RESERVE_AS_USUAL)
 _STAND: Final = (scripts.STANDING, scripts.STANDING)
-_VERDICTS: Final = (b"granted", b"refused")
+_VERDICTS: Final = (b"granted", b"open", b"refused")
 
 
 class AccountSteps:
@@ -74,18 +74,21 @@ class AccountSteps:
             yield from self._warning()
         standings: dict[int, Standing] = {}
         spans: list[words.Span | None] = []
+        new: list[Part] = []
         for position, part in enumerate(parts):
             reserve = self._taking_ahead if part.ahead else self._reserving_in
             told = yield from reserve(part.book, lease, part.of(holds), ttl)
             spans.append(told.span)
             standings.update(zip(part.indexes, told.standings, strict=True))
             if told.refused >= 0:
-                yield from self._releasing(lease, parts[:position])
+                yield from self._releasing(lease, new)
                 others = (*parts[:position], *parts[position + 1 :])
                 standings.update((yield from self._stand(holds, others)))
                 return Grant(lease, False, _ordered(standings), part.indexes[told.refused])
+            if not told.shared:
+                new.append(part)
         self._remember(lease, Open(tuple(holds), parts, spans))
-        return Grant(lease, True, _ordered(standings), -1)
+        return Grant(lease, True, _ordered(standings), -1, shared=len(new) < len(parts))
 
     def _asked_again(self, key: _Key) -> Steps[None]:
         """A lease is not to be taken back any more; what it came to when it was made before is settled first."""
@@ -100,6 +103,8 @@ class AccountSteps:
             return Told(-1, words.reserved(holds, span.resets, told), span)
         if told[0] == b"granted":
             return Told(-1, words.standings(holds, span.resets, told[1:]), span)
+        if told[0] == b"open":  # in windows that may be over
+            return Told(-1, words.standings(holds, span.resets, told[1:]), shared=True)
         return Told(int(told[1]), words.standings(holds, span.resets, told[2:]), span)
 
     def _taking_ahead(self, book: str, lease: str, holds: Sequence[Hold], ttl: float) -> Steps[Told]:

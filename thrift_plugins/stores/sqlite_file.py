@@ -16,6 +16,7 @@ from weakref import WeakSet
 
 from thrift_plugins.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from thrift_plugins.finalizing import living
+from thrift_plugins.forks import renew_after_fork
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -85,8 +86,8 @@ class SQLiteFile:
         self._idle: deque[_Connection] = deque()
         self._checkpointing = Lock()
         self._schema = tuple(schema)
-        self.identity = self._made()
-        _open_files.add(self)
+        self.identity: _Identity | None = None
+        self._make()
 
     def run(self, work: Callable[[sqlite3.Connection, *Ts], T], *given: *Ts, patience: int | None = None) -> T:
         """What `work` returns, given a connection in autocommit mode and what else it wants.
@@ -150,7 +151,7 @@ class SQLiteFile:
             if self.stays:
                 raise StoreCorrupt(f"{self.path} is gone, or another file is in its place: put it back before it is used again")
             self.close()
-            self.identity = self._made()
+            self._make()
 
     def checkpoint_soon(self, *, may_wait: bool) -> None:
         """Move the write-ahead log into the file once it is large, in a thread of its own.
@@ -219,19 +220,33 @@ class SQLiteFile:
             raise
         return connection
 
-    def _made(self) -> _Identity | None:
-        """The file at the path, made if it is not there."""
-        try:
-            _make_private(self.path)
-            _refuse_foreign(self.path)
-            self._prepare()
-        except (OSError, sqlite3.Error) as error:
-            raise self._explained(error) from error
-        return _identity(self.path)
+    def _make(self) -> None:
+        """Make the file at the path, if it is not there.
 
-    def _prepare(self) -> None:
+        Where this process has it open already, it is not to be looked at but by SQLite: to close a file drops all locks that the
+        process has on it, also those of other connections, whose log another process would then delete under them.
+        """
+        with _making.lock:
+            try:
+                is_open = self._is_open()
+                if not is_open:
+                    _make_private(self.path)
+                    _refuse_foreign(self.path)
+                self._prepare(known=is_open)
+            except (OSError, sqlite3.Error) as error:
+                raise self._explained(error) from error
+            self.identity = _identity(self.path)
+            _open_files.add(self)
+
+    def _is_open(self) -> bool:
+        identity = _identity(self.path)
+        return identity is not None and any(file.identity == identity for file in living(_open_files))
+
+    def _prepare(self, *, known: bool) -> None:
         connection = self._connect(_PREPARE_WAIT_S)
         try:
+            if known and connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+                raise StoreCorrupt(f"{self.path} is a SQLite file of another application; {_UNTOUCHED}")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version > SCHEMA_VERSION:
                 raise StoreCorrupt(f"{self.path} was made by a later version of thrift-plugins; {_UNTOUCHED}")
@@ -257,6 +272,18 @@ class SQLiteFile:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return StoreCorrupt(f"{self.path} is damaged ({error}); {_UNTOUCHED}")
         return StoreUnavailable(f"{self.path} cannot be opened: {error}")
+
+
+class _Making:
+    """One file at a time is made, so that each knows which are open."""
+
+    def __init__(self) -> None:
+        self.renew()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """A lock of this process's own."""
+        self.lock = Lock()
 
 
 def shared_secret(path: Path) -> bytes:
@@ -348,6 +375,7 @@ def _discard(connection: sqlite3.Connection | None) -> None:
 # SQLite must not be carried across a fork: the child would believe that it holds its parent's file locks, and the
 # parent, seeing no lock of the child's, would drop a log that the child still writes to.
 _open_files: WeakSet[SQLiteFile] = WeakSet()
+_making = _Making()
 _inherited: list[deque[_Connection]] = []
 
 
