@@ -15,9 +15,10 @@ from thrift_plugins.effects import Append, Call, Effect, Flow, Renew
 from thrift_plugins.errors import BudgetExceeded, StoreError, UnknownModelPrice
 from thrift_plugins.ledger.booking import Booking
 from thrift_plugins.ledger.remarks import rephrased, rolled_back
+from thrift_plugins.purse import Purse
 from thrift_plugins.quality import ALL, Consult, Gate, Judgement
 from thrift_plugins.quality.gate import Rolled
-from thrift_plugins.spending import Purse
+from thrift_plugins.spending import Spending
 from thrift_plugins.types import NO_USAGE, Decision, Message, Reply, Request
 
 logger = logging.getLogger("thrift_plugins")
@@ -139,7 +140,7 @@ class Comparison:
             tools=(), schema=None, params={}, model=tier.model,
         )  # fmt: skip
         call = Call(0, request, Decision(0, tier.name, "quality"))
-        spending = self.audits.purse.of(request, self.booking)
+        spending = Spending.of(self.audits.purse, request, self.booking)
         if spending is not None:
             yield from spending.reserve(call, tier)
         usage = NO_USAGE

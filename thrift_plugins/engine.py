@@ -34,6 +34,7 @@ from thrift_plugins.effects import Append, Effect, Flow, Renew, Replay
 from thrift_plugins.errors import ThriftError
 from thrift_plugins.ledger.booking import RENEWAL, Booking, Unasked
 from thrift_plugins.paired import SHADOW, Lessons, other, others, shadow
+from thrift_plugins.purse import Purse
 from thrift_plugins.quality import ALL
 from thrift_plugins.quality.judge import LOSS
 from thrift_plugins.routing import (
@@ -44,7 +45,7 @@ from thrift_plugins.routing import (
     forced,
     turn_of,
 )
-from thrift_plugins.spending import Purse
+from thrift_plugins.spending import Spending
 from thrift_plugins.types import Decision, Reply, Request, Tier
 
 if TYPE_CHECKING:
@@ -291,7 +292,7 @@ class Engine:
     def _attempts(
         self, request: Request, tiers: Sequence[Tier], cached: Cached | None, booking: Booking, *, held: bool = False
     ) -> Attempts:
-        spending = self.purse.of(request, booking) if self.purse else None
+        spending = Spending.of(self.purse, request, booking) if self.purse else None
         return Attempts(
             request, tiers, cached, spending, self.output, self.compression, booking, held,
             router=self.router, twice=self.twice,

@@ -10,8 +10,8 @@ from thrift_plugins.config import Config
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.learnt import Learnt
 from thrift_plugins.prices import Prices
+from thrift_plugins.purse import Bounds, Purse
 from thrift_plugins.quality import AutoJudge, ExactJudge, Gate, JsonJudge, Judge, SimilarityJudge, Terms
-from thrift_plugins.spending import Bounds, Purse
 from thrift_plugins.stores.base import Store
 
 if TYPE_CHECKING:

@@ -26,9 +26,10 @@ from thrift_plugins.engine import Engine
 from thrift_plugins.errors import BudgetExceeded, ConfigError
 from thrift_plugins.finalizing import apart
 from thrift_plugins.ledger import Ledger
+from thrift_plugins.purse import Purse, Remaining
 from thrift_plugins.runtime import Runtime, default_runtime
 from thrift_plugins.scope import current_run, current_scope
-from thrift_plugins.spending import LEASE, Purse, Remaining
+from thrift_plugins.spending import LEASE
 from thrift_plugins.stores import LocalSlices, accounts_beside, open_accounts
 from thrift_plugins.stores.accounts import Accounts
 from thrift_plugins.stores.base import Store

@@ -35,10 +35,10 @@ from thrift_plugins.parts import (
     output_policy,
 )
 from thrift_plugins.prices import Prices
+from thrift_plugins.purse import Purse, Remaining
 from thrift_plugins.routed import fixed, open_lessons, open_router, open_twice
 from thrift_plugins.routing import Conversations, Router
 from thrift_plugins.scope import current_recording, current_route, current_run, current_scope, wants_fresh
-from thrift_plugins.spending import Purse, Remaining
 from thrift_plugins.stores import LocalSlices, ledger_beside, open_event_log, open_store
 from thrift_plugins.stores.accounts import Accounts
 from thrift_plugins.stores.base import Clock, EventLog, Store

@@ -12,25 +12,21 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections import OrderedDict
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from dataclasses import replace
+from typing import Any, Final
 
 from thrift_plugins.batching.session import Session, current
 from thrift_plugins.budgeting import Budget, Estimate, affordable, most_output, spent
-from thrift_plugins.budgeting.unseen import Unseen
 from thrift_plugins.caching.key import surroundings
 from thrift_plugins.effects import Append, Call, Effect, Paid, Reap, Reserve, Settle
 from thrift_plugins.errors import BudgetExceeded, StoreError, UnknownModelPrice
-from thrift_plugins.finalizing import catch_up
-from thrift_plugins.forks import new_lock
 from thrift_plugins.ledger.booking import Booking
-from thrift_plugins.prices import Prices
-from thrift_plugins.stores.accounts import AGAIN, Accounts, Grant, Hold, Orphan, Standing
+from thrift_plugins.purse import Purse, hold_of
+from thrift_plugins.stores.accounts import AGAIN, Grant, Hold, Orphan
 from thrift_plugins.tries import Tries
-from thrift_plugins.types import NO_USAGE, Nano, Request, Scope, Tier, Usage
+from thrift_plugins.types import NO_USAGE, Nano, Request, Tier, Usage
 
 logger = logging.getLogger("thrift_plugins")
 
@@ -51,117 +47,15 @@ _SAY_HOW_LONG: Final = "with max_tokens on the model or the call, a batch run re
 _PASSING: Final = ("run", "call")
 """Windows of accounts that a later run, or the next call, does not have."""
 
-_REAP_EVERY = 64
-_REMEMBERED = 10_000
-
-
-class Bounds(Protocol):
-    """Knows how many tokens a prompt can have."""
-
-    def bound(self, request: Request, model: str) -> int: ...
-    def learn(self, request: Request, model: str, usage: Usage) -> None: ...
-
-
-class Warned:
-    """Which warnings have been given. One object for an app."""
-
-    def __init__(self) -> None:
-        self._given: OrderedDict[tuple[str, float, float], None] = OrderedDict()
-        self._lock = new_lock()
-
-    def due(self, budget: Budget, standing: Standing) -> float | None:
-        """The highest share of the limit that is spent now, and of which nothing was said in this window.
-
-        What is only reserved says little: an answer is mostly far shorter, and a warning is given once.
-        """
-        taken = standing.used / standing.limit
-        reached = max((share for share in budget.warn if taken >= share), default=None)
-        if reached is None:
-            return None
-        mark = (standing.account, standing.resets if not budget.rolling else 0.0, reached)
-        with self._lock:
-            if mark in self._given:
-                return None
-            self._given[mark] = None
-            if len(self._given) > _REMEMBERED:
-                self._given.popitem(last=False)
-        return reached
-
-
-@dataclass(frozen=True, slots=True)
-class Remaining:
-    """How a budget stands.
-
-    Attributes:
-        budget: which.
-        used: nano-dollars or tokens that are spent in this window.
-        held: reserved for calls that are under way.
-        resets: when it starts anew, in seconds since the epoch, infinite where it does not.
-    """
-
-    budget: Budget
-    used: int
-    held: int
-    resets: float
-
-    @property
-    def left(self) -> int:
-        """What a call may still cost, 0 or more."""
-        return max(0, self.budget.limit - self.used - self.held)
-
-
-@dataclass(frozen=True, slots=True)
-class Purse:
-    """What all calls of an app share.
-
-    Attributes:
-        budgets: those in force.
-        prices: what a usage costs.
-        bounds: how many tokens a prompt can have.
-        warned: warnings given so far.
-        imposes: whether a model can be told to answer shorter than the app lets it. Where nobody can tell it, a call whose
-            own limit does not fit is refused.
-        unseen: whose answers may be longer than they show.
-        shares: whether whoever makes a call of a batch run again goes on with its reservation. Not where nobody tells how a
-            call is sent.
-    """
-
-    budgets: tuple[Budget, ...]
-    prices: Prices
-    bounds: Bounds
-    warned: Warned = field(default_factory=Warned)
-    imposes: bool = True
-    unseen: Unseen = field(default_factory=Unseen)
-    shares: bool = True
-    _reserved: Iterator[int] = field(default_factory=itertools.count)
-
-    def reaps(self) -> bool:
-        """Whether a reservation is to look for leases whose processes died: the first one, and then now and then."""
-        return next(self._reserved) % _REAP_EVERY == 0
-
-    def of(self, request: Request, booking: Booking) -> Spending | None:
-        """The steps of a call, None where no budget covers it."""
-        mine = [budget for budget in self.budgets if budget.covers(request.scope)]
-        return Spending(self, mine, request, booking) if mine else None
-
-    def remaining(self, accounts: Accounts, scope: Scope, run: str) -> list[Remaining]:
-        """How the budgets stand that cover a scope; those of a run only where one is named, of single calls none."""
-        catch_up()
-        asked = Request(id="", at=0.0, model="", messages=(), scope=scope, run=run)
-        mine = [
-            budget
-            for budget in self.budgets
-            if budget.covers(scope) and budget.window != "call" and (run or budget.window != "run")
-        ]
-        standings = accounts.standing([_hold(budget, asked) for budget in mine]) if mine else ()
-        return [
-            Remaining(budget, standing.used, standing.held, standing.resets)
-            for budget, standing in zip(mine, standings, strict=True)
-        ]
-
 
 class Spending:
     """The budgets' steps of one call."""
+
+    @classmethod
+    def of(cls, purse: Purse, request: Request, booking: Booking) -> Spending | None:
+        """Those of a request, None where no budget covers it."""
+        mine = [budget for budget in purse.budgets if budget.covers(request.scope)]
+        return cls(purse, mine, request, booking) if mine else None
 
     def __init__(self, purse: Purse, budgets: Sequence[Budget], request: Request, booking: Booking) -> None:
         self._purse, self._budgets, self._request, self._booking = purse, budgets, request, booking
@@ -308,7 +202,7 @@ class Spending:
     def _beside(self, amounts: tuple[int, ...]) -> Generator[Effect, Any, None]:
         """Charge what no batch has answered: it was paid beside what its lease is for, which others have too."""
         self._booking.note("budget: paid by itself")
-        holds = [_hold(budget, self._request) for budget in self._budgets]
+        holds = [hold_of(budget, self._request) for budget in self._budgets]
         spent = tuple(hold._replace(amount=amount, hard=False) for hold, amount in zip(holds, amounts, strict=True))
         self._attempts += 1
         lease = self._own()
@@ -380,7 +274,7 @@ class Spending:
         return Estimate.of(request, bound, most, rates), known
 
     def _ask(self, lease: str, estimate: Estimate) -> Generator[Effect, Any, Grant | None]:
-        holds = tuple(_hold(budget, self._request, estimate) for budget in self._budgets)
+        holds = tuple(hold_of(budget, self._request, estimate) for budget in self._budgets)
         try:
             grant: Grant = yield Reserve(lease, holds, self._ttl, self._local)
         except StoreError as error:
@@ -470,17 +364,3 @@ def _takes_no_batch(tier: Tier) -> None:
 def _in_full(budget: Budget) -> bool:
     """Whether it is charged all that was reserved for a call of which nobody knows what it came to."""
     return budget.mode == "hard" and budget.orphans == "charge"
-
-
-def _hold(budget: Budget, request: Request, estimate: Estimate | None = None) -> Hold:
-    """The budget's line of a reservation; without an estimate, of nothing."""
-    return Hold(
-        budget.account(request),
-        budget.limit,
-        budget.window,
-        budget.rolling,
-        estimate.amount(budget.unit) if estimate else 0,
-        budget.mode == "hard",
-        budget.orphans,
-        estimate.amount(budget.unit, 0) if estimate else 0,
-    )

@@ -22,7 +22,7 @@ from thrift_plugins.ledger import bill
 from thrift_plugins.ledger.summary import summarise
 from thrift_plugins.llama_index import ThriftLLM
 from thrift_plugins.prices import Prices
-from thrift_plugins.spending import Purse
+from thrift_plugins.purse import Purse
 from thrift_plugins.stores import MemoryEventLog
 from thrift_plugins.stores.accounts import Grant, Standing
 from thrift_plugins.testing import Answer, LoopbackProvider

@@ -14,7 +14,7 @@ from thrift_plugins.budgeting import Budget, Estimate, Fuse, affordable, most_ou
 from thrift_plugins.config import Config
 from thrift_plugins.errors import BudgetExceeded, ConfigError
 from thrift_plugins.prices import Prices
-from thrift_plugins.spending import Warned
+from thrift_plugins.purse import Warned
 from thrift_plugins.stores.accounts import Standing
 from thrift_plugins.types import Message, Request, Scope, Tier
 

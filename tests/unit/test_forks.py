@@ -12,8 +12,8 @@ import pytest
 from thrift_plugins.compression import Compressor
 from thrift_plugins.forks import new_lock, new_rlock
 from thrift_plugins.prices import Prices
+from thrift_plugins.purse import Warned
 from thrift_plugins.routing import Conversations
-from thrift_plugins.spending import Warned
 from thrift_plugins.tokens import Bounds
 
 HOLDERS: dict[str, Callable[[], Any]] = {

@@ -14,9 +14,9 @@ from thrift_plugins.effects import Append, Call, Effect, Reap, Renew, Reserve, S
 from thrift_plugins.engine import Engine
 from thrift_plugins.ledger import Event
 from thrift_plugins.prices import Prices
+from thrift_plugins.purse import Purse
 from thrift_plugins.quality import Consult, Gate, LLMJudge, Terms
 from thrift_plugins.routing import RuleRouter
-from thrift_plugins.spending import Purse
 from thrift_plugins.stores import MemoryAccounts
 from thrift_plugins.tokens import Bounds
 from thrift_plugins.types import Message, Reply, Request, Tier, Usage

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from thrift_plugins.spending import Remaining
+    from thrift_plugins.purse import Remaining
 
 _DEFAULT = Path("thrift.toml")
 

@@ -22,8 +22,8 @@ from thrift_plugins.langchain.tier import longest_answer
 from thrift_plugins.langchain.turn import shown
 from thrift_plugins.metering import Heard, Meter
 from thrift_plugins.prices import processing_in
+from thrift_plugins.purse import Remaining
 from thrift_plugins.runtime import Runtime
-from thrift_plugins.spending import Remaining
 from thrift_plugins.types import NO_USAGE, Json, Message, Reply, Request, Tier, Usage
 
 

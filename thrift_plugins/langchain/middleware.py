@@ -27,8 +27,8 @@ from thrift_plugins.langchain.convert import message_in, reply_in, schema_in, to
 from thrift_plugins.langchain.request import DIALECT, scope_of
 from thrift_plugins.langchain.tier import ModelTier
 from thrift_plugins.metering import Heard, Meter, Metered
+from thrift_plugins.purse import Remaining
 from thrift_plugins.runtime import Runtime
-from thrift_plugins.spending import Remaining
 from thrift_plugins.tries import Lost
 from thrift_plugins.types import Json, Reply, Usage
 

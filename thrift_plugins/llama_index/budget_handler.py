@@ -30,9 +30,9 @@ from thrift_plugins.llama_index.tier import EXTRAS, longest_answer
 from thrift_plugins.llama_index.turn import Response, Seen
 from thrift_plugins.metering import Heard, Meter
 from thrift_plugins.prices import processing_in
+from thrift_plugins.purse import Remaining
 from thrift_plugins.runtime import Runtime
 from thrift_plugins.scope import current_scope
-from thrift_plugins.spending import Remaining
 from thrift_plugins.types import Json, Message, Tier
 
 _OTHERS: list[CBEventType] = [kind for kind in CBEventType if kind is not CBEventType.LLM]
