@@ -284,16 +284,21 @@ class Spending:
 
     def _beside(self, amounts: tuple[int, ...]) -> Generator[Effect, Any, None]:
         """Charge what was paid beside what a lease was for that others have too, or that is settled."""
-        holds = [_hold(budget, self._request) for budget in self._budgets]
-        spent = tuple(hold._replace(amount=amount, hard=False) for hold, amount in zip(holds, amounts, strict=True))
         self._attempts += 1
         lease = self._own()
         try:
-            yield Reserve(lease, spent, LEASE, self._local)
+            yield from self._spend(lease, amounts)
         except Exception as error:  # noqa: BLE001  the call is over
             self._booking.fallback(f"budget: not charged ({type(error).__name__})")
             return
         yield from self._settle(lease, amounts)
+
+    def _spend(self, lease: str, amounts: tuple[int, ...]) -> Generator[Effect, Any, Grant]:
+        """Reserve what is spent already, which nobody can refuse any more."""
+        holds = (_hold(budget, self._request) for budget in self._budgets)
+        spent = tuple(hold._replace(amount=amount, hard=False) for hold, amount in zip(holds, amounts, strict=True))
+        grant: Grant = yield Reserve(lease, spent, LEASE, self._local)
+        return grant
 
     def _amounts(self, tier: Tier, usage: Usage) -> tuple[int, ...]:
         """What an attempt came to, for each budget. What has no price is charged as it was reserved."""
@@ -311,7 +316,12 @@ class Spending:
     def _settle(self, lease: str, amounts: tuple[int, ...]) -> Generator[Effect, Any, None]:
         self._booking.settled(dict(zip((budget.name for budget in self._budgets), amounts, strict=True)))
         try:
-            yield Settle(lease, amounts, self._local)
+            stands = yield Settle(lease, amounts, self._local)
+            if not stands and any(amounts) and lease.startswith(AGAIN):
+                # Somebody else has settled it: for what it came to, or for nothing, since they had it first and asked nothing.
+                grant = yield from self._spend(lease, amounts)
+                if grant.before != "paid":
+                    yield Settle(lease, amounts, self._local)
         except Exception as error:  # noqa: BLE001  the call is over; its lease ends by itself and is charged in full
             self._booking.fallback(f"budget: not settled ({type(error).__name__}), charged in full")
 
