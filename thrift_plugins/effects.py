@@ -144,7 +144,7 @@ class Reserve(NamedTuple):
 
 
 class Settle(NamedTuple):
-    """Charge what was used of each amount."""
+    """Charge what was used of each amount; give how the accounts stand, or nothing where the lease is not open any more."""
 
     lease: str
     amounts: tuple[int, ...]

@@ -32,7 +32,7 @@ from thrift_plugins.effects import (
 from thrift_plugins.errors import StoreUnavailable
 from thrift_plugins.ledger import Ledger
 from thrift_plugins.quality import Consult
-from thrift_plugins.stores.accounts import Accounts, Grant, Orphan
+from thrift_plugins.stores.accounts import Accounts, Grant, Orphan, Standing
 from thrift_plugins.stores.base import Claim, Store
 
 
@@ -142,12 +142,12 @@ async def _areserve(parts: Parts, effect: Reserve) -> Grant:
     return await _accounts(parts, local=effect.local).areserve(effect.lease, effect.holds, effect.ttl)
 
 
-def _settle(parts: Parts, effect: Settle) -> None:
-    _accounts(parts, local=effect.local).settle(effect.lease, effect.amounts)
+def _settle(parts: Parts, effect: Settle) -> tuple[Standing, ...]:
+    return _accounts(parts, local=effect.local).settle(effect.lease, effect.amounts)
 
 
-async def _asettle(parts: Parts, effect: Settle) -> None:
-    await _accounts(parts, local=effect.local).asettle(effect.lease, effect.amounts)
+async def _asettle(parts: Parts, effect: Settle) -> tuple[Standing, ...]:
+    return await _accounts(parts, local=effect.local).asettle(effect.lease, effect.amounts)
 
 
 def _reap(parts: Parts, _effect: Reap) -> list[Orphan]:

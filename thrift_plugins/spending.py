@@ -64,6 +64,7 @@ class Spending:
         self._local = False
         self._reserved: tuple[int, ...] = ()
         self._shared = False
+        self._session: Session | None = None
 
     def reserve(self, call: Call, tier: Tier) -> Generator[Effect, Any, None]:
         """Set aside the most that an attempt may cost, and say in `call.most` how long its answer may be.
@@ -77,7 +78,8 @@ class Spending:
         sent = call.as_sent()
         estimate, known = self._estimate(sent, call.most, tier)
         self._attempts += 1
-        session = current() if self._request.waits and self._purse.shares and not call.tries.alone else None
+        asks_again = self._request.waits and self._purse.shares and not call.tries.alone
+        session = self._session = current() if asks_again else None
         name = self._name(session, sent, call.most, tier) if session else ""
         lease = name or self._own()
         call.tries.name, call.tries.shared = name, name != ""
@@ -202,16 +204,20 @@ class Spending:
     def _beside(self, amounts: tuple[int, ...]) -> Generator[Effect, Any, None]:
         """Charge what no batch has answered: it was paid beside what its lease is for, which others have too."""
         self._booking.note("budget: paid by itself")
-        holds = [hold_of(budget, self._request) for budget in self._budgets]
-        spent = tuple(hold._replace(amount=amount, hard=False) for hold, amount in zip(holds, amounts, strict=True))
         self._attempts += 1
         lease = self._own()
         try:
-            yield Reserve(lease, spent, LEASE, self._local)
+            yield from self._spend(lease, amounts)
         except Exception as error:  # noqa: BLE001  the call is over
             self._booking.fallback(f"budget: not charged ({type(error).__name__})")
             return
         yield from self._settle(lease, amounts)
+
+    def _spend(self, lease: str, amounts: tuple[int, ...]) -> Generator[Effect, Any, None]:
+        """Reserve what is spent already, which nobody can refuse any more."""
+        holds = (hold_of(budget, self._request) for budget in self._budgets)
+        spent = tuple(hold._replace(amount=amount, hard=False) for hold, amount in zip(holds, amounts, strict=True))
+        yield Reserve(lease, spent, LEASE, self._local)
 
     def _amounts(self, tier: Tier, usage: Usage) -> tuple[int, ...]:
         """What an attempt came to, for each budget. What has no price is charged as it was reserved."""
@@ -229,13 +235,26 @@ class Spending:
     def _settle(self, lease: str, amounts: tuple[int, ...]) -> Generator[Effect, Any, None]:
         self._booking.settled(dict(zip((budget.name for budget in self._budgets), amounts, strict=True)))
         try:
-            yield Settle(lease, amounts, self._local)
+            stands = yield Settle(lease, amounts, self._local)
+            if not stands and any(amounts) and not (yield from self._charged_elsewhere(lease)):
+                yield from self._spend(lease, amounts)
+                yield Settle(lease, amounts, self._local)
         except Exception as error:  # noqa: BLE001  the call is over; its lease ends by itself and is charged in full
             self._booking.fallback(f"budget: not settled ({type(error).__name__}), charged in full")
         except BaseException:  # interrupted while it was on its way: told twice, it counts once
             with suppress(StoreError):
                 yield Settle(lease, amounts, self._local)
             raise
+
+    def _charged_elsewhere(self, lease: str) -> Generator[Effect, Any, bool]:
+        """Whether a lease that is not open any more is charged. Who has it too may have settled it, or asked nothing and given it back."""
+        if self._session is None or not lease.startswith(AGAIN):
+            return True
+        try:
+            paid: bool = yield Paid(self._session.notes.paid, lease)
+        except StoreError:
+            return False
+        return paid
 
     def _own(self) -> str:
         """A lease that nobody else has."""

@@ -291,6 +291,36 @@ def test_a_run_that_is_left_before_it_asks_leaves_what_another_one_has_sent(
     runtime.close()
 
 
+def test_a_run_that_asks_nothing_takes_nothing_from_another_one_that_asks_the_same(
+    provider: LoopbackBatches, store: str, tmp_path: Path
+) -> None:
+    """It has reserved first, and is left while the other one waits for the answer."""
+    runtime, model = app(provider, store, Budget.tokens("all", 100_000))
+
+    async def main(slow: BatchExecutor, batches: BatchExecutor) -> None:
+        async def run_it() -> None:
+            async for _ in slow.arun(model, ["say 1"]):
+                pass
+
+        task = asyncio.create_task(run_it())
+        while not slow._host._sessions:  # noqa: ASYNC110  another thread's state
+            await asyncio.sleep(0.01)
+        batches._journal_id = slow._journal_id  # as two workers have it that share one
+        other = asyncio.ensure_future(asyncio.to_thread(lambda: list(batches.run(model, ["say 1"]))))
+        await asyncio.to_thread(until, lambda: batches.journal.counts()["sent"])
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        provider.finish()
+        assert [result.error for result in await other] == [None]
+
+    settings = BatchSettings(poll=0.03, grace=1, linger=30, external_cap=60)
+    with executor(provider, tmp_path / "slow.db", settings) as slow, executor(provider, tmp_path / "j.db") as batches:
+        asyncio.run(main(slow, batches))
+    assert stands(runtime) == (paid(provider), 0)
+    runtime.close()
+
+
 def test_what_no_batch_takes_is_reserved_for_each_who_asks_it(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
     """It is paid each time that it is asked, whoever else asks the same at the same time."""
     runtime, _ = app(provider, store, Budget.tokens("all", 100_000))
@@ -400,8 +430,9 @@ def test_what_was_never_sent_is_not_reserved(provider: LoopbackBatches, store: s
                 pass
 
         task = asyncio.create_task(work())
-        while stands(runtime)[1] < 2 * MOST:  # noqa: ASYNC110  another thread's state
+        while sum(session.arrivals for session in batches._host._sessions) < 2:  # noqa: ASYNC110  another thread's state
             await asyncio.sleep(0.01)
+        assert stands(runtime)[1] > 2 * MOST
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

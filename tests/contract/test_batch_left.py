@@ -122,6 +122,33 @@ def test_a_run_whose_executor_is_closed_ends(name: str, executor: BatchExecutor,
     nobody_waits(provider)
 
 
+def test_a_thread_that_a_left_run_leaves_behind_asks_nothing(executor: BatchExecutor, provider: LoopbackBatches):
+    """It was busy with something else, and the run has ended when it asks."""
+    busy, left = threading.Event(), threading.Event()
+    told: list[BaseException] = []
+
+    def work(text: str) -> str:
+        if text == "at once":
+            return text
+        busy.set()
+        left.wait(60)
+        try:
+            return model().invoke(text).text
+        except BaseException as error:
+            told.append(error)
+            raise
+
+    results = executor.run(work, ["at once", "say 1"])
+    next(results)
+    busy.wait(60)
+    threading.Timer(0.2, left.set).start()  # closing waits for the thread, and nothing tells when it has begun to
+    results.close()
+    until(lambda: told)
+    assert [type(error) for error in told] == [asyncio.CancelledError]
+    nobody_waits(provider)
+    assert provider.batch_ids == ()
+
+
 @each_work
 def test_a_run_that_is_cancelled_ends(name: str, executor: BatchExecutor, provider: LoopbackBatches):
     async def main() -> None:

@@ -27,7 +27,7 @@ from thrift_plugins.batching.running import Call, Inputs, Run
 from thrift_plugins.batching.session import Notes, Session, answered_by, current
 from thrift_plugins.batching.settings import BatchSettings
 from thrift_plugins.batching.threads import threads_of
-from thrift_plugins.batching.transport import collecting
+from thrift_plugins.batching.transport import collect_for_good, collecting
 from thrift_plugins.batching.waits import Widen
 from thrift_plugins.errors import ConfigError
 from thrift_plugins.prices import Prices
@@ -133,9 +133,13 @@ class Executor:
             waits=waits,
         )
         with collecting(), unhurried(), self.around():
-            async with aclosing(run.chunks()) as chunks:  # type: ignore[type-var]
-                async for chunk in chunks:
-                    yield chunk
+            try:
+                async with aclosing(run.chunks()) as chunks:  # type: ignore[type-var]
+                    async for chunk in chunks:
+                        yield chunk
+            finally:
+                if session.left:
+                    collect_for_good()
 
     async def arun(self, work: Any, inputs: Inputs, **options: Any) -> AsyncIterator[BatchResult]:
         """Do something with each input, and give the results as they come, in bounded memory.

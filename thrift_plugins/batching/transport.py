@@ -165,6 +165,14 @@ def collecting() -> Iterator[None]:
         yield
 
 
+@cache
+def collect_for_good() -> ExitStack:
+    """From now on the transports look whose a request is: what is left of a run in threads may ask at any time, and must not."""
+    stack = ExitStack()
+    stack.enter_context(collecting())
+    return stack
+
+
 def _asynchronous(original: Callable[..., Any]) -> Callable[..., Any]:
     async def handle_async_request(self: Any, request: httpx.Request) -> httpx.Response:
         answer = await collect(request)
