@@ -183,7 +183,8 @@ class Spending:
         """Whether a lease is settled by whoever has it too, or asks again."""
         if lease != tries.name:
             return False
-        left = tries.set_aside and usage == NO_USAGE and (tries.kept or self._shared)
+        unanswered = tries.set_aside or tries.processing is None
+        left = unanswered and usage == NO_USAGE and (tries.kept or self._shared)
         if left:
             self._booking.note("budget: reserved until its batch is read")
         return left or tries.booked == lease

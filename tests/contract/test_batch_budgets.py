@@ -270,7 +270,7 @@ def test_a_run_that_is_left_before_it_asks_leaves_what_another_one_has_sent(
 
         async def work(text: str) -> str:
             asking = asyncio.ensure_future(model.ainvoke(text))
-            while not batches._host._sessions:  # noqa: ASYNC110  another thread's state
+            while sum(session.arrivals for session in batches._host._sessions) < 2:  # noqa: ASYNC110  another thread's state
                 await asyncio.sleep(0.01)
             reserved.set()
             return (await asking).text
@@ -288,6 +288,43 @@ def test_a_run_that_is_left_before_it_asks_leaves_what_another_one_has_sent(
     with executor(provider, tmp_path / "j.db", slow) as batches:
         asyncio.run(main(batches))
     assert stands(runtime) == (0, held)
+    runtime.close()
+
+
+def test_a_call_that_ends_before_it_asks_leaves_what_another_run_has_sent(
+    provider: LoopbackBatches, store: str, tmp_path: Path
+) -> None:
+    runtime, _ = app(provider, store, Budget.tokens("all", 100_000))
+    stuck: list[str] = []
+
+    class Model(ChatOpenAI):
+        async def _agenerate(self, *args: Any, **kwargs: Any) -> Any:
+            if stuck:
+                stuck.append("here")
+                await asyncio.Event().wait()
+            return await super()._agenerate(*args, **kwargs)
+
+    own = Model(model=MODEL, api_key="k", base_url=provider.base_url, max_tokens=MOST)  # type: ignore[arg-type]
+    model = ThriftChatModel(tiers=[own], runtime=runtime)
+
+    async def main(batches: BatchExecutor) -> None:
+        async def run_it() -> None:
+            async for _ in batches.arun(model, ["say 1"]):
+                pass
+
+        stuck.append("now")
+        task = asyncio.create_task(run_it())
+        while len(stuck) < 2:  # noqa: ASYNC110  the call's state
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    with executor(provider, tmp_path / "j.db") as batches:
+        assert batches.submit(model, ["say 1"]).waiting == 1
+        held = stands(runtime)[1]
+        asyncio.run(main(batches))
+    assert stands(runtime)[1] == held, "whatever the one that was interrupted is charged, who knows what it had sent"
     runtime.close()
 
 

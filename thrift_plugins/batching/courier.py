@@ -123,8 +123,8 @@ class Courier:
         self._to_book[key] = call
 
     def paid(self, call: str) -> bool:
-        """Whether a call of this name has booked a line whose answer the journal has. From any thread."""
-        return call in self._to_book.copy().values() or self.journal.paid(call)
+        """Whether a call of this name has booked a line whose answer the journal has."""
+        return call in self._to_book.values() or self.journal.paid(call)
 
     def _book(self) -> None:
         try:

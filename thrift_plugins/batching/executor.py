@@ -250,7 +250,7 @@ class Executor:
         return Session(
             self.client,
             self.settings.samples,
-            Notes(self._journal_id, self._host.booked, self._host.courier.paid),
+            Notes(self._journal_id, self._host.booked, self._host.paid),
             widen=self.widen,
             wake=self._host.wake,
         )

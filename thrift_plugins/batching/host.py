@@ -25,6 +25,9 @@ T = TypeVar("T")
 _SLOWER = 1.5
 _SLOWEST_S = 1.0
 
+_PATIENT_S = 30.0
+"""What an executor that is being closed may never answer is waited for so long."""
+
 _MOST = 50_000
 """Requests of a wave that goes whether it is full or not: the most that providers take in a batch."""
 
@@ -82,6 +85,16 @@ class Host:
         """What a line has cost is booked: the journal is told, or, where the executor is closed by now, the next one books it again."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.courier.booked, key, call, context=Context())
+
+    def paid(self, call: str) -> bool:
+        """Whether a call of this name has booked a line whose answer is there, as far as anybody has told until now."""
+        try:
+            return self._submit(self._paid(call)).result(_PATIENT_S)
+        except (RuntimeError, TimeoutError):  # the executor is closed
+            return False
+
+    async def _paid(self, call: str) -> bool:
+        return self.courier.paid(call)
 
     def _begin(self, session: Session) -> None:
         task = asyncio.ensure_future(self._wave(session))

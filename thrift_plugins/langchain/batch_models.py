@@ -51,9 +51,9 @@ def _shortened(original: Callable[..., Any]) -> Callable[..., Any]:
         asking = session.ask(address, body, payload)
         del body, payload  # of thousands that wait at once
         answer = await asking
+        worked_as(answer.processing)
         if answer.status >= 400:
             raise _error(self, path, answer.status, answer.body)
-        worked_as(answer.processing)
         return self._create_chat_result(orjson.loads(answer.body), {})
 
     return _agenerate
