@@ -71,16 +71,16 @@ class Attempts:
     lessons: Lessons | None = None
     rejected: list[int] = field(default_factory=list)
     wasted: list[tuple[Tier, Usage]] = field(default_factory=list)
-    again: bool = False
+    again: bool = False  # whether the last answer is one that a batch run has given before
 
     def make(self, decision: Decision, baseline: Tier) -> Generator[Effect, Any, tuple[Reply, frozenset[str]]]:
         """Ask, keep, book. Gives the answer, and the tactics that have touched it."""
         reply, tier = yield from self._answer(decision)
         if self.audit:
             self.audit.look(reply)
-        if self.distilled:
+        if self.distilled and not self.again:
             self.distilled.taught(reply, tier.name, (self.decision or decision).policy)
-        recorded(self.lessons, self.request, tier, reply, self.booking, served=True)
+        self._recorded(tier, reply, served=True)
         if self.talk is not None and len(self.tiers) > 1:
             self.talk.learn(self.request, tier, baseline, reply.usage, reply.tool_calls, self.wasted)
         try:
@@ -150,7 +150,7 @@ class Attempts:
                 del attempt  # its error holds this frame
                 raise
             if attempt.reply is not None:
-                recorded(self.lessons, self.request, tier, attempt.reply, self.booking, served=False)
+                self._recorded(tier, attempt.reply, served=False)
                 self.rejected.append(decision.tier)
             self.wasted.append((tier, attempt.usage))
             self.booking.gave_up(tier, attempt.usage, "failed" if attempt.error else "rejected", attempt.why or "")
@@ -271,7 +271,7 @@ class Attempts:
             failed = second.error and recoverable(second.error)
             return f"no second answer ({failed or type(second.error).__name__})"
         agreed = rejects(self.request, second.reply) is None and alike(self.request, reply, second.reply)
-        if self.twice is not None:
+        if self.twice is not None and not self.again:
             self.twice.learn(self.request, tier, second.usage, agreed=agreed)
         return None if agreed else "two answers differ"
 
@@ -306,11 +306,16 @@ class Attempts:
 
     def _booked(self, call: Call) -> Flow:
         """A batch run's journal hears that what a line has cost is booked; or the ledger, that it was before."""
-        if call.tries.booked is not None:
-            self.again = True
+        self.again = call.tries.booked is not None
+        if self.again:
             self.booking.note("batch: answered from the journal, and booked before")
         elif call.tries.book is not None:
             yield Booked(call.tries.book, call.tries.name)
+
+    def _recorded(self, tier: Tier, reply: Reply, *, served: bool) -> None:
+        """Write an answer down to learn from, unless a batch run gives it once more."""
+        if not self.again:
+            recorded(self.lessons, self.request, tier, reply, self.booking, served=served)
 
     def _again(self, call: Call, tier: Tier) -> Generator[Effect, Any, BaseException | None]:
         """Before an SDK repeats a request whose answer it has lost: charge the first in full, and reserve for the second.

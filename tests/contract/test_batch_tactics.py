@@ -12,11 +12,12 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_openai import ChatOpenAI
 
 from tests.cli_kit import SDK_LEAKS
-from thrift_plugins import Budget, CacheConfig, Config, OutputConfig, RoutingConfig, Runtime
+from thrift_plugins import Budget, CacheConfig, Config, OutputConfig, RoutingConfig, Runtime, scope
 from thrift_plugins.background import Background
 from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
 from thrift_plugins.config import CompressionConfig, LedgerConfig, QualityConfig
 from thrift_plugins.langchain import BatchExecutor, ThriftChatModel
+from thrift_plugins.lessons import questions_file
 from thrift_plugins.testing import LoopbackBatches
 
 pytestmark = SDK_LEAKS
@@ -71,6 +72,29 @@ def test_answers_that_are_given_again_are_not_compared_again(
         assert len([name for name in begun if name.endswith("-shadow")]) == 1
 
 
+def test_answers_that_are_given_again_are_not_learnt_from_again(provider: LoopbackBatches, tmp_path: Path) -> None:
+    provider.finish()
+    config = Config(
+        store=str(tmp_path / "thrift.db"),
+        cache=CacheConfig(enabled=False),
+        ledger=LedgerConfig(holdout=0),
+        routing=RoutingConfig(record=["faq"]),
+    )
+    for _ in range(2):
+        with closing(Runtime(config)) as runtime:
+            own = ChatOpenAI(model="gpt-4o", api_key="k", base_url=provider.base_url)  # type: ignore[arg-type]
+            model = ThriftChatModel(tiers=[own], runtime=runtime)
+
+            def work(text: str, model: ThriftChatModel = model) -> str:
+                with scope(feature="faq"):
+                    return model.invoke(text).text
+
+            client = OpenAIBatchClient("k", base_url=provider.base_url)
+            with BatchExecutor(client, tmp_path / "j.db", settings=QUICK) as batches:
+                assert not any(result.error for result in batches.run(work, ["Say one.", "Say two."]))
+        assert len(questions_file(config).read_text().splitlines()) == 2
+
+
 def run_of(provider: LoopbackBatches, folder: Path, inputs: list[int], **how: Any) -> list[Any]:
     """A process that goes on with all of it, and has learnt nothing before."""
     config = Config(
@@ -90,7 +114,11 @@ def run_of(provider: LoopbackBatches, folder: Path, inputs: list[int], **how: An
         model = ThriftChatModel(tiers=tiers, runtime=runtime)
         client = OpenAIBatchClient("k", base_url=provider.base_url)
         with BatchExecutor(client, folder / "j.db", settings=QUICK) as batches:
-            return list(batches.run(lambda number: model.invoke(asked(number)).text, inputs, **how))
+            results = list(batches.run(lambda number: model.invoke(asked(number)).text, inputs, **how))
+            [left] = runtime.budgets()
+            if len(results) == 3 * MANY and not any(result.waiting for result in results):
+                assert left.used == batches.progress().cost, "all of it is charged, and once"
+            return results
 
 
 def test_nothing_is_asked_twice(provider: LoopbackBatches, tmp_path: Path) -> None:
