@@ -63,7 +63,7 @@ class Spending:
         self._lease: str | None = None
         self._local = False
         self._reserved: tuple[int, ...] = ()
-        self._shared = False
+        self._shared = self._known = False
         self._session: Session | None = None
 
     def reserve(self, call: Call, tier: Tier) -> Generator[Effect, Any, None]:
@@ -78,6 +78,7 @@ class Spending:
         sent = call.as_sent()
         estimate, known = self._estimate(sent, call.most, tier)
         self._attempts += 1
+        self._known = False
         asks_again = self._request.waits and self._purse.shares and not call.tries.alone
         session = self._session = current() if asks_again else None
         name = self._name(session, sent, call.most, tier) if session else ""
@@ -86,7 +87,7 @@ class Spending:
         grant = yield from self._ask(lease, estimate)
         if grant is not None and not grant.granted and session and name:
             yield from self._paid(session, name, self._refused(estimate, grant, _SAY_HOW_LONG * (tier.limit is None)))
-            grant = None
+            grant, self._known, self._reserved = None, True, (0,) * len(self._budgets)
         elif grant is not None and not grant.granted:
             estimate, grant = yield from self._cut(call, lease, estimate, grant, known=known)
         self._lease = lease if grant is not None else None
@@ -166,20 +167,22 @@ class Spending:
             self._purse.bounds.learn(self._request, tier.model, usage)
             self._purse.unseen.learn(tier.model, usage)
         lease, self._lease = self._lease, None
-        if lease is None or (tries is not None and self._stays(lease, usage, tries)):
+        if (lease is None and not self._known) or (tries is not None and self._stays(lease, usage, tries)):
             return
         amounts = self._owed(tier, usage, lost=lost, broken=broken)
-        if tries is not None and lease == tries.name and tries.processing is None and any(amounts):
-            _takes_no_batch(tier)
-            if self._shared:
-                yield from self._beside(amounts)
-                return
+        if tries is not None and tries.shared and tries.processing is None and any(amounts):
+            if not lost:
+                _takes_no_batch(tier)
+            lease = None if self._shared else lease
+        if lease is None:
+            yield from self._beside(amounts)
+            return
         for budget, amount, reserved in zip(self._budgets, amounts, self._reserved, strict=True):
             if amount > reserved:
                 self._booking.fallback(f"budget: {budget.name} charged more than was reserved, by {amount - reserved}")
         yield from self._settle(lease, amounts)
 
-    def _stays(self, lease: str, usage: Usage, tries: Tries) -> bool:
+    def _stays(self, lease: str | None, usage: Usage, tries: Tries) -> bool:
         """Whether a lease is settled by whoever has it too, or asks again."""
         if lease != tries.name:
             return False
@@ -203,7 +206,9 @@ class Spending:
         return amounts
 
     def _beside(self, amounts: tuple[int, ...]) -> Generator[Effect, Any, None]:
-        """Charge what no batch has answered: it was paid beside what its lease is for, which others have too."""
+        """Charge what was paid beside what a lease is for that others have too, or although it was taken for paid."""
+        if not any(amounts):
+            return
         self._booking.note("budget: paid by itself")
         self._attempts += 1
         lease = self._own()

@@ -216,6 +216,29 @@ def test_what_was_paid_is_given_again_where_nothing_is_left(
         assert left == (paid(provider), 0)
 
 
+def test_what_was_taken_for_paid_and_is_asked_anew_is_charged(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
+    """A model's settings say less than what it sends."""
+    provider.finish()
+    runtime, _ = app(provider, store, Budget.tokens("all", MOST + 20))
+    sent = {"user": "one"}
+
+    class Model(ChatOpenAI):
+        def _get_request_payload(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+            return {**super()._get_request_payload(*args, **kwargs), **sent}
+
+    own = Model(model=MODEL, api_key="k", base_url=provider.base_url, max_tokens=MOST)  # type: ignore[arg-type]
+    model = ThriftChatModel(tiers=[own], runtime=runtime)
+    with executor(provider, tmp_path / "j.db") as batches:
+        assert [result.error for result in batches.run(model, ["say 1"])] == [None]
+        sent["user"] = "another"
+        assert [result.error for result in batches.run(model, ["say 1"])] == [None]
+    used, held = stands(runtime)
+    runtime.close()
+    assert held == 0
+    assert used == sum(line.usage.input_tokens + line.usage.output_tokens for line in provider.paid.lines)
+    assert len(provider.paid.lines) == 2
+
+
 def test_runs_that_ask_the_same_at_the_same_time_pay_for_it_once(store: str, tmp_path: Path) -> None:
     with LoopbackBatches(seconds=0.2) as provider:
         runtime, model = app(provider, store, Budget.tokens("all", 100_000))
