@@ -1,8 +1,9 @@
-"""A provider of batches that the real SDKs of a test find by themselves."""
+"""A provider of batches that the real SDKs of a test find by themselves, and patience."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -17,3 +18,11 @@ def found_by_sdks(monkeypatch: pytest.MonkeyPatch, seconds: float) -> Iterator[L
         monkeypatch.setenv("OPENAI_API_KEY", "k")
         monkeypatch.setenv("OPENAI_BASE_URL", made.base_url)
         yield made
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait for it, a minute at most."""
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)

@@ -15,7 +15,7 @@ from contextvars import Context
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
-from thrift_plugins.forks import new_lock, renew_after_fork
+from thrift_plugins.forks import renew_after_fork
 
 Job: TypeAlias = Callable[[], None]
 
@@ -46,7 +46,7 @@ class Background:
 
     def renew(self) -> None:
         """Threads and locks of this process's own."""
-        self._lock = new_lock()
+        self._lock = threading.Lock()
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._threads = 0
         self._tasks: set[asyncio.Task[None]] = set()

@@ -10,13 +10,14 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from threading import Lock
 from typing import Final, Protocol
 from uuid import uuid4
 
 import orjson
 
 from thrift_plugins.errors import StoreError
-from thrift_plugins.forks import new_lock, renew_after_fork
+from thrift_plugins.forks import renew_after_fork
 from thrift_plugins.stores.base import Store
 
 logger = logging.getLogger("thrift_plugins")
@@ -73,7 +74,7 @@ class Learnt:
     def renew(self) -> None:
         """A name, a lock, and news of this process's own: those of before are its parent's to tell."""
         self._name = uuid4().hex
-        self._lock = new_lock()
+        self._lock = Lock()
         self._unsent: list[dict[str, str]] = []
 
     def due(self) -> bool:

@@ -8,14 +8,12 @@ times a GET or more, against three for the index in the process, which works on 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from functools import partial
 from threading import Lock
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
-from weakref import WeakSet
 
 from thrift_plugins.caching import Admission, CachePolicy, address, unpack
 from thrift_plugins.caching.semantic.asked import Asked
@@ -26,6 +24,7 @@ from thrift_plugins.caching.semantic.verify import Verifier
 from thrift_plugins.config import SemanticConfig
 from thrift_plugins.effects import Match
 from thrift_plugins.errors import StoreError
+from thrift_plugins.forks import renew_after_fork
 from thrift_plugins.stores.base import Clock, Records, Store
 from thrift_plugins.text.embed import Embedder, StaticEmbedder, Vectors
 from thrift_plugins.types import Reply, Request
@@ -115,7 +114,7 @@ class SemanticCache:
         self._store, self._embedder, self._address, self._clock = store, embedder, address, clock
         self._opened = opened
         self.renew()
-        _caches.add(self)
+        renew_after_fork(self)
 
     def renew(self) -> None:
         """Follow the feed from its start, as a forked child must: its tier begins with nothing."""
@@ -322,15 +321,3 @@ def standings(store: Store, settings: SemanticConfig) -> list[Standing]:
                 guard.fold(check)
         cursor = records[-1][0]
     return guard.standings()
-
-
-_caches: WeakSet[SemanticCache] = WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for cache in list(_caches):
-        cache.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -83,7 +83,7 @@ class Spending:
         session = self._session = current() if asks_again else None
         name = self._name(session, sent, call.most, tier) if session else ""
         lease = name or self._own()
-        call.tries.name, call.tries.shared = name, name != ""
+        call.tries.name = name
         grant = yield from self._ask(lease, estimate)
         if grant is not None and not grant.granted and session and name:
             yield from self._paid(session, name, self._refused(estimate, grant, _SAY_HOW_LONG * (tier.limit is None)))

@@ -51,24 +51,28 @@ class Tries:
             itself.
         book: tells the run's journal that it has, by its name; None where it has nothing to tell.
         name: its lease in a batch run, "" for one that nobody else has.
-        shared: whether others who ask the same in a batch run go on with its reservation: it is paid once for all of them.
-        alone: whether it was found that it is not: no batch takes it, and it is sent by itself.
+        alone: whether no batch takes it after all, so that it is sent by itself and has a reservation of its own.
     """
 
     __slots__ = (
         "_content", "_status", "alone", "book", "booked", "kept", "lost", "name", "processing", "retries", "sent", "set_aside",
-        "several", "shared", "stopped", "stops",
+        "several", "stopped", "stops",
     )  # fmt: skip
 
     def __init__(self, retries: int = RETRIES) -> None:
         self.sent, self.lost, self.retries = 0, 0, retries
-        self.stops = self.stopped = self.several = self.set_aside = self.kept = self.shared = self.alone = False
+        self.stops = self.stopped = self.several = self.set_aside = self.kept = self.alone = False
         self._content: object = None
         self._status: int | None = None
         self.processing: Processing | None = None
         self.booked: str | None = None
         self.book: Callable[[str], None] | None = None
         self.name = ""
+
+    @property
+    def shared(self) -> bool:
+        """Whether others who ask the same in a batch run go on with its reservation: it is paid once for all of them."""
+        return self.name != "" and not self.alone
 
     @property
     def answered(self) -> bool:
@@ -110,7 +114,7 @@ class Tries:
             Lost: others may go on with its reservation, and would be paid with it: it needs one of its own first.
         """
         if self.shared:
-            self.shared, self.alone, self.stopped, self.sent = False, True, True, 0
+            self.alone, self.stopped, self.sent = True, True, 0
             raise Lost
 
     def within(self, inner: Tries) -> None:

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -24,6 +24,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 from llama_index.llms.openai import OpenAI
 
+from tests.batch_kit import until
 from tests.cli_kit import SDK_LEAKS
 from tests.redis_server import RedisServer
 from thrift_plugins import Budget, BudgetExceeded, CacheConfig, Config, Runtime, run, scope
@@ -92,18 +93,20 @@ def stands(runtime: Runtime) -> tuple[int, int]:
     return left.used, left.held
 
 
-def until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def paid(provider: LoopbackBatches) -> int:
     """The tokens of all lines that the provider has worked on."""
     assert provider.paid.twice == 0
     assert provider.billed == ()
     return sum(line.usage.input_tokens + line.usage.output_tokens for line in provider.paid.lines)
+
+
+def all_is_answered_and_paid(provider: LoopbackBatches, runtime: Runtime, model: ThriftChatModel, journal: Path) -> None:
+    """The run goes on with what was left in the journal, and nothing is reserved after it."""
+    provider.finish()
+    with executor(provider, journal) as batches:
+        assert [result.error for result in batches.run(model, SAYS)] == [None, None]
+    assert stands(runtime) == (paid(provider), 0)
+    runtime.close()
 
 
 def test_a_hard_budget_knows_what_was_submitted(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
@@ -473,11 +476,7 @@ def test_an_executor_that_is_closed_leaves_what_it_sent_reserved(
         batches.close()
         assert all(result.error for result in results.result(timeout=60))
         assert stands(runtime)[1] > 2 * MOST
-    provider.finish()
-    with executor(provider, tmp_path / "j.db") as batches:
-        assert [result.error for result in batches.run(model, SAYS)] == [None, None]
-    assert stands(runtime) == (paid(provider), 0)
-    runtime.close()
+    all_is_answered_and_paid(provider, runtime, model, tmp_path / "j.db")
 
 
 def test_what_was_never_sent_is_not_reserved(provider: LoopbackBatches, store: str, tmp_path: Path) -> None:
@@ -575,11 +574,7 @@ def test_a_killed_run_is_gone_on_with(provider: LoopbackBatches, store: str, tmp
         process.wait()
     runtime, model = app(provider, store, Budget.tokens("all", most))
     assert stands(runtime)[1] > 2 * MOST
-    provider.finish()
-    with executor(provider, tmp_path / "j.db") as batches:
-        assert [result.error for result in batches.run(model, SAYS)] == [None, None]
-    assert stands(runtime) == (paid(provider), 0)
-    runtime.close()
+    all_is_answered_and_paid(provider, runtime, model, tmp_path / "j.db")
 
 
 def test_a_limit_on_answers_is_advised_where_none_is_known(provider: LoopbackBatches, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -11,7 +10,7 @@ from contextlib import closing
 import pytest
 from langchain_openai import ChatOpenAI
 
-from tests.batch_kit import found_by_sdks
+from tests.batch_kit import found_by_sdks, until
 from tests.cli_kit import SDK_LEAKS
 from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
 from thrift_plugins.batching.results import BatchResult
@@ -69,13 +68,6 @@ def opened(place: str) -> BatchExecutor:
 
 def errors(results: Sequence[BatchResult]) -> list[str]:
     return [str(result.error) for result in results if result.error is not None]
-
-
-def until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_an_answer_that_is_damaged_is_an_error_and_is_not_paid_again(

@@ -6,7 +6,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 from langchain_openai import ChatOpenAI
 
-from tests.batch_kit import found_by_sdks
+from tests.batch_kit import found_by_sdks, until
 from tests.cli_kit import SDK_LEAKS
 from thrift_plugins.batching import BatchSettings, OpenAIBatchClient
 from thrift_plugins.errors import ConfigError
@@ -75,13 +75,6 @@ WORKS: dict[str, Any] = {
     "lambda": RunnableLambda(in_a_thread),
 }
 each_work = pytest.mark.parametrize("name", WORKS)
-
-
-def until(true: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def nobody_waits(provider: LoopbackBatches) -> None:

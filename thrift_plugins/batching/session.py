@@ -180,11 +180,11 @@ class Session:
             pending = self._pending(address, body, content, waiter)
             with _left_behind(pending):
                 self._park(pending)
-            with _left_behind(pending), self.pool.parked() if isinstance(self.pool, ParkingPool) else nullcontext():
-                try:
-                    return self._given(pending, waiter.result())
-                except futures.CancelledError:  # no `Exception`: an SDK would take it for a lost connection, and ask again
-                    raise asyncio.CancelledError from None
+                with self.pool.parked() if isinstance(self.pool, ParkingPool) else nullcontext():
+                    try:
+                        return self._given(pending, waiter.result())
+                    except futures.CancelledError:  # no `Exception`: an SDK would take it for a lost connection, and ask again
+                        raise asyncio.CancelledError from None
         finally:
             with self._lock:
                 self._blocking.discard(waiter)

@@ -83,11 +83,11 @@ async def collect(request: httpx.Request) -> httpx.Response | None:
     session = current()
     if session is None:
         return None
-    body = await request.aread() if _may(session, request) else None
+    body = await request.aread() if _may(session, request) else b""
     found = _addressed(session, request, body)
     if not isinstance(found, tuple):
         return found
-    return response_to(request, await session.ask(found[0], body or b"", found[1]))
+    return response_to(request, await session.ask(found[0], body, found[1]))
 
 
 def collect_blocking(request: httpx.Request) -> httpx.Response | None:
@@ -95,11 +95,11 @@ def collect_blocking(request: httpx.Request) -> httpx.Response | None:
     session = current()
     if session is None:
         return None
-    body = request.read() if _may(session, request) else None
+    body = request.read() if _may(session, request) else b""
     found = _addressed(session, request, body)
     if not isinstance(found, tuple):
         return found
-    return response_to(request, session.ask_blocking(found[0], body or b"", found[1]))
+    return response_to(request, session.ask_blocking(found[0], body, found[1]))
 
 
 def _may(session: Session, request: httpx.Request) -> bool:
@@ -108,7 +108,7 @@ def _may(session: Session, request: httpx.Request) -> bool:
 
 
 def _addressed(
-    session: Session, request: httpx.Request, body: bytes | None
+    session: Session, request: httpx.Request, body: bytes
 ) -> tuple[Address, Mapping[str, Any]] | httpx.Response | None:
     """Where a request goes in a batch, and what it says; its refusal; or None where it is sent as it is.
 
@@ -122,11 +122,11 @@ def _addressed(
 
 
 def _in_batch(
-    session: Session, request: httpx.Request, body: bytes | None
+    session: Session, request: httpx.Request, body: bytes
 ) -> tuple[Address, Mapping[str, Any]] | httpx.Response | None:
     try:
-        content = orjson.loads(body) if body is not None else None
-    except orjson.JSONDecodeError:  # a file, or a form
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError:  # a file, a form, or nothing that is looked at
         return None
     if not isinstance(content, Mapping):
         return None

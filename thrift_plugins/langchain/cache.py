@@ -33,7 +33,7 @@ from thrift_plugins.config import SemanticConfig
 from thrift_plugins.effects import Match
 from thrift_plugins.errors import StoreError
 from thrift_plugins.forgetting import Forgetting
-from thrift_plugins.forks import new_lock, renew_after_fork
+from thrift_plugins.forks import new_lock
 from thrift_plugins.langchain.cache_request import request_of
 from thrift_plugins.langchain.convert import reply_in, usage_in
 from thrift_plugins.langchain.generations import dump, load
@@ -104,11 +104,6 @@ class ResponseCache(BaseCache):
         self.tally = Tally()
         self._clock = clock
         self._remembered = lru_cache(maxsize=_REMEMBERED)(self._admit)
-        self.renew()
-        renew_after_fork(self)
-
-    def renew(self) -> None:
-        """A lock of this process's own."""
         self._counting = new_lock()
 
     def _open_semantic(self, settings: SemanticConfig, embedder: Embedder | None, clock: Clock) -> SemanticCache:

@@ -31,9 +31,9 @@ from thrift_plugins import drive
 from thrift_plugins.config import Config
 from thrift_plugins.effects import Flow
 from thrift_plugins.errors import BudgetExceeded, ConfigError
+from thrift_plugins.given import listed
 from thrift_plugins.langchain.binding import STRUCTURED, BoundTools, binding, per_tier
 from thrift_plugins.langchain.events import aevents, events
-from thrift_plugins.langchain.given import listed
 from thrift_plugins.langchain.request import AnyTurn, begin
 from thrift_plugins.langchain.structured import TierParser, native
 from thrift_plugins.langchain.tier import ModelTier, common_profile

@@ -28,9 +28,9 @@ from thrift_plugins.config import Config
 from thrift_plugins.effects import Call, Flow, Replay, counted
 from thrift_plugins.engine import Engine
 from thrift_plugins.errors import ConfigError
+from thrift_plugins.given import kept, listed
 from thrift_plugins.langchain.around import Around, around, entered, inside, silent
 from thrift_plugins.langchain.convert import message_in, message_out, reply_in
-from thrift_plugins.langchain.given import kept, listed
 from thrift_plugins.langchain.request import DIALECT, run_of, scope_of
 from thrift_plugins.langchain.turn import unheard_here
 from thrift_plugins.langchain.unheard import for_nobody, without_callbacks
@@ -186,7 +186,7 @@ class _Turn:
 
     def quiet(self) -> _Turn:
         """The same, for nobody."""
-        return self._unheard(kept(self.given))
+        return self._unheard(kept(self.given, (BaseMessage, PromptValue)))
 
     def _unheard(self, given: Any) -> _Turn:
         runnables = [without_callbacks(runnable) for runnable in self.runnables]

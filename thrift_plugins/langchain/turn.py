@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableBinding, RunnableConfig
 from langchain_core.runnables.config import var_child_runnable_config
 from langsmith.run_helpers import tracing_context
@@ -21,10 +22,10 @@ from langsmith.run_helpers import tracing_context
 from thrift_plugins import drive
 from thrift_plugins.budgeting import Fuse, joined, noted
 from thrift_plugins.effects import Call, Replay, counted
+from thrift_plugins.given import kept
 from thrift_plugins.langchain.around import silent
 from thrift_plugins.langchain.billed import billed
 from thrift_plugins.langchain.convert import merged, message_out, reply_in, with_change, with_rest
-from thrift_plugins.langchain.given import kept
 from thrift_plugins.langchain.replay import replay
 from thrift_plugins.langchain.tier import ModelTier
 from thrift_plugins.langchain.unheard import without_callbacks
@@ -260,7 +261,7 @@ class Turn:
 
     def quiet(self) -> QuietTurn:
         """The same call, for an answer that nobody waits for."""
-        return self._unheard(kept(self.given), kept(dict(self.kwargs)))
+        return self._unheard(*kept((self.given, dict(self.kwargs)), (BaseMessage, PromptValue)))
 
     def _unheard(self, given: Any, kwargs: Mapping[str, Any]) -> QuietTurn:
         return QuietTurn(self.tiers, self.bindings, given, {"callbacks": []}, kwargs, self.request_id, self.identities)

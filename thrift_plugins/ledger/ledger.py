@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import sys
 import threading
 import weakref
@@ -23,6 +22,7 @@ from uuid import uuid4
 import orjson
 
 from thrift_plugins.finalizing import apart, catch_up, living
+from thrift_plugins.forks import renew_after_fork
 from thrift_plugins.ledger.bill import Bill, Priced, bill
 from thrift_plugins.ledger.event import Event, record
 from thrift_plugins.ledger.gap import LOST, gap
@@ -137,6 +137,7 @@ class _Writer:
         self._lost_at = 0.0
         self._stopped = False
         self.renew()
+        renew_after_fork(self)
         _writers.add(self)
 
     def renew(self) -> None:
@@ -270,12 +271,3 @@ def _write_before_a_worker_ends(writer: _Writer) -> None:
     process = sys.modules.get("multiprocessing.process")
     if process is not None and process.parent_process() is not None:
         sys.modules["multiprocessing.util"].Finalize(None, writer.stop, exitpriority=0)
-
-
-def _after_fork_in_child() -> None:
-    for writer in list(_writers):
-        writer.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -21,6 +21,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, field_serializer
 from thrift_plugins.config import Config
 from thrift_plugins.effects import Flow
 from thrift_plugins.errors import ConfigError, UnsupportedByTier
+from thrift_plugins.given import listed
 from thrift_plugins.lineup import lineup
 from thrift_plugins.llama_index import request as asking
 from thrift_plugins.llama_index.calls import astreamed, awhole, streamed, whole
@@ -28,7 +29,7 @@ from thrift_plugins.llama_index.request import DIALECT, Ask
 from thrift_plugins.llama_index.restore import redeem, ticket
 from thrift_plugins.llama_index.structured import StructuredTurn
 from thrift_plugins.llama_index.tier import ModelTier
-from thrift_plugins.llama_index.turn import Turn, listed
+from thrift_plugins.llama_index.turn import Turn
 from thrift_plugins.runtime import Runtime, chosen_runtime
 
 _PREDICTING = ("system_prompt", "output_parser", "pydantic_program_mode", "query_wrapper_prompt")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from contextvars import Token
@@ -17,6 +16,7 @@ from llama_index_instrumentation.dispatcher import active_instrument_tags
 from thrift_plugins.budgeting import Fuse, joined
 from thrift_plugins.effects import Call, Replay, counted
 from thrift_plugins.errors import UnsupportedByTier
+from thrift_plugins.given import kept, listed
 from thrift_plugins.llama_index.closing import aclose, close
 from thrift_plugins.llama_index.convert import as_mapping, finish_in, latest, reply_as, usage_in, with_rest
 from thrift_plugins.llama_index.noting import with_change, with_notes, with_turns
@@ -77,7 +77,7 @@ class Turn:
 
     def quiet(self) -> Self:
         """The same call, whole, for an answer that nobody waits for. No callback hears of it; instrumentation sees its mark."""
-        args, kwargs = tuple(_kept(value) for value in self.args), _kept(dict(self.kwargs))
+        args, kwargs = kept((tuple(self.args), dict(self.kwargs)), (ChatMessage,))
         return replace(self._unheard(), args=args, kwargs=kwargs)
 
     def _unheard(self) -> Self:
@@ -320,25 +320,6 @@ class _Tagged:
 
     def __exit__(self, *_error: object) -> None:
         active_instrument_tags.reset(self._token)
-
-
-def listed(value: Any) -> Any:
-    """An argument whose list is not the app's, who may add to it while the call is under way. The messages are the app's own."""
-    return value.copy() if type(value) in (list, dict) else value
-
-
-def _kept(value: Any) -> Any:
-    """An argument for a call that is made after the app has its answer, and may have gone on with the same list and messages."""
-    if type(value) in (list, tuple):
-        return type(value)(_kept(item) for item in value)
-    if type(value) is dict:
-        return {name: _kept(item) for name, item in value.items()}
-    if not isinstance(value, ChatMessage):
-        return value
-    try:
-        return copy.deepcopy(value)
-    except Exception:  # noqa: BLE001  an app may hang on a message what cannot be copied
-        return copy.copy(value)
 
 
 class Seen:

@@ -6,10 +6,9 @@ import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
-from threading import Lock
 from typing import Final
 
-from thrift_plugins.forks import renew_after_fork
+from thrift_plugins.forks import new_lock
 from thrift_plugins.stores import accounts_rules as rules
 from thrift_plugins.stores.accounts import Grant, Hold, Orphan, Standing
 from thrift_plugins.stores.accounts_checks import check_amounts, check_holds
@@ -75,18 +74,6 @@ class _Shelf:
             del self.accounts[name]
 
 
-class _Guard:
-    """The lock; apart, because to renew means something else for accounts."""
-
-    def __init__(self) -> None:
-        self.renew()
-        renew_after_fork(self)
-
-    def renew(self) -> None:
-        """A lock of this process's own."""
-        self.lock = Lock()
-
-
 class MemoryAccounts:
     """`Accounts` of one process. A forked child goes on with a copy of its own.
 
@@ -100,7 +87,7 @@ class MemoryAccounts:
         self._shelf = _Shelf()
         self._clock = clock
         self._reserved = 0
-        self._guard = _Guard()
+        self._lock = new_lock()
 
     def __repr__(self) -> str:
         return f"MemoryAccounts({len(self._shelf.accounts)} accounts)"
@@ -108,7 +95,7 @@ class MemoryAccounts:
     def reserve(self, lease: str, holds: Sequence[Hold], ttl: float) -> Grant:
         """See `Accounts`."""
         check_holds(holds)
-        with self._guard.lock:
+        with self._lock:
             now = self._clock()
             self._reserved += 1
             if self._reserved % _LOOK_EVERY == 0:
@@ -119,22 +106,22 @@ class MemoryAccounts:
     def settle(self, lease: str, amounts: Sequence[int]) -> tuple[Standing, ...]:
         """See `Accounts`."""
         check_amounts(amounts)
-        with self._guard.lock:
+        with self._lock:
             return rules.settle(self._shelf, lease, amounts, self._clock())
 
     def renew(self, lease: str, ttl: float) -> bool:
         """See `Accounts`."""
-        with self._guard.lock:
+        with self._lock:
             return rules.renew(self._shelf, lease, self._clock() + ttl)
 
     def standing(self, holds: Sequence[Hold]) -> tuple[Standing, ...]:
         """See `Accounts`."""
-        with self._guard.lock:
+        with self._lock:
             return rules.standing(self._shelf, holds, self._clock())
 
     def reap(self, limit: int = 100) -> list[Orphan]:
         """See `Accounts`."""
-        with self._guard.lock:
+        with self._lock:
             now = self._clock()
             self._shelf.forget(now)
             return rules.reap(self._shelf, now, limit)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from threading import Lock
 
-from thrift_plugins.forks import renew_after_fork
+from thrift_plugins.forks import new_lock
 
 
 class Breaker:
@@ -29,12 +28,7 @@ class Breaker:
         self._clock = clock
         self._in_a_row = 0
         self._next_try = 0.0
-        self.renew()
-        renew_after_fork(self)
-
-    def renew(self) -> None:
-        """A lock of this process's own."""
-        self._lock = Lock()
+        self._lock = new_lock()
 
     @property
     def is_open(self) -> bool:

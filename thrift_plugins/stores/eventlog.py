@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from math import inf
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
-from thrift_plugins.forks import renew_after_fork
+from thrift_plugins.forks import new_lock
 from thrift_plugins.stores.sqlite_file import SQLiteFile
 
 _SCHEMA = (
@@ -122,12 +121,7 @@ class MemoryEventLog:
 
     def __init__(self) -> None:
         self._rows: dict[str, Row] = {}
-        self.renew()
-        renew_after_fork(self)
-
-    def renew(self) -> None:
-        """A lock of this process's own."""
-        self._lock = Lock()
+        self._lock = new_lock()
 
     def extend(self, rows: Iterable[Row]) -> int:
         """Append rows of (event id, seconds, JSON); a known id is passed over. Returns how many were new."""

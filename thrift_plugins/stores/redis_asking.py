@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary, finalize
 
@@ -17,7 +16,7 @@ from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio import RedisCluster as AsyncRedisCluster
 
 from thrift_plugins.errors import ConfigError, StoreUnavailable
-from thrift_plugins.forks import renew_after_fork
+from thrift_plugins.forks import new_lock
 from thrift_plugins.stores.outage import Outage
 from thrift_plugins.stores.redis_steps import Ask, Effect, Steps
 from thrift_plugins.stores.redis_url import AsyncClient, aclose, async_client, parse, wire
@@ -62,17 +61,6 @@ class _Lane:
     lifetime: AsyncGenerator[None, None]
 
 
-class _Locks:
-    """A lock of each process's own; apart, because to renew means something else to some who ask."""
-
-    def __init__(self) -> None:
-        self.renew()
-        renew_after_fork(self)
-
-    def renew(self) -> None:
-        self.lock = Lock()
-
-
 class Asking:
     """What is kept on Redis-protocol servers. Threads, forks, loops.
 
@@ -103,14 +91,10 @@ class Asking:
         self._async_client = async_client
         self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, _Lane] = WeakKeyDictionary()
         self._outages: dict[int, Outage] = {}
-        self._locks = _Locks()
+        self._lock = new_lock()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._place.shown!r})"
-
-    @property
-    def _lock(self) -> Lock:
-        return self._locks.lock
 
     def close(self) -> None:
         """Close the connections of synchronous calls. They are opened again when they are needed."""

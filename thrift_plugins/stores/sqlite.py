@@ -9,11 +9,10 @@ from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
 from typing import Final, TypeVar, TypeVarTuple
 
 from thrift_plugins.errors import StoreCorrupt, StoreUnavailable
-from thrift_plugins.forks import renew_after_fork
+from thrift_plugins.forks import new_lock
 from thrift_plugins.stores import marks, sqlite_feed
 from thrift_plugins.stores import sqlite_entries as entries
 from thrift_plugins.stores.base import Claim, Clock, Entry, Records
@@ -90,15 +89,10 @@ class SQLiteStore:
         self._puts_since = self._bytes_since = self._records_since = 0
         self._swept_to = 0
         self._packed = lru_cache(maxsize=1024)(self._digests)
-        self.renew()
-        renew_after_fork(self)
+        self._lock = new_lock()
 
     def __repr__(self) -> str:
         return f"SQLiteStore({str(self._file.path)!r})"
-
-    def renew(self) -> None:
-        """A lock of this process's own."""
-        self._lock = Lock()
 
     @property
     def path(self) -> Path:

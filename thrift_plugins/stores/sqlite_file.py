@@ -16,7 +16,7 @@ from weakref import WeakSet
 
 from thrift_plugins.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from thrift_plugins.finalizing import living
-from thrift_plugins.forks import renew_after_fork
+from thrift_plugins.forks import new_lock
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -226,7 +226,7 @@ class SQLiteFile:
         Where this process has it open already, it is not to be looked at but by SQLite: to close a file drops all locks that the
         process has on it, also those of other connections, whose log another process would then delete under them.
         """
-        with _making.lock:
+        with _making:
             try:
                 is_open = self._is_open()
                 if not is_open:
@@ -272,18 +272,6 @@ class SQLiteFile:
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             return StoreCorrupt(f"{self.path} is damaged ({error}); {_UNTOUCHED}")
         return StoreUnavailable(f"{self.path} cannot be opened: {error}")
-
-
-class _Making:
-    """One file at a time is made, so that each knows which are open."""
-
-    def __init__(self) -> None:
-        self.renew()
-        renew_after_fork(self)
-
-    def renew(self) -> None:
-        """A lock of this process's own."""
-        self.lock = Lock()
 
 
 def shared_secret(path: Path) -> bytes:
@@ -375,7 +363,8 @@ def _discard(connection: sqlite3.Connection | None) -> None:
 # SQLite must not be carried across a fork: the child would believe that it holds its parent's file locks, and the
 # parent, seeing no lock of the child's, would drop a log that the child still writes to.
 _open_files: WeakSet[SQLiteFile] = WeakSet()
-_making = _Making()
+_making = new_lock()
+"""One file at a time is made, so that each knows which are open."""
 _inherited: list[deque[_Connection]] = []
 
 

@@ -9,9 +9,9 @@ from functools import lru_cache
 from hashlib import sha1
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from thrift_plugins.forks import new_lock
 from thrift_plugins.prices import split_model
 from thrift_plugins.tokens.approx import estimate
 
@@ -28,17 +28,7 @@ _FILES: Final[Mapping[str, str]] = {
     "o200k_harmony": "o200k_base",
 }
 _CACHE_DIR: Final = "TIKTOKEN_CACHE_DIR"
-_loading = Lock()
-
-
-def _renew_after_fork() -> None:
-    """One that another thread held at the fork would stay held in the child for ever."""
-    global _loading  # noqa: PLW0603
-    _loading = Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_after_fork)
+_loading = new_lock()
 
 # Over one piece of its splitting tiktoken 0.9 takes quadratic time (0.14 does not); all panic on a million spaces.
 _RUN = 1_000

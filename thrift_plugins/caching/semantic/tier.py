@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import NamedTuple
-from weakref import WeakSet
 
 from thrift_plugins.caching.semantic.agree import Agree, says_the_same
 from thrift_plugins.caching.semantic.asked import Asked, asked
@@ -16,6 +15,7 @@ from thrift_plugins.caching.semantic.questions import Questions
 from thrift_plugins.caching.semantic.records import Check, Question
 from thrift_plugins.caching.semantic.verify import Verifier
 from thrift_plugins.errors import ConfigError
+from thrift_plugins.forks import renew_after_fork
 from thrift_plugins.text.embed import Embedder, Vectors
 from thrift_plugins.types import Reply, Request
 
@@ -72,7 +72,7 @@ class Tier:
         self._limits, self._chance = limits, chance
         self._most = most
         self.renew()
-        _tiers.add(self)
+        renew_after_fork(self)
 
     def renew(self) -> None:
         """Begin with nothing, under a name of this process's own, as a forked child must.
@@ -168,15 +168,3 @@ class Tier:
 
     def __len__(self) -> int:
         return len(self._questions)
-
-
-_tiers: WeakSet[Tier] = WeakSet()
-
-
-def _after_fork_in_child() -> None:
-    for tier in list(_tiers):
-        tier.renew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
